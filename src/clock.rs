@@ -1,0 +1,73 @@
+//! The one clock. Everything that needs the time is given a [`Clock`]; nothing else reads the system's.
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// A point in time, UTC, with whole seconds.
+pub type Time = DateTime<Utc>;
+
+/// Where the time comes from: the system, or a clock that tests turn by hand.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Clock(Source::System)
+    }
+
+    /// A clock that stands at `start` until it is turned.
+    pub fn manual(start: Time) -> Self {
+        Clock(Source::Manual(Arc::new(AtomicI64::new(start.timestamp()))))
+    }
+
+    /// The current time, cut to whole seconds.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
+    pub fn now(&self) -> Time {
+        match &self.0 {
+            Source::System => Utc::now().trunc_subsecs(0),
+            Source::Manual(seconds) => DateTime::from_timestamp(seconds.load(Ordering::SeqCst), 0).unwrap_or_default(),
+        }
+    }
+
+    /// Turns a manual clock forward (or back); does nothing to the system's.
+    pub fn turn(&self, by: TimeDelta) {
+        if let Source::Manual(seconds) = &self.0 {
+            seconds.fetch_add(by.num_seconds(), Ordering::SeqCst);
+        }
+    }
+}
+
+/// RFC 3339 with `Z` and whole seconds, the form used in every JSON that leaves the program.
+pub fn rfc3339(time: Time) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Parses RFC 3339 with any offset (domain §2) and gives UTC.
+pub fn parse(text: &str) -> Option<Time> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc).trunc_subsecs(0))
+}
+
+/// `#[serde(with = "clock::serde_rfc3339")]` for [`Time`] fields.
+pub mod serde_rfc3339 {
+    use super::{Time, parse, rfc3339};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes the form of [`rfc3339`].
+    pub fn serialize<S: Serializer>(time: &Time, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&rfc3339(*time))
+    }
+
+    /// Reads what [`parse`] takes.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Time, D::Error> {
+        let text = String::deserialize(d)?;
+        parse(&text).ok_or_else(|| D::Error::custom(format!("not an RFC 3339 time: {text:?}")))
+    }
+}

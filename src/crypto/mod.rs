@@ -1,0 +1,6 @@
+//! Digests, signatures checked in software, and the canonical forms that signatures are made over.
+//!
+//! Nothing here touches a private key. Software verification uses the OpenSSL that the builtin token
+//! brings into the binary anyway, so there is one implementation of RSA and of the curves, not two.
+
+pub mod verify;

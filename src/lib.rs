@@ -1,0 +1,4 @@
+pub mod clock;
+pub mod crypto;
+pub mod error;
+pub mod model;
