@@ -4,8 +4,9 @@
 //! line or the ledger is checked once, at the door.
 
 use crate::error::{Error, Result};
+use base64ct::{Base64, Encoding};
 use const_oid::ObjectIdentifier;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use std::fmt;
 use std::str::FromStr;
@@ -13,15 +14,15 @@ use std::str::FromStr;
 /// Implements serde through `Display` and `FromStr`.
 macro_rules! serde_by_text {
     ($($name:ty),*) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
                 s.collect_str(self)
             }
         }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-                let text = String::deserialize(d)?;
-                text.parse().map_err(|e: Error| serde::de::Error::custom(e.message()))
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(d)?;
+                text.parse().map_err(|e: $crate::error::Error| serde::de::Error::custom(e.message()))
             }
         }
     )*};
@@ -34,6 +35,7 @@ macro_rules! words {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $name { $($(#[$doc])* $variant),* }
 
+        #[allow(dead_code, reason = "not every list of words is walked")]
         impl $name {
             /// All values, in order.
             pub const ALL: &'static [$name] = &[$($name::$variant),*];
@@ -44,23 +46,24 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.pad(self.as_str()) }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.as_str()) }
         }
 
-        impl FromStr for $name {
-            type Err = Error;
-            fn from_str(text: &str) -> Result<Self> {
+        impl std::str::FromStr for $name {
+            type Err = $crate::error::Error;
+            fn from_str(text: &str) -> $crate::error::Result<Self> {
                 Self::ALL.iter().copied().find(|v| v.as_str() == text).ok_or_else(|| {
                     let known: Vec<_> = Self::ALL.iter().map(|v| v.as_str()).collect();
-                    Error::usage("unknown_word", format!(concat!("unknown ", $what, " {:?}; known: {}"), text, known.join(", ")))
+                    $crate::error::Error::usage("unknown_word", format!(concat!("unknown ", $what, " {:?}; known: {}"), text, known.join(", ")))
                 })
             }
         }
 
-        serde_by_text!($name);
+        $crate::model::serde_by_text!($name);
     };
 }
+pub(crate) use {serde_by_text, words};
 
 words! {
     /// What kind of work a workspace is for; fixed at genesis, bound to each key (design §4).
@@ -299,6 +302,46 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Reads lower-case hex; anything else gives `None`.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     base16ct::lower::decode_vec(text).ok()
+}
+
+/// `#[serde(with = "model::serde_base64")]`: bytes as standard, padded base64.
+pub mod serde_base64 {
+    use base64ct::{Base64, Encoding};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes base64.
+    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&Base64::encode_string(bytes))
+    }
+
+    /// Reads base64, strictly.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        Base64::decode_vec(&String::deserialize(d)?).map_err(|_| D::Error::custom("not base64"))
+    }
+}
+
+/// `#[serde(with = "model::serde_base64_list")]`: a list of byte strings, each as base64.
+pub mod serde_base64_list {
+    use super::base64;
+    use base64ct::Encoding;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes a list of base64 strings.
+    pub fn serialize<S: Serializer>(list: &[Vec<u8>], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(list.iter().map(|bytes| base64(bytes)))
+    }
+
+    /// Reads it, strictly.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<u8>>, D::Error> {
+        let list = Vec::<String>::deserialize(d)?;
+        let decode = |text: &String| base64ct::Base64::decode_vec(text).map_err(|_| D::Error::custom("not base64"));
+        list.iter().map(decode).collect()
+    }
+}
+
+/// Standard, padded base64.
+pub fn base64(bytes: &[u8]) -> String {
+    Base64::encode_string(bytes)
 }
 
 /// The SHA-256 of a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7): a key's identity everywhere.

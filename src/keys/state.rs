@@ -1,0 +1,61 @@
+//! The life of a generation, and the one table that says which step may follow which.
+
+crate::model::words! {
+    /// How far along its life a generation is (design §4). `quarantined` and `suspended` stand beside it.
+    State: "key state" {
+        /// CKA_ID and parameters are fixed, nothing was made yet.
+        Planned = "planned",
+        /// The pair exists on its token and was checked.
+        Generated = "generated",
+        /// It has its certificate.
+        Certified = "certified",
+        /// Published and tested, waiting to take over.
+        Staged = "staged",
+        /// The one that signs.
+        Active = "active",
+        /// Its successor signs; it still may where an overlap is planned.
+        Retiring = "retiring",
+        /// Signs no more.
+        Retired = "retired",
+        /// A CA that signs nothing but its revocation lists.
+        CrlOnly = "crl-only",
+        /// Its certificate was revoked.
+        Revoked = "revoked",
+        /// Its private key is gone, verified by search.
+        Destroyed = "destroyed",
+    }
+}
+
+impl State {
+    /// Whether a generation in this state may go to `next`.
+    pub fn may_become(self, next: State) -> bool {
+        use State::{Active, Certified, CrlOnly, Destroyed, Generated, Planned, Retired, Retiring, Revoked, Staged};
+        matches!(
+            (self, next),
+            (Planned, Generated | Destroyed)
+                | (Generated, Certified | Staged | Destroyed)
+                | (Certified, Staged | Revoked | Destroyed)
+                | (Staged, Active | Revoked | Retired)
+                | (Active, Retiring | Revoked)
+                | (Retiring, Retired | CrlOnly | Revoked | Active)
+                | (Retired | CrlOnly, Revoked | Destroyed)
+                | (Revoked, Destroyed)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn nothing_leaves_destroyed_and_nothing_skips_certification() {
+        for next in State::ALL {
+            assert!(!State::Destroyed.may_become(*next));
+            assert!(!next.may_become(State::Planned));
+            assert!(!next.may_become(*next), "{next} to itself is no step");
+        }
+        assert!(!State::Planned.may_become(State::Active));
+        assert!(!State::Certified.may_become(State::Active), "only a staged generation takes over");
+    }
+}
