@@ -128,6 +128,14 @@ impl Error {
         self
     }
 
+    /// Adds a hint if there is one and none was given yet.
+    pub fn maybe_hint(self, hint: Option<&str>) -> Self {
+        match (hint, &self.inner.hint) {
+            (Some(hint), None) => self.hint(hint),
+            _ => self,
+        }
+    }
+
     /// Adds the underlying error.
     pub fn because(mut self, source: impl Into<anyhow::Error>) -> Self {
         self.inner.source = Some(source.into());

@@ -32,6 +32,7 @@ macro_rules! serde_by_text {
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident: $what:literal { $($(#[$doc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
         $(#[$meta])*
+        #[allow(missing_docs, reason = "where nothing is said, the word says it")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $name { $($(#[$doc])* $variant),* }
 

@@ -1,0 +1,136 @@
+//! The command line: the clap tree, and the dispatch.
+
+use crate::clock::Clock;
+use crate::commands;
+use crate::error::{Error, Result};
+use crate::model::{CorrelationId, Email};
+use crate::ui::{Output, Ui, Worst};
+use crate::world::{Globals, World};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Makes, uses, rotates, revokes, audits and rehearses code-signing keys in PKCS#11 HSMs
+///
+/// Every use of a key goes through a gate and leaves a record: the intent is in the ledger before the HSM is
+/// called, the outcome after the result was verified. Results go to stdout, everything else to stderr.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 unavailable after retries, 4 blocked by a gate or
+/// policy, 5 approval needed, 6 findings (does not verify), 70 a bug, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "keyctl", version, max_term_width = 100, propagate_version = false, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+struct GlobalArgs {
+    /// The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)
+    #[arg(long, global = true, value_name = "DIR", env = "KEYCTL_WORKSPACE", help_heading = "Global options")]
+    workspace: Option<PathBuf>,
+    /// Form of results: table, json or csv (default: table on a terminal, else json)
+    #[arg(long, global = true, value_name = "FORM", env = "KEYCTL_OUTPUT", help_heading = "Global options")]
+    output: Option<Output>,
+    /// Ties this run to a deployment; generated when absent
+    #[arg(long, global = true, value_name = "ID", env = "KEYCTL_CORRELATION_ID", help_heading = "Global options")]
+    correlation_id: Option<CorrelationId>,
+    /// Who asks, by e-mail address; recorded as asserted
+    #[arg(long, global = true, value_name = "EMAIL", env = "KEYCTL_ACTOR", help_heading = "Global options")]
+    actor: Option<Email>,
+    /// Print the resolved request and the gates; touch no key and change nothing
+    #[arg(long, global = true, env = "KEYCTL_DRY_RUN", help_heading = "Global options")]
+    dry_run: bool,
+    /// Only results and errors
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "KEYCTL_QUIET",
+        help_heading = "Global options",
+        conflicts_with = "verbose"
+    )]
+    quiet: bool,
+    /// More words on stderr
+    #[arg(short, long, global = true, env = "KEYCTL_VERBOSE", help_heading = "Global options")]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(commands::init::InitArgs),
+    Status(commands::status::StatusArgs),
+    Doctor(commands::doctor::DoctorArgs),
+    Keygen(commands::keygen::KeygenArgs),
+    Import(commands::import::ImportArgs),
+    Adopt(commands::adopt::AdoptArgs),
+    Sign(commands::sign::SignArgs),
+    Verify(commands::verify::VerifyArgs),
+    Audit(commands::audit::AuditArgs),
+    Recover(commands::recover::RecoverArgs),
+    Completions(commands::completions::CompletionsArgs),
+    Man(commands::completions::ManArgs),
+}
+
+/// Parses the arguments, runs the command, prints what went wrong, and gives the exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return code;
+        }
+    };
+    let globals = globals(&cli.global);
+    let ui = globals.ui.clone();
+    match run(cli.command, globals) {
+        Ok(worst) => worst.exit_code(),
+        Err(error) => {
+            ui.error(&error);
+            error.kind().exit_code()
+        }
+    }
+}
+
+fn globals(args: &GlobalArgs) -> Globals {
+    let correlation_id = args.correlation_id.clone().unwrap_or_else(CorrelationId::generate);
+    Globals {
+        workspace: args.workspace.clone(),
+        actor: args.actor.clone(),
+        correlation_id: correlation_id.clone(),
+        dry_run: args.dry_run,
+        clock: Clock::system(),
+        ui: Ui { output: Ui::choose(args.output), quiet: args.quiet, verbose: args.verbose, correlation_id },
+    }
+}
+
+fn run(command: Command, globals: Globals) -> Result<Worst> {
+    crate::world::harden()?;
+    match command {
+        Command::Init(args) => commands::init::run(&args, &globals),
+        Command::Status(args) => commands::status::run(&args, &mut World::open(globals)?),
+        Command::Doctor(args) => commands::doctor::run(&args, &mut World::open(globals)?),
+        Command::Keygen(args) => commands::keygen::run(&args, &mut World::open(globals)?),
+        Command::Import(args) => commands::import::run(&args, &mut World::open(globals)?),
+        Command::Adopt(args) => commands::adopt::run(&args, &mut World::open(globals)?),
+        Command::Sign(args) => commands::sign::run(&args, globals),
+        Command::Verify(args) => commands::verify::run(&args, globals),
+        Command::Audit(args) => commands::audit::run(&args, globals),
+        Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
+        Command::Completions(args) => commands::completions::completions(&args, &globals.ui),
+        Command::Man(args) => commands::completions::man(&args, &globals.ui),
+    }
+}
+
+/// The clap tree, for man pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Error::failed("io", "input or output failed").because(error)
+    }
+}

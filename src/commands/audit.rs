@@ -1,0 +1,102 @@
+//! `audit`: is the ledger what it was, and does everything else agree with it? Read-only.
+
+use crate::config::workspace::Workspace;
+use crate::crypto::note::SignedNote;
+use crate::error::{Error, Kind, Result};
+use crate::files::safe;
+use crate::ledger::anchor::{Pin, state_dir};
+use crate::ledger::{self, Ledger, query, verify};
+use crate::ui::{Row, Worst};
+use crate::world::Globals;
+use std::path::PathBuf;
+
+/// Check the ledger against what is known outside of it
+///
+/// Every leaf is hashed again, the tree and every checkpoint recomputed, the tables rebuilt and compared, and
+/// the result held against this user's pin and any other anchor given. Exit 6 if something does not hold.
+///
+/// Examples:
+///   keyctl audit log
+///   keyctl audit log --anchor checkpoint-of-last-month
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// The ledger: leaves, tree, checkpoints, tables, anchors
+    Log {
+        /// A checkpoint kept elsewhere; may be given several times
+        #[arg(long, value_name = "FILE")]
+        anchor: Vec<PathBuf>,
+    },
+}
+
+/// Runs `audit`.
+///
+/// # Errors
+/// The ledger cannot be opened, or this user has no pin of it.
+pub fn run(args: &AuditArgs, globals: Globals) -> Result<Worst> {
+    let anchors = match &args.what {
+        Some(What::Log { anchor }) => anchor.as_slice(),
+        None => &[],
+    };
+    log(anchors, &globals)
+}
+
+fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
+    let dir = Workspace::find(globals.workspace.as_deref(), &std::env::current_dir()?, &|_| true)?.dir;
+    let ledger = Ledger::open_read_only(&dir.join(ledger::FILE), globals.clock.clone())?;
+    let pin = pin_of(&ledger)?;
+    let mut notes: Vec<SignedNote> = pin.anchor()?.into_iter().collect();
+    for path in anchors {
+        notes.push(SignedNote::parse(&safe::read_bounded(path, 64 << 10)?)?);
+    }
+    let report = verify::verify(&ledger, &pin.trust(), &notes)?;
+    let rows: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            Row::new()
+                .with("rule", finding.rule)
+                .with("object", finding.object.as_str())
+                .with("message", finding.message.as_str())
+        })
+        .collect();
+    let ui = &globals.ui;
+    if !rows.is_empty() {
+        ui.rows(&["rule", "object", "message"], &rows);
+    }
+    ui.say(&format!(
+        "{} entries, root {}, {} under the last checkpoint, {} anchors",
+        report.entries,
+        report.head.root,
+        report.checkpointed_size,
+        notes.len()
+    ));
+    let mut worst = Worst::default();
+    if rows.is_empty() {
+        ui.object(
+            &Row::new()
+                .with("ledger", "whole")
+                .with("entries", report.entries)
+                .with("unanchored", report.unanchored_tail),
+        );
+    } else {
+        worst.add(Kind::Findings);
+    }
+    Ok(worst)
+}
+
+/// Trust comes from the user's pin, never from the database; the database only says which pin.
+fn pin_of(ledger: &Ledger) -> Result<Pin> {
+    let missing = || {
+        Error::finding("no_pin", "this user has no pin of this workspace, so nothing says what its ledger should be")
+            .hint("keyctl status")
+    };
+    let genesis = query::genesis(ledger.connection()).map_err(|error| missing().because(error))?;
+    Pin::load(&state_dir()?, &genesis.workspace_id)?.ok_or_else(missing)
+}

@@ -1,0 +1,123 @@
+//! `doctor`: what the tokens can and cannot do for each key. Read-only.
+
+use crate::config::{Hsm, Settings};
+use crate::error::{Kind, Result};
+use crate::hsm::doctor::{self, FipsClaim, Level};
+use crate::hsm::{Token, TokenSpec};
+use crate::ledger::query;
+use crate::model::Environment;
+use crate::ui::{Row, Worst};
+use crate::world::{World, token_specs};
+
+/// Examine tokens, PIN flags, mechanisms, clock and settings
+///
+/// Logs in nowhere, changes nothing and signs nothing. Exit 6 if something stands in the way of a configured key.
+///
+/// Examples:
+///   keyctl doctor
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct DoctorArgs {}
+
+/// Runs `doctor`.
+///
+/// # Errors
+/// The workspace cannot be opened. What is wrong with a token stands in the result.
+pub fn run(_args: &DoctorArgs, world: &mut World) -> Result<Worst> {
+    let mut rows = Rows::default();
+    for spec in token_specs(&world.config, &world.dir) {
+        token(world, spec, &mut rows);
+    }
+    clock(world, &mut rows)?;
+    settings(world, &mut rows)?;
+    world.ui().rows(&["object", "check", "verdict", "detail"], &rows.rows);
+    Ok(rows.worst)
+}
+
+#[derive(Default)]
+struct Rows {
+    rows: Vec<Row>,
+    worst: Worst,
+}
+
+impl Rows {
+    fn add(&mut self, object: &str, check: &str, verdict: Verdict, detail: String) {
+        if verdict == Verdict::Problem {
+            self.worst.add(Kind::Findings);
+        }
+        let row = Row::new().with("object", object).with("check", check).with("verdict", verdict.as_str());
+        self.rows.push(row.with("detail", detail));
+    }
+}
+
+crate::model::words! {
+    /// How an examination came out.
+    Verdict: "verdict" { Ok = "ok", Cannot = "cannot", Warning = "warning", Problem = "problem" }
+}
+
+fn token(world: &World, spec: TokenSpec, rows: &mut Rows) {
+    let name = spec.name.clone();
+    let object = format!("hsm.{name}");
+    let token = match Token::open_without_login(spec) {
+        Ok(token) => token,
+        Err(fault) => return rows.add(&object, "reachable", Verdict::Problem, fault.to_string()),
+    };
+    let info = token.info();
+    let about = format!("{} {} serial {} firmware {}", info.manufacturer, info.model, info.serial, info.firmware);
+    rows.add(&object, "reachable", Verdict::Ok, about);
+    if let Some(recorded) = world.genesis.tokens.get(&name) {
+        let same = recorded.serial == info.serial;
+        let detail = format!("serial {}, at genesis {}", info.serial, recorded.serial);
+        rows.add(&object, "the token of the genesis", if same { Verdict::Ok } else { Verdict::Problem }, detail);
+    }
+    let mechanisms = match token.mechanisms() {
+        Ok(mechanisms) => mechanisms,
+        Err(fault) => return rows.add(&object, "mechanisms", Verdict::Problem, fault.to_string()),
+    };
+    let fips = world.config.hsm.get(&name).and_then(fips_claim);
+    let production = world.genesis.environment == Environment::Production;
+    let report = doctor::examine(info, &mechanisms, fips.as_ref(), production);
+    for finding in &report.findings {
+        let verdict = if finding.level == Level::Problem { Verdict::Problem } else { Verdict::Warning };
+        rows.add(&object, finding.code, verdict, finding.message.clone());
+    }
+    for capability in &report.capabilities {
+        let wanted = world.config.keys.iter().find(|(_, key)| {
+            key.hsm.contains(&name) && key.purpose == capability.purpose && key.algorithm == capability.algorithm
+        });
+        let verdict = match (capability.is_there(), wanted) {
+            (true, _) => Verdict::Ok,
+            (false, None) => Verdict::Cannot,
+            (false, Some(_)) => Verdict::Problem,
+        };
+        let check = format!("{} with {}", capability.purpose, capability.algorithm);
+        rows.add(&object, &check, verdict, capability.missing.join(", "));
+    }
+}
+
+fn fips_claim(hsm: &Hsm) -> Option<FipsClaim> {
+    let fips = hsm.token.fips.as_ref()?;
+    Some(FipsClaim { standard: fips.standard.to_string(), level: fips.level, certificate: fips.certificate.clone() })
+}
+
+fn clock(world: &World, rows: &mut Rows) -> Result<()> {
+    let now = world.globals.clock.now();
+    let Some(last) = world.ledger.head()?.size.checked_sub(1) else { return Ok(()) };
+    let last = world.ledger.entry(last)?.time;
+    let fine = now + chrono::TimeDelta::minutes(5) >= last;
+    let detail = format!("now {}, last entry {}", crate::clock::rfc3339(now), crate::clock::rfc3339(last));
+    rows.add("clock", "not behind the ledger", if fine { Verdict::Ok } else { Verdict::Problem }, detail);
+    Ok(())
+}
+
+fn settings(world: &World, rows: &mut Rows) -> Result<()> {
+    let adopted = query::settings(world.ledger.connection())?.settings;
+    let changes = Settings::diff(&adopted, &world.config.adopted())?;
+    let verdict = if changes.is_empty() { Verdict::Ok } else { Verdict::Problem };
+    let detail = changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    rows.add("keyctl.toml", "as adopted", verdict, detail);
+    for warning in &world.config.warnings {
+        rows.add("keyctl.toml", "advice", Verdict::Warning, warning.clone());
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! `import`: an externally issued certificate.
+
+use super::{keygen, publish};
+use crate::error::{Error, Result};
+use crate::files::safe;
+use crate::ledger::query;
+use crate::pki::certificate::Certificate;
+use crate::pki::chain::Revocation;
+use crate::pki::profile::ProfileName;
+use crate::pki::{import, pem};
+use crate::request::ImportCertificate;
+use crate::ui::Worst;
+use crate::world::World;
+use std::path::PathBuf;
+
+/// Take in a certificate that an external issuer made
+///
+/// The generation is found by the certificate's public key. The certificate must chain to one of the given
+/// roots, fit the key's profile and be valid now. Certificates after the first in the file, or in --chain, are
+/// intermediates and go into signatures.
+///
+/// Examples:
+///   keyctl import windows.pem --roots public-root.pem
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct ImportArgs {
+    /// The certificate (PEM), its intermediates may follow
+    certificate: PathBuf,
+    /// Trusted root certificates (PEM)
+    #[arg(long, value_name = "PEM", required = true)]
+    roots: Vec<PathBuf>,
+    /// Further intermediates (PEM)
+    #[arg(long, value_name = "PEM")]
+    chain: Vec<PathBuf>,
+}
+
+/// Runs `import`.
+///
+/// # Errors
+/// The certificate is not for a key of this workspace, or is not what its profile asks.
+pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
+    world.settings()?;
+    let mut given = certificates(&args.certificate)?.into_iter();
+    let none = || Error::usage("no_certificate", "the file holds no certificate in PEM");
+    let leaf = given.next().ok_or_else(none)?;
+    let mut intermediates: Vec<_> = given.collect();
+    for path in &args.chain {
+        intermediates.extend(certificates(path)?);
+    }
+    let mut roots = Vec::new();
+    for path in &args.roots {
+        roots.extend(certificates(path)?);
+    }
+    let certificate = Certificate::parse(&leaf)?;
+    let spki = certificate.public_key()?.spki_hash();
+    let not_ours =
+        || Error::failed("certificate_key_mismatch", format!("no key of this workspace has the public key {spki}"));
+    let generation = query::generation_by_spki(world.ledger.connection(), &spki)?.ok_or_else(not_ours)?;
+    let imported = import::check(&import::Import {
+        certificate: &leaf,
+        intermediates: &intermediates,
+        roots: &roots,
+        key: &generation.identity()?.public_key()?,
+        profile: ProfileName::of(generation.purpose, None)?,
+        environment: world.genesis.environment,
+        at: world.globals.clock.now(),
+        revocation: Revocation::Unchecked,
+    })?;
+    for warning in imported.warnings() {
+        world.ui().warn(&warning.to_string());
+    }
+    let params = ImportCertificate {
+        generation: generation.id.clone(),
+        fingerprint: certificate.sha256(),
+        issuer: certificate.issuer().to_string(),
+        serial: certificate.serial_hex(),
+    };
+    let request = world.request(generation.id.to_string(), params);
+    if world.globals.dry_run {
+        world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
+        return Ok(Worst::default());
+    }
+    let permit = keygen::admit_one(world, request)?;
+    keygen::close_one(world, permit, Ok(imported.into_issued()))?;
+    let generation = world.generation(&generation.id)?;
+    publish::certificate(world, &generation)?;
+    let generation = keygen::activate_first(world, generation)?;
+    world.checkpoint()?;
+    publish::register(world)?;
+    world.ui().object(&keygen::describe(&generation));
+    Ok(Worst::default())
+}
+
+fn certificates(path: &std::path::Path) -> Result<Vec<Vec<u8>>> {
+    pem::decode(pem::label::CERTIFICATE, &safe::read_bounded(path, 4 << 20)?, 256)
+}

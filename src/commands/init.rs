@@ -1,0 +1,261 @@
+//! `init`: founds a workspace: entry 0, its tokens, its keys.
+
+use super::{keygen, publish};
+use crate::config::workspace::Workspace;
+use crate::config::{Config, Issuer, Key, Module};
+use crate::crypto::note::VerifierKey;
+use crate::error::{Error, Kind, Result};
+use crate::files::safe;
+use crate::gate;
+use crate::hsm::store::{Store, facts};
+use crate::hsm::{Fault, Pin as TokenPin, Refusal, builtin};
+use crate::ledger::anchor::state_dir;
+use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey};
+use crate::model::{CkaId, Custody, Environment, GenerationId, Hash256, KeyName, Purpose, hex};
+use crate::request::{GenerateKey, Operation, Request};
+use crate::ui::Worst;
+use crate::world::{Globals, World, grouped, pin_of, token_specs, tool};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Found a workspace
+///
+/// --sandbox makes software tokens inside the workspace and a whole hierarchy of keys on them, through the same
+/// road as in production, so that everything can be tried on a machine without an HSM. --from takes a
+/// configuration that names tokens of your own. The workspace's first ledger entry fixes its environment,
+/// ledger keys and tokens for ever; its hash is printed, to be read aloud and pinned.
+///
+/// The folder is --workspace, or .keyctl-sandbox here. Repeating an interrupted init continues it.
+///
+/// Examples:
+///   keyctl init --sandbox
+///   keyctl --workspace trial init --from keyctl.toml
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct InitArgs {
+    /// Make a sandbox: software tokens, P-256 keys, no network
+    #[arg(long, required_unless_present = "from")]
+    sandbox: bool,
+    /// Found a workspace with this keyctl.toml
+    #[arg(long, value_name = "FILE", conflicts_with = "sandbox")]
+    from: Option<PathBuf>,
+}
+
+/// The sandbox's folder where none is named.
+pub const SANDBOX: &str = ".keyctl-sandbox";
+
+/// Runs `init`.
+///
+/// # Errors
+/// The folder is a workspace already, the configuration is not accepted, or a token refuses.
+pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
+    let dir = match &globals.workspace {
+        Some(dir) => dir.clone(),
+        None => PathBuf::from(SANDBOX),
+    };
+    let world = found(&dir, args.from.as_deref(), globals)?;
+    let rows: Vec<_> =
+        crate::ledger::query::generations(world.ledger.connection())?.iter().map(super::status::row).collect();
+    globals.ui.rows(super::status::COLUMNS, &rows);
+    let hash = world.ledger.entry(0)?.leaf_hash()?.to_string();
+    globals.ui.say(&format!("\ngenesis {}", grouped(&hash)));
+    globals.ui.say(&format!(
+        "{} workspace ready in {}",
+        world.genesis.environment,
+        crate::error::shown(&dir.display().to_string())
+    ));
+    if world.genesis.environment == Environment::Sandbox {
+        globals.ui.say("its keys are in software and prove nothing about who signed");
+    }
+    Ok(Worst::default())
+}
+
+/// Founds the workspace, or continues an interrupted founding, and makes its keys.
+pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Result<World> {
+    safe::create_private_dir(dir)?;
+    let dir = dir.canonicalize()?;
+    for folder in ["tokens", "evidence", "requests", "locks"] {
+        safe::create_private_dir(&dir.join(folder))?;
+    }
+    for folder in ["published", "published/certs", "published/crl", "published/apt"] {
+        create_public_dir(&dir.join(folder))?;
+    }
+    let config = settle_config(&dir, from)?;
+    if config.environment != Environment::Sandbox {
+        return Err(Error::new(
+            Kind::ApprovalNeeded,
+            "approval_needed",
+            format!("founding a {} workspace needs other people's signatures", config.environment),
+        )
+        .hint("only a sandbox can be founded alone; try environment = \"sandbox\" on the same tokens first"));
+    }
+    make_builtin_tokens(&dir, &config)?;
+    if !dir.join(crate::ledger::FILE).exists() || dir.join("genesis.intent").exists() {
+        genesis(&dir, &config, globals)?;
+    }
+    let mut world = World::open_at(Workspace::open(&dir)?, globals.clone())?;
+    let settings = world.settings()?;
+    for name in by_issuer(&settings) {
+        let key = keygen::setting(&settings, &name)?;
+        let made = crate::ledger::query::next_number(world.ledger.connection(), &name)? > 1;
+        if key.purpose == Purpose::Ledger || key.issuer == Issuer::External || (made && world.active(&name).is_ok()) {
+            continue;
+        }
+        keygen::advance(&mut world, &name, &key)?;
+    }
+    publish::register(&world)?;
+    world.checkpoint()?;
+    Ok(world)
+}
+
+/// `published/` is for others to read.
+fn create_public_dir(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    safe::create_private_dir(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// Issuers before those they issue.
+fn by_issuer(settings: &crate::config::Settings) -> Vec<KeyName> {
+    let depth = |name: &KeyName| {
+        let mut at = Some(name.clone());
+        let mut depth = 0;
+        while let Some(name) = at {
+            at = match settings.keys.get(&name).map(|key| &key.issuer) {
+                Some(Issuer::Key(issuer)) if depth < settings.keys.len() => Some(issuer.clone()),
+                _ => None,
+            };
+            depth += 1;
+        }
+        depth
+    };
+    let mut names: Vec<_> = settings.keys.keys().cloned().collect();
+    names.sort_by_key(depth);
+    names
+}
+
+fn settle_config(dir: &Path, from: Option<&Path>) -> Result<Config> {
+    let path = dir.join("keyctl.toml");
+    if !path.exists() {
+        let text = match from {
+            Some(from) => String::from_utf8(safe::read_bounded(from, 256 << 10)?)
+                .map_err(|_| Error::usage("bad_config", format!("{} is not UTF-8", from.display())))?,
+            None => Config::render_default("Sandbox", "sandbox.invalid/keyctl"),
+        };
+        Config::parse(&text, &path, &|file| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), 1 << 20)?)))?;
+        safe::write_atomic(&path, text.as_bytes(), 0o600)?;
+    } else if from.is_some() {
+        return Err(Error::usage("workspace_exists", format!("{} has a keyctl.toml already", dir.display())));
+    }
+    Config::load(&path)
+}
+
+/// Software tokens live in the workspace, with long random PINs in files beside them.
+fn make_builtin_tokens(dir: &Path, config: &Config) -> Result<()> {
+    for (name, hsm) in &config.hsm {
+        if hsm.token.module != Module::Builtin {
+            continue;
+        }
+        let folder = dir.join("tokens").join(name.as_str());
+        safe::create_private_dir(&folder)?;
+        let secret = |file: &str| -> Result<String> {
+            let path = folder.join(file);
+            if !path.exists() {
+                safe::write_atomic(&path, hex(&keygen::random::<16>()?).as_bytes(), 0o600)?;
+            }
+            Ok(String::from_utf8_lossy(&safe::read_bounded(&path, 256)?).into_owned())
+        };
+        let (so_pin, pin) = (secret("so-pin")?, secret("pin")?);
+        let label = hsm.token.label.clone().unwrap_or_else(|| name.to_string());
+        match builtin::create(&folder, &label, &TokenPin::new(so_pin)?, &TokenPin::new(pin)?) {
+            // A finished token is never touched.
+            Err(Fault::Refusal(Refusal::IdTaken, _)) => {}
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
+    let store = Store::new(token_specs(config, dir));
+    let settings = config.adopted();
+    let ledger_keys = config
+        .keys
+        .iter()
+        .filter(|(_, key)| key.purpose == Purpose::Ledger)
+        .map(|(name, key)| ledger_request(&store, globals, config.environment, name, key))
+        .collect::<Result<Vec<_>>>()?;
+    if ledger_keys.is_empty() {
+        return Err(Error::usage("no_ledger_key", "keyctl.toml has no key with purpose = \"ledger\""));
+    }
+    let founding = gate::found(
+        dir,
+        GenesisIntent {
+            workspace_id: uuid::Uuid::new_v4().to_string(),
+            actor: globals.actor(),
+            correlation_id: globals.correlation_id.clone(),
+            ledger_keys,
+        },
+    )?;
+    let mut made = Vec::new();
+    for permit in founding.permits() {
+        let key = store.generate_or_take_over(permit).map_err(|failure| failure.error)?;
+        let identity = key.identity().clone();
+        let verifier = VerifierKey::new(&config.organization.origin, identity.public_key()?)?.to_string();
+        made.push(LedgerKey { generation: permit.request().params.generation.clone(), identity, verifier });
+    }
+    let tokens = config
+        .hsm
+        .keys()
+        .map(|name| Ok((name.clone(), facts(store.token(name)?.info()))))
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    let genesis = Genesis {
+        workspace_id: founding.intent().workspace_id.clone(),
+        environment: config.environment,
+        origin: config.organization.origin.clone(),
+        ledger_keys: made,
+        tokens,
+        settings_sha256: settings.sha256()?,
+        settings: keygen::to_value(&settings)?,
+        roster_sha256: None,
+        intent: founding.intent().clone(),
+        tool: tool(),
+    };
+    let (_ledger, hash) = founding.finish(dir, &genesis, globals.clock.clone())?;
+    pin_of(&genesis, hash)?.create(&state_dir()?)
+}
+
+fn ledger_request(
+    store: &Store,
+    globals: &Globals,
+    environment: Environment,
+    name: &KeyName,
+    key: &Key,
+) -> Result<Request<GenerateKey>> {
+    let hsm = keygen::first_hsm(key)?;
+    let token = store.token(hsm)?;
+    let params = GenerateKey {
+        generation: GenerationId { key: name.clone(), number: 1 },
+        purpose: Purpose::Ledger,
+        environment,
+        custody: Custody::Bound,
+        algorithm: key.algorithm,
+        hsm: hsm.clone(),
+        token_serial: token.info().serial.clone(),
+        cka_id: CkaId::new(keygen::random::<16>()?)?,
+        label: format!("{name}/{}/1", globals.clock.now().format("%Y%m%d")),
+        destroyable: true,
+        nonce: hex(&keygen::random::<32>()?),
+    };
+    Ok(Request {
+        request_id: uuid::Uuid::new_v4().to_string(),
+        correlation_id: globals.correlation_id.clone(),
+        operation: GenerateKey::NAME.into(),
+        object: params.generation.to_string(),
+        actor: globals.actor(),
+        signatures: vec![keygen::proof_covered(&params)],
+        params,
+        approvals: Vec::new(),
+    })
+}

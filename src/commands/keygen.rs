@@ -1,0 +1,387 @@
+//! `keygen`: the next generation of a key, from the planned CKA_ID to the published certificate.
+
+use super::publish;
+use crate::config::{Issuer, Key};
+use crate::error::{Error, Kind, Result};
+use crate::files::lock::NamedLock;
+use crate::gate::{self, Failure, Permit};
+use crate::keys::{Generation, State};
+use crate::ledger::query;
+use crate::model::{CkaId, Custody, GenerationId, HashAlgorithm, HsmName, KeyName, Purpose, SpkiHash, Tbs, hex};
+use crate::outcome;
+use crate::pki::certificate::Certificate;
+use crate::pki::csr::RequestDraft;
+use crate::pki::issue::{self, CertificatePlan, Draft, Validity};
+use crate::pki::name::{Name, Subject};
+use crate::pki::profile::{Profile, ProfileName};
+use crate::pki::serial::Serial;
+use crate::request::{ChangeState, Covered, GenerateKey, IssueCertificate, MakeCsr, Operation, Role};
+use crate::ui::{Row, Worst};
+use crate::world::World;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Make the next generation of a key
+///
+/// The key pair is made on the configured token with every attribute stated, its attributes are read back, the
+/// public key is checked in software, and the private key shows that it is there. Then its issuer certifies it;
+/// with an external issuer, --csr writes the request and `keyctl import` takes the certificate in. A first
+/// generation becomes active at once; a later one is left certified.
+///
+/// Repeating an interrupted keygen continues it.
+///
+/// Examples:
+///   keyctl keygen windows
+///   keyctl keygen installer --csr installer.csr
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct KeygenArgs {
+    /// The key, as `[keys.KEY]` names it
+    key: KeyName,
+    /// Write a certificate signing request (PEM) for the key's external issuer
+    #[arg(long, value_name = "FILE")]
+    csr: Option<PathBuf>,
+}
+
+/// Runs `keygen`.
+///
+/// # Errors
+/// As each stage of the road says.
+pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
+    let settings = world.settings()?;
+    let key = setting(&settings, &args.key)?;
+    match (&key.issuer, &args.csr) {
+        (Issuer::External, None) => {
+            return Err(Error::usage("csr_needed", format!("the issuer of {} is external", args.key))
+                .hint(format!("keyctl keygen {} --csr {}.csr", args.key, args.key)));
+        }
+        (issuer, Some(_)) if *issuer != Issuer::External => {
+            return Err(Error::usage("csr_not_wanted", format!("the issuer of {} is not external", args.key)));
+        }
+        _ => {}
+    }
+    let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
+    if world.globals.dry_run {
+        let request = generate_request(world, &args.key, &key)?;
+        world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
+        return Ok(Worst::default());
+    }
+    let generation = advance(world, &args.key, &key)?;
+    if let Some(path) = &args.csr {
+        write_csr(world, &generation.id, &key, path)?;
+    }
+    let generation = world.generation(&generation.id)?;
+    let note = world.checkpoint()?;
+    publish::register(world)?;
+    drop(note);
+    world.ui().object(&describe(&generation));
+    Ok(Worst::default())
+}
+
+pub(super) fn describe(generation: &Generation) -> Row {
+    let identity = generation.identities.first();
+    let mut row = Row::new()
+        .with("generation", generation.id.to_string())
+        .with("state", generation.state.as_str())
+        .with("purpose", generation.purpose.as_str());
+    if let Some(identity) = identity {
+        row = row.with("algorithm", identity.algorithm.as_str()).with("spki_sha256", identity.spki_sha256.to_string());
+        if let Some(copy) = identity.copies.first() {
+            row = row.with("token", copy.token.label.as_str()).with("cka_id", copy.cka_id.to_string());
+        }
+    }
+    if let Some(reason) = &generation.quarantined {
+        row = row.with("quarantined", reason.as_str());
+    }
+    row
+}
+
+/// Brings the key's newest unfinished generation, or else a new one, as far as it goes without anybody outside.
+pub(super) fn advance(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
+    let unfinished = query::generations(world.ledger.connection())?
+        .into_iter()
+        .rev()
+        .find(|g| g.id.key == *name && matches!(g.state, State::Generated | State::Certified | State::Staged));
+    let mut generation = match unfinished {
+        Some(generation) => generation,
+        None => generate(world, name, key)?,
+    };
+    if let Some(reason) = &generation.quarantined {
+        let message = format!("{} is quarantined: {reason}", generation.id);
+        return Err(Error::blocked("quarantined", message).hint("keyctl doctor"));
+    }
+    if generation.state == State::Generated && key.issuer != Issuer::External && key.purpose != Purpose::Ledger {
+        generation = certify(world, &generation, key)?;
+    }
+    activate_first(world, generation)
+}
+
+/// The first generation of a key takes over at once, since there is nobody to overlap with.
+pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> Result<Generation> {
+    let has_active = query::active(world.ledger.connection(), &generation.id.key)?.is_some();
+    while !has_active && matches!(generation.state, State::Certified | State::Staged) {
+        let to = if generation.state == State::Certified { State::Staged } else { State::Active };
+        generation = change_state(world, &generation, to, "first generation of its key")?;
+    }
+    Ok(generation)
+}
+
+fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crate::request::Request<GenerateKey>> {
+    let conn = world.ledger.connection();
+    let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
+    let newest = GenerationId { key: name.clone(), number: newest };
+    // A generation that was planned and never made keeps its number.
+    let number = match query::generation(conn, &newest)? {
+        Some(known) if known.state == State::Planned => newest.number,
+        _ => query::next_number(conn, name)?,
+    };
+    let generation = GenerationId { key: name.clone(), number };
+    let hsm = first_hsm(key)?;
+    let token = world.store.token(hsm)?;
+    let params = GenerateKey {
+        label: format!("{}/{}/{}", name, world.globals.clock.now().format("%Y%m%d"), number),
+        generation,
+        purpose: key.purpose,
+        environment: world.genesis.environment,
+        custody: Custody::Bound,
+        algorithm: key.algorithm,
+        hsm: hsm.clone(),
+        token_serial: token.info().serial.clone(),
+        cka_id: CkaId::new(random::<16>()?)?,
+        destroyable: !matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa),
+        nonce: hex(&random::<32>()?),
+    };
+    let mut request = world.request(params.generation.to_string(), params);
+    request.signatures = vec![proof_covered(&request.params)];
+    Ok(request)
+}
+
+/// The one signature that a keygen permit covers.
+pub(super) fn proof_covered(params: &GenerateKey) -> Covered {
+    let tbs = crate::hsm::store::proof_of_possession(params);
+    Covered {
+        role: Role::ProofOfPossession,
+        spki_sha256: None,
+        hsm: params.hsm.clone(),
+        cka_id: params.cka_id.clone(),
+        mechanism: tbs.mechanism(),
+        content: hex(&tbs.content()),
+        count: 1,
+    }
+}
+
+/// Random bytes from the operating system.
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::unavailable("no_randomness", "the operating system gives no randomness")
+            .because(anyhow::anyhow!("{error}"))
+    })?;
+    Ok(bytes)
+}
+
+fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
+    refuse_orphans(world, first_hsm(key)?)?;
+    let request = generate_request(world, name, key)?;
+    let id = request.params.generation.clone();
+    let permit = admit_one(world, request)?;
+    let made = world.store.generate(&permit);
+    close_one(world, permit, made)?;
+    world.generation(&id)
+}
+
+fn refuse_orphans(world: &mut World, hsm: &crate::model::HsmName) -> Result<()> {
+    let orphans = super::recover::orphans(world)?;
+    match orphans.iter().find(|orphan| orphan.hsm.as_deref() == Some(hsm.as_str())) {
+        Some(orphan) => {
+            let message = format!("an interrupted {} of {} is open on token {hsm}", orphan.entry_type, orphan.object);
+            Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Plain data as JSON.
+pub(super) fn to_value<T: serde::Serialize>(value: &T) -> Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|error| Error::bug("plain data has no JSON form").because(error))
+}
+
+/// The settings of a key.
+pub(super) fn setting(settings: &crate::config::Settings, name: &KeyName) -> Result<Key> {
+    let unknown = || {
+        let known: Vec<_> = settings.keys.keys().map(ToString::to_string).collect();
+        Error::usage("unknown_key", format!("there is no [keys.{name}]; there is {}", known.join(", ")))
+    };
+    settings.keys.get(name).cloned().ok_or_else(unknown)
+}
+
+pub(super) fn first_hsm(key: &Key) -> Result<&HsmName> {
+    key.hsm.first().ok_or_else(|| Error::bug("a key without a token passed the configuration"))
+}
+
+fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
+    let issuer = match &key.issuer {
+        Issuer::Key(name) => world.active(name)?,
+        Issuer::External => return Err(Error::bug("an external issuer is not ours to ask")),
+        Issuer::Itself => generation.clone(),
+    };
+    let linted = issue::rehearse(Draft::new(plan(world, generation, key, &issuer)?)?)?;
+    let issuer_identity = issuer.identity()?;
+    let copy = issuer.copy()?;
+    let (tbs, draft) = (linted.tbs(), linted.draft());
+    let mut request = world.request(
+        generation.id.to_string(),
+        IssueCertificate {
+            generation: generation.id.clone(),
+            issuer: issuer.id.clone(),
+            profile: draft.profile().to_string(),
+            serial: draft.serial_hex(),
+            tbs_sha256: draft.tbs_hash(),
+            template_sha256: draft.template_hash(),
+            not_before: draft.validity().not_before,
+            not_after: draft.validity().not_after,
+        },
+    );
+    request.signatures = vec![covered(Role::Issuer, issuer_identity.spki_sha256, copy, &tbs)];
+    let permit = admit_one(world, request)?;
+    let issued = world.store.open(&permit, Role::Issuer, issuer_identity).and_then(|key| {
+        let signature = key.sign(&tbs)?;
+        Ok(linted.issue(&signature, issuer.id.clone())?)
+    });
+    close_one(world, permit, issued)?;
+    let generation = world.generation(&generation.id)?;
+    publish::certificate(world, &generation)?;
+    Ok(generation)
+}
+
+/// What the next certificate of this key will say.
+fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) -> Result<CertificatePlan> {
+    let identity = generation.identity()?;
+    let issuer_identity = issuer.identity()?;
+    let settings = world.settings()?;
+    let issues = settings.keys.values().find(|other| other.issuer == Issuer::Key(generation.id.key.clone()));
+    let profile = ProfileName::of(generation.purpose, issues.map(|other| other.purpose))?;
+    let validity = Validity::days(world.globals.clock.now(), valid_days(profile, key)?)?;
+    let (certificate, issuer_profile) = if issuer.id == generation.id {
+        (None, profile)
+    } else {
+        let der = issuer_identity.x509();
+        let der = der.ok_or_else(|| Error::blocked("no_certificate", format!("{} has no certificate", issuer.id)))?;
+        (Some(Certificate::parse(der)?), ProfileName::of(issuer.purpose, Some(generation.purpose))?)
+    };
+    Ok(CertificatePlan {
+        profile,
+        environment: world.genesis.environment,
+        subject: subject(key)?,
+        public_key: identity.public_key()?,
+        validity: certificate.as_ref().map_or(validity, |certificate| validity.within(certificate)),
+        issuer: match certificate {
+            None => issue::Issuer::SelfSigned,
+            Some(certificate) => {
+                issue::Issuer::Certificate { certificate: Box::new(certificate), profile: issuer_profile }
+            }
+        },
+        serial: Serial::random()?,
+        crl_url: key.crl_url.clone(),
+        aia_url: None,
+        policies: Vec::new(),
+        mechanism: issuer_identity.algorithm.mechanism(HashAlgorithm::Sha256),
+    })
+}
+
+/// How long a certificate is valid: a leaf for its interval and the overlap behind it, a CA long enough to outlive
+/// what it issues and the lists about it.
+fn valid_days(profile: ProfileName, key: &Key) -> Result<u32> {
+    const OVERLAP: u32 = 30;
+    const INTERMEDIATE: u32 = 1826;
+    const ROOT: u32 = 7305;
+    let limits = Profile::get(profile)?;
+    let wanted = match (limits.self_signed, limits.is_ca()) {
+        (true, _) => ROOT,
+        (_, true) => INTERMEDIATE,
+        _ => key.rotation_days.saturating_add(OVERLAP),
+    };
+    Ok(wanted.min(limits.max_validity_days))
+}
+
+fn subject(key: &Key) -> Result<Name> {
+    let missing = || Error::usage("no_subject", "keyctl.toml gives the key no subject");
+    let subject = key.subject.as_ref().ok_or_else(missing)?;
+    Subject {
+        country: subject.country.clone(),
+        state: subject.state.clone(),
+        locality: subject.locality.clone(),
+        organization: subject.organization.clone(),
+        organizational_unit: subject.organizational_unit.clone(),
+        common_name: Some(subject.common_name.clone()),
+    }
+    .to_name()
+}
+
+/// One signature by this copy of a key over exactly this.
+pub(super) fn covered(role: Role, spki: SpkiHash, copy: &crate::keys::Copy, tbs: &Tbs) -> Covered {
+    Covered {
+        role,
+        spki_sha256: Some(spki),
+        hsm: copy.hsm.clone(),
+        cka_id: copy.cka_id.clone(),
+        mechanism: tbs.mechanism(),
+        content: hex(&tbs.content()),
+        count: 1,
+    }
+}
+
+/// Moves a generation one step along its life.
+pub(super) fn change_state(world: &mut World, generation: &Generation, to: State, reason: &str) -> Result<Generation> {
+    let params = ChangeState { generation: generation.id.clone(), from: generation.state, to, reason: reason.into() };
+    let request = world.request(generation.id.to_string(), params);
+    let permit = admit_one(world, request)?;
+    close_one(world, permit, Ok(gate::StateChanged::new()))?;
+    world.generation(&generation.id)
+}
+
+fn write_csr(world: &mut World, id: &GenerationId, key: &Key, path: &std::path::Path) -> Result<()> {
+    let generation = world.generation(id)?;
+    let identity = generation.identity()?;
+    let subject = subject(key)?;
+    let draft =
+        RequestDraft::new(&subject, &identity.public_key()?, identity.algorithm.mechanism(HashAlgorithm::Sha256))?;
+    let tbs = draft.tbs();
+    let params = MakeCsr { generation: id.clone(), subject: subject.to_string(), tbs_sha256: draft.tbs_hash() };
+    let mut request = world.request(id.to_string(), params);
+    request.signatures = vec![covered(Role::Subject, identity.spki_sha256, generation.copy()?, &tbs)];
+    let permit = admit_one(world, request)?;
+    let made = world.store.open(&permit, Role::Subject, identity).and_then(|key| {
+        let csr = draft.make(&key.sign(&tbs)?)?;
+        crate::files::safe::write_new(path, csr.pem()?.as_bytes(), 0o644)?;
+        Ok(csr)
+    });
+    close_one(world, permit, made)
+}
+
+/// Admits one request; a refusal becomes the error.
+pub(super) fn admit_one<O: crate::policy::Decide>(
+    world: &mut World,
+    request: crate::request::Request<O>,
+) -> Result<Permit<O>> {
+    let process = world.process()?;
+    let answers = gate::admit(&mut world.ledger, &process, vec![request])?;
+    match answers.into_iter().next() {
+        Some(Ok(permit)) => Ok(permit),
+        Some(Err(refusal)) => Err(refusal.error),
+        None => Err(Error::bug("the gate gave no answer")),
+    }
+}
+
+/// Closes one permit; its failure becomes the error, after it is in the ledger.
+pub(super) fn close_one<O, D>(world: &mut World, permit: Permit<O>, result: Result<D, Failure>) -> Result<()>
+where
+    O: Operation,
+    D: gate::Completes<O>,
+{
+    let answers = outcome::close(&mut world.ledger, &world.tool, vec![(permit, result)])?;
+    match answers.into_iter().next() {
+        Some(answer) => answer.map(drop),
+        None => Err(Error::new(Kind::Bug, "internal", "closing gave no answer")),
+    }
+}

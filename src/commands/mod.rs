@@ -1,0 +1,14 @@
+//! One file per command: the doc comment of its arguments is the help, then `run`, then what only it needs.
+
+pub mod adopt;
+pub mod audit;
+pub mod completions;
+pub mod doctor;
+pub mod import;
+pub mod init;
+pub mod keygen;
+pub mod publish;
+pub mod recover;
+pub mod sign;
+pub mod status;
+pub mod verify;

@@ -1,0 +1,137 @@
+//! `recover`: what became of intents whose process is gone.
+
+use super::keygen;
+use crate::error::{Error, Kind, Result};
+use crate::files::lock::ProcessLock;
+use crate::formats::artifact::Placed;
+use crate::gate::{self, Completes, Failure, Permit, SettingsAdopted, StateChanged};
+use crate::hsm::store::GeneratedKey;
+use crate::ledger::query::{self, OpenIntent};
+use crate::outcome;
+use crate::pki::road::{CsrMade, Issued};
+use crate::request::{
+    AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, SignArtifact,
+};
+use crate::ui::{Row, Worst};
+use crate::world::World;
+
+/// Settle what an interruption left
+///
+/// An intent without an outcome, whose process is gone, is an orphan. A key that was made is looked for by its
+/// planned CKA_ID and taken over if it is whole, or the intent is closed as not executed; a certificate counts
+/// as issued; a signature that nobody reported is recorded as unknown, with its digest.
+///
+/// Examples:
+///   keyctl recover
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct RecoverArgs {}
+
+/// Intents whose owner is gone.
+pub(super) fn orphans(world: &World) -> Result<Vec<OpenIntent>> {
+    let locks = world.dir.join("locks");
+    let mut orphans = query::open_intents(world.ledger.connection())?;
+    orphans.retain(|intent| intent.process.parse().is_ok_and(|id| ProcessLock::is_free(&locks, id).unwrap_or(false)));
+    Ok(orphans)
+}
+
+/// Runs `recover`.
+///
+/// # Errors
+/// A token or the ledger cannot be reached; what was settled stays settled.
+pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
+    let orphans = orphans(world)?;
+    let mut rows = Vec::new();
+    for orphan in &orphans {
+        let (result, detail) = settle(world, orphan)?;
+        rows.push(
+            Row::new()
+                .with("entry", orphan.seq)
+                .with("type", orphan.entry_type.as_str())
+                .with("object", orphan.object.as_str())
+                .with("result", result)
+                .with("detail", detail),
+        );
+    }
+    if rows.is_empty() {
+        world.ui().say("nothing was interrupted");
+        return Ok(Worst::default());
+    }
+    world.checkpoint()?;
+    super::publish::register(world)?;
+    world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
+    Ok(Worst::default())
+}
+
+fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
+    match orphan.entry_type.as_str() {
+        GenerateKey::ENTRY => settle_keygen(world, orphan),
+        SignArtifact::ENTRY => {
+            let detail = "the token may have signed this digest; no file was put in place by keyctl";
+            settle_as::<SignArtifact, Placed>(world, orphan, true, detail)
+        }
+        IssueCertificate::ENTRY => {
+            let detail = "the certificate may exist; its serial stays reserved and keygen will issue another";
+            settle_as::<IssueCertificate, Issued>(world, orphan, true, detail)
+        }
+        MakeCsr::ENTRY => settle_as::<MakeCsr, CsrMade>(world, orphan, true, "the request may have been signed"),
+        ImportCertificate::ENTRY => {
+            settle_as::<ImportCertificate, Issued>(world, orphan, false, "nothing was imported")
+        }
+        ChangeState::ENTRY => settle_as::<ChangeState, StateChanged>(world, orphan, false, "the state did not change"),
+        AdoptSettings::ENTRY => {
+            settle_as::<AdoptSettings, SettingsAdopted>(world, orphan, false, "nothing was adopted")
+        }
+        other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
+    }
+}
+
+/// Looks for the planned CKA_ID: a whole pair is taken over under the same intent, nothing means nothing was made.
+fn settle_keygen(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
+    let permit = resume::<GenerateKey>(world, orphan)?;
+    match world.store.take_over(&permit) {
+        Ok(Some(made)) => {
+            let spki = made.identity().spki_sha256;
+            keygen::close_one(world, permit, Ok(made))?;
+            Ok(("taken-over", format!("the key pair is whole, SPKI SHA-256 {spki}")))
+        }
+        Ok(None) => {
+            let error = Error::failed("not_executed", "no object on the token has the planned CKA_ID");
+            close_with_error::<GenerateKey, GeneratedKey>(world, permit, error, false)?;
+            Ok(("not-executed", "no object on the token has the planned CKA_ID".into()))
+        }
+        // Half a pair: the record says so, and nothing is deleted.
+        Err(failure) if failure.error.kind() != Kind::Unavailable => {
+            let detail = failure.error.full();
+            close_with_error::<GenerateKey, GeneratedKey>(world, permit, failure.error, true)?;
+            Ok(("unknown", detail))
+        }
+        Err(failure) => Err(failure.error),
+    }
+}
+
+fn settle_as<O: Operation, D: Completes<O>>(
+    world: &mut World,
+    orphan: &OpenIntent,
+    unknown: bool,
+    detail: &str,
+) -> Result<(&'static str, String)> {
+    let permit = resume::<O>(world, orphan)?;
+    close_with_error::<O, D>(world, permit, Error::failed("interrupted", detail), unknown)?;
+    Ok((if unknown { "unknown" } else { "not-executed" }, detail.to_owned()))
+}
+
+fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
+    gate::resume(&world.ledger, &world.dir.join("locks"), orphan.seq)
+}
+
+fn close_with_error<O: Operation, D: Completes<O>>(
+    world: &mut World,
+    permit: Permit<O>,
+    error: Error,
+    unknown: bool,
+) -> Result<()> {
+    let results: Vec<(Permit<O>, Result<D, Failure>)> = vec![(permit, Err(Failure { error, unknown }))];
+    // The error is the outcome here, so it is no error of ours.
+    outcome::close(&mut world.ledger, &world.tool, results).map(drop)
+}

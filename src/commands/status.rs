@@ -1,0 +1,119 @@
+//! `status`: one screen.
+
+use super::recover;
+use crate::crypto::note::Checkpoint;
+use crate::error::{Error, Result};
+use crate::keys::{Credential, Generation};
+use crate::ledger::query;
+use crate::model::{KeyName, Purpose};
+use crate::policy::{Decision, Verdict, gates, rules};
+use crate::ui::{Row, Ui, Worst};
+use crate::world::World;
+
+/// Show keys, ages, gates, and what is open
+///
+/// --check KEY asks whether KEY may sign now, prints each gate, and exits 4 if it may not.
+///
+/// Examples:
+///   keyctl status
+///   keyctl status --check windows
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct StatusArgs {
+    /// Exit 4 if this key may not sign now
+    #[arg(long, value_name = "KEY")]
+    check: Option<KeyName>,
+}
+
+/// The columns of the table of keys.
+pub const COLUMNS: &[&str] = &["generation", "purpose", "state", "algorithm", "issued", "expires", "token"];
+
+/// Runs `status`.
+///
+/// # Errors
+/// The workspace cannot be read; or with `--check`, the key may not sign now.
+pub fn run(args: &StatusArgs, world: &mut World) -> Result<Worst> {
+    match &args.check {
+        Some(key) => check(world, key),
+        None => overview(world),
+    }
+}
+
+fn overview(world: &mut World) -> Result<Worst> {
+    let generations = query::generations(world.ledger.connection())?;
+    world.ui().rows(COLUMNS, &generations.iter().map(row).collect::<Vec<_>>());
+    let head = world.ledger.head()?;
+    let newest = world.ledger.latest_checkpoint()?;
+    let newest = newest.map(|note| note.text().parse::<Checkpoint>()).transpose()?;
+    let covered = newest.map_or(0, |checkpoint| checkpoint.size);
+    let ui = world.ui().clone();
+    ui.say(&format!("\n{} workspace {}", world.genesis.environment, world.genesis.workspace_id));
+    ui.say(&format!("ledger: {} entries, {} after the last checkpoint", head.size, head.size.saturating_sub(covered)));
+    for (generation, count) in query::signed_counts(world.ledger.connection())? {
+        ui.say(&format!("{generation} signed {count} artifacts"));
+    }
+    if let Err(error) = world.settings() {
+        ui.warn(&error.to_string());
+    }
+    for orphan in recover::orphans(world)? {
+        ui.warn(&format!(
+            "interrupted: {} of {} (entry {}); keyctl recover",
+            orphan.entry_type, orphan.object, orphan.seq
+        ));
+    }
+    Ok(Worst::default())
+}
+
+fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
+    let adopted = query::settings(world.ledger.connection())?.settings;
+    let generation = world.active(key)?;
+    let found = sign_gates(&generation, &adopted, world);
+    print_gates(world.ui(), &found);
+    match Decision::from_gates(found) {
+        Decision::Allow(_) => Ok(Worst::default()),
+        _ => Err(Error::blocked("gate_failed", format!("{} may not sign now", generation.id)).hint("keyctl status")),
+    }
+}
+
+fn sign_gates(generation: &Generation, settings: &crate::config::Settings, world: &World) -> Vec<gates::Gate> {
+    rules::signing_gates(generation, settings, world.genesis.environment, world.globals.clock.now())
+}
+
+fn print_gates(ui: &Ui, gates: &[gates::Gate]) {
+    let rows = gates.iter().map(|gate| {
+        Row::new()
+            .with("gate", gate.name.as_str())
+            .with("verdict", gate.verdict.as_str())
+            .with("input", gate.input.as_str())
+            .with("limit", gate.limit.as_str())
+            .with("pass", gate.verdict == Verdict::Pass)
+    });
+    ui.rows(&["gate", "verdict", "input", "limit"], &rows.collect::<Vec<_>>());
+}
+
+/// One generation as a row.
+pub fn row(generation: &Generation) -> Row {
+    let state = match &generation.quarantined {
+        Some(_) => format!("{}, quarantined", generation.state),
+        None => generation.state.to_string(),
+    };
+    let mut row = Row::new()
+        .with("generation", generation.id.to_string())
+        .with("purpose", generation.purpose.as_str())
+        .with("state", state)
+        .with("custody", generation.custody.as_str());
+    if let Some(identity) = generation.identities.first() {
+        row = row.with("algorithm", identity.algorithm.as_str()).with("spki_sha256", identity.spki_sha256.to_string());
+        if let Some(copy) = identity.copies.first() {
+            row = row.with("token", copy.token.label.as_str()).with("software", copy.token.software);
+        }
+    }
+    if let Some(credential) = generation.credential() {
+        let (from, to) = credential.validity();
+        row = row.with("issued", crate::clock::rfc3339(from)).with("expires", crate::clock::rfc3339(to));
+        if let Credential::X509 { fingerprint, subject, .. } = credential {
+            row = row.with("fingerprint", fingerprint.to_string()).with("subject", subject.as_str());
+        }
+    }
+    row.with("signs_artifacts", matches!(generation.purpose, Purpose::Authenticode | Purpose::Installer | Purpose::Apt))
+}

@@ -1,0 +1,558 @@
+//! A file on its way: [`prepare`]d from one opened source, signed with a permitted key, verified from the
+//! written bytes, and only then placed under its final name.
+//!
+//! The types are the order. [`Prepared`] touched no key; [`Prepared::sign`] wants a [`SigningKey`] and gives a
+//! [`Signed`] only after a fresh parse of the written file agreed; [`Signed::place`] gives the [`Placed`] that
+//! closes the permit.
+
+use super::authenticode::{self, Content, Draft, OpusInfo};
+use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHashVersion, PageHasher, Sums};
+use super::{Sink, feed};
+use crate::clock::Time;
+use crate::error::{Error, Result, shown};
+use crate::files::copy::copy_while;
+use crate::files::place::{self, Placement, Target};
+use crate::files::source::{Source, SourcePolicy};
+use crate::gate::{Completes, Failure, sealed};
+use crate::hsm::store::SigningKey;
+use crate::keys::{Copy, Identity, TokenFacts};
+use crate::model::{GenerationId, Hash256, HashAlgorithm, Tbs, hex};
+use crate::request::SignArtifact;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// The key that will sign, with what goes along.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    /// Its generation.
+    pub generation: GenerationId,
+    /// The identity in use.
+    pub identity: Identity,
+    /// The copy in use.
+    pub copy: Copy,
+    /// DER certificates for the signature: the signer's first, then its issuers without the root.
+    pub chain: Vec<Vec<u8>>,
+}
+
+/// What to do with signatures that are there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse the file.
+    #[default]
+    Refuse,
+    /// Take them out and put ours in their place.
+    Replace,
+    /// Nest ours into the first one.
+    Append,
+}
+
+/// What shapes a signature.
+#[derive(Clone, Debug)]
+pub struct SignOptions {
+    /// Digest algorithm.
+    pub hash: HashAlgorithm,
+    /// Signatures that are there already.
+    pub existing: Existing,
+    /// Whether to add page hashes (PE).
+    pub page_hashes: bool,
+    /// Program name and URL shown by Windows.
+    pub opus: OpusInfo,
+    /// Take a symlink's target.
+    pub follow: bool,
+}
+
+impl Default for SignOptions {
+    fn default() -> Self {
+        SignOptions {
+            hash: HashAlgorithm::Sha256,
+            existing: Existing::Refuse,
+            page_hashes: false,
+            opus: OpusInfo::default(),
+            follow: false,
+        }
+    }
+}
+
+/// Adds timestamps. What implements it asks an authority and checks the answer.
+pub trait Stamp: Sync {
+    /// A checked RFC 3161 token over `signature_value`, with what evidence says of it.
+    ///
+    /// # Errors
+    /// No authority gave a good answer.
+    fn stamp(&self, signature_value: &[u8]) -> Result<(Vec<u8>, Value)>;
+}
+
+/// SHA-256 of a whole file.
+struct FileHash(sha2::Sha256);
+
+impl FileHash {
+    fn new() -> Self {
+        FileHash(sha2::Digest::new())
+    }
+
+    fn finish(self) -> Hash256 {
+        Hash256(sha2::Digest::finalize(self.0).into())
+    }
+}
+
+impl Sink for FileHash {
+    fn update(&mut self, bytes: &[u8]) {
+        sha2::Digest::update(&mut self.0, bytes);
+    }
+}
+
+/// A file that was read and copied, with the exact digest that is to be signed. No key was touched.
+#[derive(Debug)]
+pub struct Prepared {
+    source: Source,
+    target: Target,
+    destination: Destination,
+    layout: Layout,
+    sums: Sums,
+    original: Option<Original>,
+    outer: Option<Vec<u8>>,
+    draft: Draft,
+    hash: HashAlgorithm,
+    content_digest: Vec<u8>,
+    hash_before: Hash256,
+    options: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+enum Destination {
+    InPlace,
+    New,
+}
+
+/// Opens the file, copies it while hashing, and drafts the signature.
+///
+/// # Errors
+/// The file cannot be read or is not what it should be; its format is unknown; it is signed already.
+pub fn prepare(
+    path: &Path,
+    to: Option<&Path>,
+    signer: &Signer,
+    options: &SignOptions,
+    stop: &AtomicBool,
+) -> Result<Prepared> {
+    let policy = if to.is_some() { SourcePolicy::READ } else { SourcePolicy::IN_PLACE };
+    let source = Source::open(path, SourcePolicy { follow: options.follow, ..policy })?;
+    let named = |error: Error| error.about(shown(&path.display().to_string()));
+    expect_pe(&source).map_err(named)?;
+    let layout = Layout::parse(source.file()).map_err(named)?;
+    layout.signable().map_err(named)?;
+    let outer = existing(&source, &layout, options.existing).map_err(named)?;
+    let (target, destination) = match to {
+        Some(to) => (Target::beside(to)?, Destination::New),
+        None => (Target::replacing(&source)?, Destination::InPlace),
+    };
+    copy_and_draft(source, target, destination, layout, outer, signer, options, stop).map_err(named)
+}
+
+/// The first signature, if ours is to be nested into it.
+fn existing(source: &Source, layout: &Layout, existing: Existing) -> Result<Option<Vec<u8>>> {
+    let signatures = authenticode::image::signatures(layout, source.file())?;
+    match (signatures.first(), existing) {
+        (None, Existing::Append) => {
+            Err(Error::usage("not_signed", "there is no signature to append to").hint("leave --append out"))
+        }
+        (None, _) | (Some(_), Existing::Replace) => Ok(None),
+        (Some(first), Existing::Append) => Ok(Some(first.to_der())),
+        (Some(_), Existing::Refuse) => Err(Error::failed("already_signed", "the file is signed already")
+            .hint("--replace takes the old signature out, --append adds another")),
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the parts of one value, handed over once")]
+fn copy_and_draft(
+    source: Source,
+    mut target: Target,
+    destination: Destination,
+    layout: Layout,
+    outer: Option<Vec<u8>>,
+    signer: &Signer,
+    options: &SignOptions,
+    stop: &AtomicBool,
+) -> Result<Prepared> {
+    let mut whole = FileHash::new();
+    let mut digest = AuthenticodeHasher::new(&layout, options.hash);
+    let mut checksum = ChecksumSink::new(&layout);
+    let mut pages = if options.page_hashes { Some(PageHasher::new(&layout)?) } else { None };
+    copy_while(
+        &source,
+        &mut target,
+        &mut [&mut |bytes: &[u8]| {
+            whole.update(bytes);
+            digest.update(bytes);
+            checksum.update(bytes);
+            if let Some(pages) = &mut pages {
+                pages.update(bytes);
+            }
+        }],
+        stop,
+    )?;
+    let content_digest = digest.finish();
+    let pages = pages.map(PageHasher::finish);
+    let content = Content::pe_image(options.hash, &content_digest, pages.as_ref());
+    let draft_options = authenticode::Options { opus: options.opus.clone(), signing_time: None };
+    let draft = Draft::new(content, &signer.chain, &draft_options)?;
+    Ok(Prepared {
+        sums: checksum.finish(),
+        original: layout.original(),
+        hash: options.hash,
+        hash_before: whole.finish(),
+        options: option_words(options, pages.map(|pages| pages.version)),
+        source,
+        target,
+        destination,
+        layout,
+        outer,
+        draft,
+        content_digest,
+    })
+}
+
+fn option_words(options: &SignOptions, pages: Option<PageHashVersion>) -> BTreeMap<String, String> {
+    let mut words = BTreeMap::new();
+    let mut put = |name: &str, value: Option<String>| value.map(|value| words.insert(name.to_owned(), value));
+    put("hash", Some(options.hash.to_string()));
+    put(
+        "existing",
+        match options.existing {
+            Existing::Refuse => None,
+            Existing::Replace => Some("replace".into()),
+            Existing::Append => Some("append".into()),
+        },
+    );
+    put("page_hashes", pages.map(|_| "v2".into()));
+    put("program_name", options.opus.program_name.as_deref().map(shown));
+    put("program_url", options.opus.url.as_deref().map(shown));
+    words
+}
+
+/// The first bytes tell the format.
+fn expect_pe(source: &Source) -> Result<()> {
+    let mut magic = [0; 8];
+    let take = magic.len().min(usize::try_from(source.len()).unwrap_or(usize::MAX));
+    source.read_at(magic.get_mut(..take).unwrap_or_default(), 0)?;
+    let what = match &magic {
+        [b'M', b'Z', ..] => return Ok(()),
+        [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1] => "a compound file (MSI)",
+        [b'P', b'K', 3, 4, ..] => "a ZIP file (MSIX, APPX)",
+        [b'M', b'S', b'C', b'F', ..] => "a cabinet",
+        [b'x', b'a', b'r', b'!', ..] => "a flat package (xar)",
+        _ => "not a format that is known here",
+    };
+    Err(Error::failed("unsupported_format", format!("the file is {what}; PE files are signed (exe, dll, sys, efi, …)")))
+}
+
+impl Prepared {
+    /// What the key is to sign.
+    pub fn tbs(&self) -> &Tbs {
+        self.draft.tbs()
+    }
+
+    /// SHA-256 of the file as it was read.
+    pub fn hash_before(&self) -> Hash256 {
+        self.hash_before
+    }
+
+    /// The parameters of the request to sign it.
+    pub fn params(&self, generation: &GenerationId) -> SignArtifact {
+        let name = self.source.path().file_name().unwrap_or_default().to_string_lossy();
+        SignArtifact {
+            generation: generation.clone(),
+            artifact_id: uuid::Uuid::new_v4().to_string(),
+            name: shown(&name),
+            format: "pe".into(),
+            hash_before: self.hash_before,
+            size_before: self.source.len(),
+            content_digest: format!("{}:{}", self.hash, hex(&self.content_digest)),
+            options: self.options.clone(),
+        }
+    }
+
+    /// Signs, writes the signature into the copy, and verifies the copy by a fresh parse of its bytes.
+    ///
+    /// # Errors
+    /// The key refuses; or what was written does not verify, which leaves the original as it was.
+    pub fn sign(self, key: &SigningKey<'_>) -> Result<Signed, Failure> {
+        self.sign_and_stamp(key, None)
+    }
+
+    /// As [`Prepared::sign`], with a timestamp.
+    ///
+    /// # Errors
+    /// As [`Prepared::sign`]; or no authority gave a good timestamp.
+    pub fn sign_and_stamp(mut self, key: &SigningKey<'_>, stamp: Option<&dyn Stamp>) -> Result<Signed, Failure> {
+        let signature = key.sign(self.draft.tbs())?;
+        let mut pkcs7 = self.draft.finish(&signature)?;
+        let mut timestamp = None;
+        if let Some(stamp) = stamp {
+            let (token, said) = stamp.stamp(&signature.0)?;
+            pkcs7 = authenticode::with_timestamp(&pkcs7, &token)?;
+            timestamp = Some(said);
+        }
+        let inner = pkcs7.clone();
+        if let Some(outer) = &self.outer {
+            pkcs7 = authenticode::append_nested(outer, &pkcs7)?;
+        }
+        let attached = self.layout.attach(&pkcs7, &self.sums)?;
+        self.target.apply(&attached.edits, attached.len)?;
+        let hash_after = verify_written(&self.target, &inner, &self.content_digest, self.hash)?;
+        Ok(Signed {
+            source: self.source,
+            target: self.target,
+            destination: self.destination,
+            hash_after,
+            original: self.original,
+            token: key.token(),
+            timestamp,
+        })
+    }
+}
+
+/// Reads the written file from its first byte: layout, digest, checksum and every signature, as any verifier would.
+fn verify_written(target: &Target, ours: &[u8], content_digest: &[u8], hash: HashAlgorithm) -> Result<Hash256> {
+    let wrong = |what: &str| {
+        Error::new(crate::error::Kind::Bug, "self_check_failed", format!("the written file does not verify: {what}"))
+    };
+    let mut whole = FileHash::new();
+    let report = authenticode::image::verify_with(target.file(), &mut [&mut whole])?;
+    let (_, verdict) = report
+        .signatures
+        .iter()
+        .find(|(signature, _)| is_ours(signature, ours))
+        .ok_or_else(|| wrong("our signature is not in it"))?;
+    if let Some((fault, detail)) = verdict.fault() {
+        return Err(wrong(&format!("{}: {detail}", fault.as_str())));
+    }
+    if !verdict.is_good() {
+        return Err(wrong("a part could not be checked"));
+    }
+    if report.findings.iter().any(|finding| finding.code == "pe_wrong_checksum") {
+        return Err(wrong("the CheckSum"));
+    }
+    if !report.digests.iter().any(|(algorithm, digest)| *algorithm == hash && digest == content_digest) {
+        return Err(wrong("its digest is another than was signed"));
+    }
+    Ok(whole.finish())
+}
+
+fn is_ours(signature: &authenticode::AuthenticodeSignature, ours: &[u8]) -> bool {
+    let value = |pkcs7: &[u8]| authenticode::signature_value(pkcs7).ok();
+    value(&signature.to_der()) == value(ours)
+}
+
+/// A signed copy that verified; it has no name yet.
+#[derive(Debug)]
+pub struct Signed {
+    source: Source,
+    target: Target,
+    destination: Destination,
+    hash_after: Hash256,
+    original: Option<Original>,
+    token: TokenFacts,
+    timestamp: Option<Value>,
+}
+
+impl Signed {
+    /// Gives the signed copy its final name, durably.
+    ///
+    /// # Errors
+    /// The source changed meanwhile, or the destination cannot be written; the original stays as it was.
+    pub fn place(mut self) -> Result<Placed> {
+        let placed = match self.destination {
+            Destination::InPlace => self.target.place(Placement::Replace { expect: &self.source })?,
+            Destination::New => {
+                self.target.like(&self.source)?;
+                self.source.unchanged()?;
+                self.target.place(Placement::New)?
+            }
+        };
+        Ok(Placed {
+            file: placed,
+            hash_after: self.hash_after,
+            original: self.original,
+            token: self.token,
+            timestamp: self.timestamp,
+        })
+    }
+}
+
+/// A signed file under its final name. It closes the permit.
+#[derive(Debug)]
+pub struct Placed {
+    file: place::Placed,
+    hash_after: Hash256,
+    original: Option<Original>,
+    token: TokenFacts,
+    timestamp: Option<Value>,
+}
+
+impl Placed {
+    /// Where it is.
+    pub fn path(&self) -> &PathBuf {
+        &self.file.path
+    }
+
+    /// Extended attributes that could not be carried over.
+    pub fn unkept(&self) -> &[String] {
+        &self.file.unkept
+    }
+}
+
+impl sealed::Sealed for Placed {}
+
+impl Completes<SignArtifact> for Placed {
+    fn done(&self) -> Value {
+        let mut done = json!({
+            "hash_after": self.hash_after,
+            "size_after": self.file.len,
+            "platform": "windows",
+            "token": self.token,
+        });
+        if let Some(original) = &self.original {
+            // What a signed image no longer tells of the unsigned one; `sign --remove` needs it.
+            done["original"] =
+                json!({ "size": original.len, "checksum": original.checksum, "directory": hex(&original.directory) });
+        }
+        if let Some(timestamp) = &self.timestamp {
+            done["timestamp"] = timestamp.clone();
+        }
+        done
+    }
+}
+
+crate::model::words! {
+    /// What verification of a file found, worst part first.
+    Verdict: "verdict" {
+        /// Everything holds.
+        Valid = "valid",
+        /// There is no signature.
+        Unsigned = "unsigned",
+        /// The file is not what was signed, or the signature is not the key's.
+        Tampered = "tampered",
+        /// A structure is broken or an algorithm proves nothing.
+        Malformed = "malformed",
+        /// No chain to a trusted root.
+        UnknownIssuer = "unknown_issuer",
+        /// The certificate was not valid at that time.
+        Expired = "expired",
+        /// The certificate or its chain does not allow code signing.
+        WrongPurpose = "wrong_purpose",
+        /// The certificate was revoked by that time.
+        Revoked = "revoked",
+    }
+}
+
+impl Verdict {
+    /// Stable word for programs.
+    pub fn code(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// What verification of a file found.
+#[derive(Debug)]
+pub struct VerifyReport {
+    /// SHA-256 of the file.
+    pub sha256: Hash256,
+    /// The worst of its signatures.
+    pub verdict: Verdict,
+    /// In words.
+    pub detail: String,
+    /// How many signatures there are, nested ones included.
+    pub signatures: usize,
+}
+
+/// Whether a file looks like JSON, as fragments do.
+///
+/// # Errors
+/// It cannot be read.
+pub fn looks_like_json(source: &Source) -> Result<bool> {
+    let mut first = [0];
+    if source.is_empty() {
+        return Ok(false);
+    }
+    source.read_at(&mut first, 0)?;
+    Ok(first == *b"{")
+}
+
+/// Verifies a file: digest, signature, and the chain of each signer to one of `roots` at the time `at`.
+///
+/// # Errors
+/// The file cannot be read or has an unknown format. What is wrong with its signatures is in the report.
+pub fn verify(source: &Source, roots: &[Vec<u8>], at: Time) -> Result<VerifyReport> {
+    expect_pe(source)?;
+    let mut whole = FileHash::new();
+    let report = match authenticode::image::verify_with(source.file(), &mut [&mut whole]) {
+        Ok(report) => report,
+        Err(error) => {
+            let mut whole = FileHash::new();
+            feed(source.file(), &mut [&mut whole])?;
+            return Ok(VerifyReport {
+                sha256: whole.finish(),
+                verdict: Verdict::Malformed,
+                detail: error.full(),
+                signatures: 0,
+            });
+        }
+    };
+    let sha256 = whole.finish();
+    let signatures = report.signatures.len();
+    let done = |verdict: Verdict, detail: String| Ok(VerifyReport { sha256, verdict, detail, signatures });
+    if signatures == 0 {
+        return done(Verdict::Unsigned, "the file has no signature".into());
+    }
+    if let Some(finding) = report.findings.first() {
+        return done(Verdict::Tampered, finding.message.clone());
+    }
+    let mut signers = Vec::new();
+    for (signature, verdict) in &report.signatures {
+        if let Some((fault, detail)) = verdict.fault() {
+            let verdict = match fault.as_str() {
+                "tampered" | "bad_signature" | "content_mismatch" => Verdict::Tampered,
+                _ => Verdict::Malformed,
+            };
+            return done(verdict, detail.to_owned());
+        }
+        if !verdict.is_good() {
+            return done(Verdict::Malformed, "a part of the signature could not be checked".into());
+        }
+        match chain_of(signature, roots, at) {
+            Ok(subject) => signers.push(subject),
+            Err((verdict, detail)) => return done(verdict, detail),
+        }
+    }
+    done(Verdict::Valid, format!("signed by {}", signers.join("; ")))
+}
+
+fn chain_of(
+    signature: &authenticode::AuthenticodeSignature,
+    roots: &[Vec<u8>],
+    at: Time,
+) -> std::result::Result<String, (Verdict, String)> {
+    use crate::pki::chain::{self, Eku, Revocation};
+    let leaf =
+        signature.certificate.as_ref().ok_or((Verdict::Malformed, "the signer's certificate is missing".to_owned()))?;
+    let built =
+        chain::build(&leaf.der, &signature.signed.certificates, roots, at, Eku::CodeSigning, Revocation::Unchecked);
+    match built {
+        Ok(_) => Ok(leaf.subject_text()),
+        Err(error) => Err((verdict_of(&error), format!("{}: {error}", leaf.subject_text()))),
+    }
+}
+
+fn verdict_of(error: &crate::pki::chain::ChainError) -> Verdict {
+    use crate::pki::chain::ChainError;
+    match error {
+        ChainError::UnknownIssuer { .. } => Verdict::UnknownIssuer,
+        ChainError::Expired { .. } | ChainError::NotYetValid { .. } => Verdict::Expired,
+        ChainError::Revoked { .. } => Verdict::Revoked,
+        ChainError::WrongPurpose { .. } => Verdict::WrongPurpose,
+        _ => Verdict::UnknownIssuer,
+    }
+}

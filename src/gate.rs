@@ -1,0 +1,350 @@
+//! The only door. Requests go in; permits come out, or refusals. Either way the ledger has it first.
+//!
+//! A [`Permit`] says three things: policy agreed, approvals were checked and consumed, and the intent is
+//! durable. It can be made only here, cannot be cloned, and ends by being closed with an outcome. The key
+//! store asks it before every signature whether that very signature is covered, and how often still.
+
+use crate::crypto::jcs;
+use crate::error::{Error, Kind, Result};
+use crate::files::lock::ProcessLock;
+use crate::files::safe;
+use crate::ledger::genesis::{Genesis, GenesisIntent};
+use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
+use crate::model::{Hash256, Tbs};
+use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
+use crate::request::{AdoptSettings, ChangeState, Covered, GenerateKey, Operation, Request, Role};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Leave to do one act, once. See the module's words for what it says.
+#[derive(Debug)]
+#[must_use = "an open permit is an orphaned intent; close it with its outcome"]
+pub struct Permit<O> {
+    request: Request<O>,
+    gates: Vec<Gate>,
+    intent: Option<Entry>,
+    left: Vec<AtomicU32>,
+}
+
+impl<O: Operation> Permit<O> {
+    fn new(request: Request<O>, gates: Vec<Gate>, intent: Option<Entry>) -> Self {
+        let left = request.signatures.iter().map(|covered| AtomicU32::new(covered.count)).collect();
+        Permit { request, gates, intent, left }
+    }
+
+    /// What was asked and allowed.
+    pub fn request(&self) -> &Request<O> {
+        &self.request
+    }
+
+    /// The gates it went through.
+    pub fn gates(&self) -> &[Gate] {
+        &self.gates
+    }
+
+    /// The intent as it stands in the ledger; `None` for the ledger keys themselves, whose intent is a file
+    /// until entry 0 takes it over.
+    pub fn intent(&self) -> Option<&Entry> {
+        self.intent.as_ref()
+    }
+
+    /// The signatures it covers for a role.
+    pub(crate) fn covered(&self, role: Role) -> impl Iterator<Item = &Covered> {
+        self.request.signatures.iter().filter(move |covered| covered.role == role)
+    }
+
+    /// Takes the permit apart; only the closing of it may.
+    pub(crate) fn into_parts(self) -> (Request<O>, Vec<Gate>, Option<Entry>) {
+        (self.request, self.gates, self.intent)
+    }
+}
+
+/// What shows that an operation was done. Implemented by values that only the doing can make.
+pub trait Completes<O>: sealed::Sealed {
+    /// What the outcome says of it.
+    fn done(&self) -> Value;
+}
+
+pub(crate) mod sealed {
+    /// Keeps [`super::Completes`] to this crate.
+    pub trait Sealed {}
+}
+
+/// Why an operation was not done.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened.
+    pub error: Error,
+    /// The token may have signed although no answer came: closed as `unknown`, never asked for again silently.
+    pub unknown: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure { error, unknown: false }
+    }
+}
+
+/// A step along a key's life needs nothing but its record.
+#[derive(Debug)]
+pub struct StateChanged(());
+
+impl StateChanged {
+    pub(crate) fn new() -> Self {
+        StateChanged(())
+    }
+}
+
+impl sealed::Sealed for StateChanged {}
+
+impl Completes<ChangeState> for StateChanged {
+    fn done(&self) -> Value {
+        json!({})
+    }
+}
+
+/// Adopting settings needs nothing but the record either.
+#[derive(Debug)]
+pub struct SettingsAdopted(());
+
+impl SettingsAdopted {
+    pub(crate) fn new() -> Self {
+        SettingsAdopted(())
+    }
+}
+
+impl sealed::Sealed for SettingsAdopted {}
+
+impl Completes<AdoptSettings> for SettingsAdopted {
+    fn done(&self) -> Value {
+        json!({})
+    }
+}
+
+/// Takes an orphaned intent up again, so that `recover` can finish or close it.
+///
+/// # Errors
+/// There is no such open intent, it is of another operation, or its process still lives.
+pub(crate) fn resume<O: Operation>(ledger: &Ledger, locks: &Path, seq: u64) -> Result<Permit<O>> {
+    let open = query::open_intents(ledger.connection())?.into_iter().find(|intent| intent.seq == seq);
+    let open = open.ok_or_else(|| Error::usage("no_open_intent", format!("entry {seq} is no open intent")))?;
+    if open.entry_type != O::ENTRY {
+        return Err(Error::bug(format!("entry {seq} is no {}", O::ENTRY)));
+    }
+    if !ProcessLock::is_free(locks, open.process.parse()?)? {
+        return Err(Error::unavailable("intent_in_progress", format!("the process of entry {seq} still lives")));
+    }
+    let intent = ledger.entry(seq)?;
+    let read = |name: &str| intent.body.get(name).cloned().unwrap_or_default();
+    let broken = |error| Error::failed("bad_entry", format!("the intent in entry {seq} cannot be read")).because(error);
+    let request: Request<O> = serde_json::from_value(read("request")).map_err(broken)?;
+    let gates: Vec<Gate> = serde_json::from_value(read("gates")).map_err(broken)?;
+    Ok(Permit::new(request, gates, Some(intent)))
+}
+
+/// What a signing key asks before every signature.
+pub(crate) trait Spends: Sync {
+    /// Uses up one signature.
+    ///
+    /// # Errors
+    /// The permit does not list it, or it was used up.
+    fn spend(&self, role: Role, tbs: &Tbs) -> Result<()>;
+}
+
+impl<O: Operation> Spends for Permit<O> {
+    fn spend(&self, role: Role, tbs: &Tbs) -> Result<()> {
+        for (covered, left) in self.request.signatures.iter().zip(&self.left) {
+            let taken = covered.matches(role, tbs)
+                && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+            if taken {
+                return Ok(());
+            }
+        }
+        Err(Error::bug(format!("the permit for {} covers no such {role} signature", self.request.object)))
+    }
+}
+
+/// A no, with the gates that said it. It is an entry of the ledger too.
+#[derive(Debug)]
+pub struct Refusal {
+    /// For the operator.
+    pub error: Error,
+    /// Every gate that was looked at.
+    pub gates: Vec<Gate>,
+}
+
+/// Decides on many requests in one transaction, and returns after it is durable.
+///
+/// # Errors
+/// The ledger cannot be written. Refusals are not errors; they stand in the list.
+pub fn admit<O: Decide>(
+    ledger: &mut Ledger,
+    process: &str,
+    requests: Vec<Request<O>>,
+) -> Result<Vec<Result<Permit<O>, Refusal>>> {
+    let mut writer = ledger.writer()?;
+    let genesis = query::genesis(writer.connection())?;
+    let settings = query::settings(writer.connection())?;
+    let now = writer.time()?;
+    let mut answers = Vec::with_capacity(requests.len());
+    for request in requests {
+        let conn = writer.connection();
+        let id = request.params.generation();
+        let issuer = request.params.issuer();
+        let facts = Facts {
+            now,
+            environment: genesis.environment,
+            settings: &settings.settings,
+            generation: query::generation(conn, id)?,
+            issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
+            has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
+            next_number: query::next_number(conn, &id.key)?,
+        };
+        answers.push(decide(&mut writer, process, request, &facts)?);
+    }
+    writer.commit()?;
+    Ok(answers)
+}
+
+fn decide<O: Decide>(
+    writer: &mut Writer<'_>,
+    process: &str,
+    request: Request<O>,
+    facts: &Facts<'_>,
+) -> Result<Result<Permit<O>, Refusal>> {
+    let decision = O::decide(&request, facts);
+    let gates = decision.gates().to_vec();
+    let error = match &decision {
+        Decision::Allow(_) => {
+            let intent = append(writer, &request, json!({ "phase": "intent", "process": process }), &gates)?;
+            return Ok(Ok(Permit::new(request, gates, Some(intent))));
+        }
+        Decision::Block(_) => blocked(&request.object, &gates),
+        Decision::NeedsApproval(_) => Error::new(
+            Kind::ApprovalNeeded,
+            "approval_needed",
+            format!("{} of {} needs the approval of other people", O::NAME, request.object),
+        )
+        .hint("approvals cannot be given yet; only a sandbox makes and changes keys without them"),
+    };
+    let body = json!({ "phase": "refused", "code": error.code(), "reason": error.message() });
+    append(writer, &request, body, &gates)?;
+    Ok(Err(Refusal { error, gates }))
+}
+
+fn append<O: Operation>(
+    writer: &mut Writer<'_>,
+    request: &Request<O>,
+    mut body: Value,
+    gates: &[Gate],
+) -> Result<Entry> {
+    body["request"] = to_value(request)?;
+    body["gates"] = to_value(&gates)?;
+    writer.append(NewEntry {
+        entry_type: O::ENTRY.parse()?,
+        actor: request.actor.clone(),
+        correlation_id: request.correlation_id.clone(),
+        body,
+    })
+}
+
+fn to_value<T: serde::Serialize>(value: &T) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| Error::bug("a request has no JSON form").because(error))
+}
+
+fn blocked(object: &str, gates: &[Gate]) -> Error {
+    let failed: Vec<_> = gates
+        .iter()
+        .filter(|gate| gate.verdict != Verdict::Pass)
+        .map(|gate| format!("{} {}: {} (limit {})", gate.name, gate.verdict, gate.input, gate.limit))
+        .collect();
+    Error::blocked("gate_failed", format!("{object}: {}", failed.join("; "))).hint("keyctl status")
+}
+
+/// Opens the road in a new workspace: the one permit whose intent is a file, since the ledger begins with it.
+///
+/// The intent file is durable before the ledger key is made; entry 0 takes its words over. An `init` that was
+/// interrupted finds it again and continues with the same identifiers.
+///
+/// # Errors
+/// There is a ledger already, or the file cannot be written.
+pub fn found(workspace: &Path, fresh: GenesisIntent) -> Result<Founding> {
+    let path = workspace.join(GENESIS_INTENT);
+    let ledger = workspace.join(crate::ledger::FILE);
+    let intent = if path.exists() {
+        // The ledger may have been created without its first entry; it holds nothing then.
+        remove_if_empty(&ledger)?;
+        let bytes = safe::read_bounded(&path, 1 << 20)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::failed("bad_genesis_intent", "genesis.intent cannot be read").because(error))?
+    } else {
+        fresh
+    };
+    if ledger.exists() {
+        return Err(Error::usage("workspace_exists", format!("{} is a workspace already", workspace.display()))
+            .hint("keyctl status"));
+    }
+    safe::write_atomic(&path, &jcs::to_vec(&intent)?, 0o600)?;
+    let permits = intent.ledger_keys.iter().map(|request| Permit::new(request.clone(), Vec::new(), None)).collect();
+    Ok(Founding { intent, permits })
+}
+
+fn remove_if_empty(ledger: &Path) -> Result<()> {
+    if !ledger.exists() || Ledger::open_read_only(ledger, crate::clock::Clock::system())?.head()?.size > 0 {
+        return Ok(());
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = ledger.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::failed("ledger_unwritable", "an empty ledger cannot be removed").because(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+const GENESIS_INTENT: &str = "genesis.intent";
+
+/// Leave to make the ledger keys of a new workspace, before there is a ledger.
+#[derive(Debug)]
+#[must_use = "a founding that is not finished leaves no workspace"]
+pub struct Founding {
+    intent: GenesisIntent,
+    permits: Vec<Permit<GenerateKey>>,
+}
+
+impl Founding {
+    /// What entry 0 will say, as it was fixed before any key was made.
+    pub fn intent(&self) -> &GenesisIntent {
+        &self.intent
+    }
+
+    /// One permit for each ledger key.
+    pub fn permits(&self) -> &[Permit<GenerateKey>] {
+        &self.permits
+    }
+
+    /// Writes entry 0 and with it the ledger; gives the entry's leaf hash, which everyone pins.
+    ///
+    /// # Errors
+    /// The ledger cannot be created.
+    pub fn finish(self, workspace: &Path, genesis: &Genesis, clock: crate::clock::Clock) -> Result<(Ledger, Hash256)> {
+        let mut ledger = Ledger::create(&workspace.join(crate::ledger::FILE), clock)?;
+        let mut writer = ledger.writer()?;
+        let entry = writer.append(NewEntry {
+            entry_type: "GENESIS".parse()?,
+            actor: self.intent.actor.clone(),
+            correlation_id: self.intent.correlation_id.clone(),
+            body: to_value(genesis)?,
+        })?;
+        let hash = entry.leaf_hash()?;
+        writer.commit()?;
+        std::fs::remove_file(workspace.join(GENESIS_INTENT))
+            .map_err(|error| Error::failed("genesis_intent_left", "genesis.intent cannot be removed").because(error))?;
+        Ok((ledger, hash))
+    }
+}

@@ -1,0 +1,294 @@
+//! The key store: the one place where a private key can be reached, and only for a permit.
+//!
+//! [`SigningKey`] signs what its permit lists, while the permit lasts. [`CheckpointKey`] is the one exception
+//! to permits and signs checkpoint texts only. A new key is made for a permit too, and shows at once, by a
+//! typed signature that can never be an artifact's, that its private part is there.
+
+use super::fault::Fault;
+use super::generate::KeyTemplate;
+use super::keycheck;
+use super::object::{AttributeState, KeyRef, Presence, State};
+use super::token::{Token, TokenInfo, TokenSpec};
+use crate::crypto::note::{Checkpoint, SignedNote, VerifierKey};
+use crate::crypto::verify::PublicKey;
+use crate::error::{Error, Result};
+use crate::gate::{Completes, Failure, Permit, Spends, sealed};
+use crate::keys::{self, AttributeFact, Copy, Identity, TokenFacts};
+use crate::model::{HashAlgorithm, HsmName, Signature, Tbs};
+use crate::request::{GenerateKey, Operation, Role};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The configured tokens, each opened when it is first needed.
+pub struct Store {
+    specs: BTreeMap<HsmName, TokenSpec>,
+    open: Mutex<BTreeMap<HsmName, Arc<Token>>>,
+}
+
+impl Store {
+    /// A store over these tokens; opens none of them.
+    pub fn new(specs: impl IntoIterator<Item = TokenSpec>) -> Self {
+        let specs = specs.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        Store { specs, open: Mutex::default() }
+    }
+
+    /// The token with this name, opened and logged in.
+    ///
+    /// # Errors
+    /// It is not configured, not there, or refuses the PIN.
+    pub fn token(&self, name: &HsmName) -> Result<Arc<Token>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = open.get(name) {
+            return Ok(token.clone());
+        }
+        let missing = || Error::usage("unknown_hsm", format!("there is no [hsm.{name}] in keyctl.toml"));
+        let token = Arc::new(Token::open(self.specs.get(name).ok_or_else(missing)?.clone())?);
+        open.insert(name.clone(), token.clone());
+        Ok(token)
+    }
+
+    /// Opens a key for a permit and one of its roles. The token must be the one the key was made on.
+    ///
+    /// # Errors
+    /// The permit covers no signature of that role by that key; or the token or the key cannot be had.
+    pub fn open<'p, O: Operation>(
+        &self,
+        permit: &'p Permit<O>,
+        role: Role,
+        identity: &Identity,
+    ) -> Result<SigningKey<'p>, Failure> {
+        let covered = permit
+            .covered(role)
+            .find(|covered| covered.spki_sha256 == Some(identity.spki_sha256))
+            .ok_or_else(|| Error::bug(format!("the permit covers no {role} signature by that key")))?;
+        let copy = identity
+            .copies
+            .iter()
+            .find(|copy| copy.hsm == covered.hsm && copy.cka_id == covered.cka_id)
+            .ok_or_else(|| Error::bug("the permit names a copy that the register does not have"))?;
+        let (token, key) = self.find(copy, identity)?;
+        Ok(SigningKey { permit, role, token, key })
+    }
+
+    /// Opens a ledger key. It signs checkpoints and nothing else.
+    ///
+    /// # Errors
+    /// The token or the key cannot be had.
+    pub fn checkpoint_key(&self, identity: &Identity, verifier: &VerifierKey) -> Result<CheckpointKey> {
+        let copy = identity.copies.first().ok_or_else(|| Error::failed("no_copy", "the ledger key is on no token"))?;
+        let (token, key) = self.find(copy, identity)?;
+        Ok(CheckpointKey { token, key, verifier: verifier.clone() })
+    }
+
+    fn find(&self, copy: &Copy, identity: &Identity) -> Result<(Arc<Token>, KeyRef)> {
+        let token = self.token(&copy.hsm)?;
+        if token.info().serial != copy.token.serial {
+            let found = crate::error::shown(&token.info().serial);
+            let message = format!("token {} has serial {found}, not {}", copy.hsm, copy.token.serial);
+            return Err(Error::blocked("wrong_token", message).hint("keyctl doctor"));
+        }
+        let key = token.find(&copy.cka_id, &identity.public_key()?)?;
+        Ok((token, key))
+    }
+
+    /// Makes the key pair that the permit describes, reads its attributes back, checks the public key in
+    /// software and has the private key sign the permit's nonce.
+    ///
+    /// # Errors
+    /// As the token reports; [`Failure::unknown`] when it may have made the pair although no answer came.
+    pub fn generate(&self, permit: &Permit<GenerateKey>) -> Result<GeneratedKey, Failure> {
+        let token = self.token_for(permit)?;
+        let made = token.generate(&template(&permit.request().params))?;
+        // From here on the pair exists: an interruption is settled by `recover`, never by making another.
+        finish(permit, &token, &made.public, made.attributes).map_err(|failure| Failure { unknown: true, ..failure })
+    }
+
+    /// Looks for the pair that the permit describes and takes it over if it is whole and what was asked for.
+    /// `None` if nothing on the token has the planned CKA_ID.
+    ///
+    /// # Errors
+    /// Half a pair, several, or a key that was not made on this token as asked.
+    pub fn take_over(&self, permit: &Permit<GenerateKey>) -> Result<Option<GeneratedKey>, Failure> {
+        let params = &permit.request().params;
+        let token = self.token_for(permit)?;
+        let found = token.inspect(&params.cka_id)?;
+        let public = match (found.presence(), found.key) {
+            (Presence::None, _) => return Ok(None),
+            (Presence::Full, Some(public)) if public.algorithm() == Some(params.algorithm) => public,
+            (presence, _) => {
+                let message = format!("under CKA_ID {} there is {presence:?}, not the planned key pair", params.cka_id);
+                return Err(Error::failed("not_the_planned_key", message).hint("keyctl doctor").into());
+            }
+        };
+        let key = token.find(&params.cka_id, &public)?;
+        let attributes = token.attributes(&key, Some(&template(params)))?;
+        if !attributes.iter().any(|a| a.name == "CKA_LOCAL" && a.actual == Some(true)) {
+            let message = format!("the key under CKA_ID {} was not made on this token", params.cka_id);
+            return Err(Error::failed("not_the_planned_key", message).into());
+        }
+        finish(permit, &token, &public, attributes).map(Some)
+    }
+
+    /// [`Store::take_over`], else [`Store::generate`]: for a permit whose process may have been interrupted.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn generate_or_take_over(&self, permit: &Permit<GenerateKey>) -> Result<GeneratedKey, Failure> {
+        match self.take_over(permit)? {
+            Some(found) => Ok(found),
+            None => self.generate(permit),
+        }
+    }
+
+    fn token_for(&self, permit: &Permit<GenerateKey>) -> Result<Arc<Token>> {
+        let params = &permit.request().params;
+        let token = self.token(&params.hsm)?;
+        if token.info().serial != params.token_serial {
+            return Err(Error::blocked("wrong_token", format!("token {} is not the one in the request", params.hsm)));
+        }
+        Ok(token)
+    }
+}
+
+fn template(params: &GenerateKey) -> KeyTemplate {
+    KeyTemplate {
+        destroyable: params.destroyable,
+        ..KeyTemplate::bound(params.cka_id.clone(), params.label.clone(), params.algorithm)
+    }
+}
+
+/// Checks the public key, has the private key show itself, and describes both for the register.
+fn finish(
+    permit: &Permit<GenerateKey>,
+    token: &Token,
+    public: &PublicKey,
+    attributes: Vec<AttributeState>,
+) -> Result<GeneratedKey, Failure> {
+    let params = &permit.request().params;
+    keycheck::check(public)?;
+    let key = token.find(&params.cka_id, public)?;
+    let tbs = proof_of_possession(params);
+    permit.spend(Role::ProofOfPossession, &tbs)?;
+    let proof = token.sign(&key, &tbs)?;
+    let copy = Copy {
+        hsm: params.hsm.clone(),
+        token: facts(token.info()),
+        cka_id: params.cka_id.clone(),
+        attributes: attributes.iter().map(attribute_fact).collect(),
+    };
+    let identity = Identity {
+        algorithm: params.algorithm,
+        spki_sha256: public.spki_hash(),
+        spki: public.spki().to_vec(),
+        credential: None,
+        copies: vec![copy],
+    };
+    Ok(GeneratedKey { identity, proof })
+}
+
+fn attribute_fact(attribute: &AttributeState) -> AttributeFact {
+    AttributeFact {
+        name: attribute.name.to_owned(),
+        value: attribute.actual,
+        state: match attribute.state {
+            State::Asserted => keys::AttributeState::Asserted,
+            State::Unavailable => keys::AttributeState::Unavailable,
+            State::Mismatch => keys::AttributeState::Mismatch,
+        },
+    }
+}
+
+/// What the register keeps of a token's words about itself.
+pub fn facts(info: &TokenInfo) -> TokenFacts {
+    TokenFacts {
+        label: info.label.clone(),
+        manufacturer: info.manufacturer.clone(),
+        model: info.model.clone(),
+        serial: info.serial.clone(),
+        firmware: info.firmware.clone(),
+        software: info.software,
+    }
+}
+
+/// What a new key signs to show that its private part is there: a fixed prefix, its name and a fresh nonce.
+/// The prefix is no DER and no OpenPGP, so the signature fits nothing else.
+pub fn proof_of_possession(params: &GenerateKey) -> Tbs {
+    let message = format!("keyctl-proof-of-possession-v1\n{}\n{}\n", params.generation, params.nonce);
+    let mechanism = params.algorithm.mechanism(HashAlgorithm::Sha256);
+    Tbs::message(mechanism, message.as_bytes())
+}
+
+/// A key pair that was made, checked, and has shown its private part.
+#[derive(Debug)]
+pub struct GeneratedKey {
+    identity: Identity,
+    proof: Signature,
+}
+
+impl GeneratedKey {
+    /// The public key and where its private part is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+impl sealed::Sealed for GeneratedKey {}
+
+impl Completes<GenerateKey> for GeneratedKey {
+    fn done(&self) -> Value {
+        json!({ "identity": self.identity, "proof_of_possession": crate::model::base64(&self.proof.0) })
+    }
+}
+
+/// A private key, usable for what the permit lists in one role, while the permit lasts.
+pub struct SigningKey<'p> {
+    permit: &'p dyn Spends,
+    role: Role,
+    token: Arc<Token>,
+    key: KeyRef,
+}
+
+impl SigningKey<'_> {
+    /// Signs, if the permit lists exactly this and it was not used up. The signature was verified in software.
+    ///
+    /// # Errors
+    /// Not covered; or as the token reports, [`Failure::unknown`] when it may have signed without answering.
+    pub fn sign(&self, tbs: &Tbs) -> Result<Signature, Failure> {
+        self.permit.spend(self.role, tbs)?;
+        Ok(self.token.sign(&self.key, tbs)?)
+    }
+
+    /// What the token says of itself.
+    pub fn token(&self) -> TokenFacts {
+        facts(self.token.info())
+    }
+}
+
+/// A ledger key: signs checkpoint notes and nothing else, without a permit (design §2).
+pub struct CheckpointKey {
+    token: Arc<Token>,
+    key: KeyRef,
+    verifier: VerifierKey,
+}
+
+impl CheckpointKey {
+    /// Signs the text of a checkpoint. Anything that does not parse as a checkpoint of the key's own origin is refused.
+    ///
+    /// # Errors
+    /// Not a checkpoint; or as the token reports.
+    pub fn sign(&self, text: &str) -> Result<SignedNote> {
+        let checkpoint: Checkpoint = text.parse()?;
+        if checkpoint.origin != self.verifier.name() {
+            return Err(Error::bug("a ledger key signs checkpoints of its own origin only"));
+        }
+        let signature = self.token.sign(&self.key, &self.verifier.tbs(text))?;
+        SignedNote::new(text.to_owned(), vec![(self.verifier.name().to_owned(), self.verifier.id(), signature.0)])
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Failure { unknown: fault.is_unknown(), error: fault.into() }
+    }
+}

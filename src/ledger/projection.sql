@@ -1,0 +1,65 @@
+-- Projections: derived from leaves, rebuilt and compared by the audit.
+
+-- Entry 0.
+CREATE TABLE genesis (
+    seq INTEGER PRIMARY KEY CHECK (seq = 0),
+    doc TEXT NOT NULL                       -- the body of entry 0, JSON
+) STRICT;
+
+-- Adopted settings; the newest row is in force.
+CREATE TABLE settings (
+    seq    INTEGER PRIMARY KEY,             -- the entry that adopted them
+    sha256 TEXT NOT NULL,                   -- of their canonical form, lower-case hex
+    doc    TEXT NOT NULL                    -- canonical JSON
+) STRICT;
+
+-- Every intent and, once it is closed, the entry that closed it.
+CREATE TABLE intents (
+    seq        INTEGER PRIMARY KEY,         -- the intent's entry
+    type       TEXT NOT NULL,               -- entry type
+    object     TEXT NOT NULL,               -- what it is about: a file's SHA-256 or a generation
+    generation TEXT,                        -- the key generation it acts with or on
+    hsm        TEXT,                        -- the token it makes a key on; NULL for other operations
+    process    TEXT NOT NULL,               -- lock of the process that owns it
+    outcome    INTEGER CHECK (outcome > seq) -- the outcome's entry; NULL while open
+) STRICT;
+CREATE INDEX intents_open ON intents (seq) WHERE outcome IS NULL;
+
+-- The register of keys.
+CREATE TABLE generations (
+    key    TEXT NOT NULL,
+    number INTEGER NOT NULL CHECK (number > 0),
+    state  TEXT NOT NULL,                   -- design §4
+    doc    TEXT NOT NULL,                   -- the whole record, JSON
+    PRIMARY KEY (key, number)
+) STRICT;
+CREATE UNIQUE INDEX one_active ON generations (key) WHERE state = 'active';
+
+-- Every public key ever seen; none may come twice (K5).
+CREATE TABLE public_keys (
+    spki_sha256 TEXT PRIMARY KEY,
+    generation  TEXT NOT NULL
+) STRICT;
+
+-- Serial numbers, reserved before signing, unique for each issuer (H5).
+CREATE TABLE serials (
+    issuer TEXT NOT NULL,                   -- generation of the CA
+    serial TEXT NOT NULL,                   -- lower-case hex
+    seq    INTEGER NOT NULL,                -- the intent that reserved it
+    PRIMARY KEY (issuer, serial)
+) STRICT;
+
+-- Artifacts that were signed and put in place.
+CREATE TABLE artifacts (
+    seq            INTEGER PRIMARY KEY,     -- the outcome's entry
+    artifact_id    TEXT NOT NULL UNIQUE,
+    correlation_id TEXT NOT NULL,
+    operation      TEXT NOT NULL,
+    hash_before    TEXT NOT NULL,           -- SHA-256 of the file before, lower-case hex
+    hash_after     TEXT NOT NULL,           -- and after
+    generation     TEXT NOT NULL,           -- the signing key
+    time           TEXT NOT NULL            -- of the outcome, RFC 3339
+) STRICT;
+CREATE INDEX artifacts_before ON artifacts (hash_before);
+CREATE INDEX artifacts_after ON artifacts (hash_after);
+CREATE INDEX artifacts_correlation ON artifacts (correlation_id, operation);

@@ -1,0 +1,108 @@
+//! Closes permits. A closed permit leaves a [`Receipt`]: the outcome is durable, and everything that evidence
+//! will say stands in two leaves, the intent's and the outcome's.
+
+use crate::error::{Error, Result};
+use crate::gate::{Completes, Failure, Permit};
+use crate::keys::Generation;
+use crate::ledger::genesis::{Genesis, Tool};
+use crate::ledger::{Entry, Ledger, NewEntry, query};
+use crate::request::{Operation, Request};
+use serde_json::{Value, json};
+
+/// The outcome is durable. Evidence is made from this and from nothing else.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    intent: Entry,
+    outcome: Entry,
+}
+
+impl Receipt {
+    /// The intent's entry.
+    pub fn intent(&self) -> &Entry {
+        &self.intent
+    }
+
+    /// The outcome's entry.
+    pub fn outcome(&self) -> &Entry {
+        &self.outcome
+    }
+
+    /// Reads a receipt back from the ledger, for results that are printed again and for evidence made late.
+    ///
+    /// # Errors
+    /// There is no successful outcome at `seq`.
+    pub fn load(ledger: &Ledger, seq: u64) -> Result<Self> {
+        let outcome = ledger.entry(seq)?;
+        let no_outcome = || Error::failed("no_outcome", format!("entry {seq} is not a successful outcome"));
+        if outcome.body.get("result").and_then(Value::as_str) != Some("ok") {
+            return Err(no_outcome());
+        }
+        let intent = outcome.body.get("intent").and_then(Value::as_u64).ok_or_else(no_outcome)?;
+        Ok(Receipt { intent: ledger.entry(intent)?, outcome })
+    }
+}
+
+/// Closes many permits in one transaction, and returns after it is durable. The answers are in the order given:
+/// a receipt for what was done, the error for what was not.
+///
+/// # Errors
+/// The ledger cannot be written; the intents stay open and `recover` will find them.
+pub fn close<O: Operation, D: Completes<O>>(
+    ledger: &mut Ledger,
+    tool: &Tool,
+    results: Vec<(Permit<O>, Result<D, Failure>)>,
+) -> Result<Vec<Result<Receipt, Error>>> {
+    let mut writer = ledger.writer()?;
+    let genesis = query::genesis(writer.connection())?;
+    let mut answers = Vec::with_capacity(results.len());
+    for (permit, result) in results {
+        let (request, _gates, intent) = permit.into_parts();
+        let intent = intent.ok_or_else(|| Error::bug("the founding's permits end with entry 0"))?;
+        let mut body =
+            json!({ "phase": "outcome", "intent": intent.seq, "intent_hash": intent.leaf_hash()?.to_string() });
+        let error = match result {
+            Ok(done) => {
+                let key = query::generation(writer.connection(), request.params.generation())?;
+                succeeded(&mut body, done.done(), key.as_ref(), &genesis, tool);
+                None
+            }
+            Err(failure) => {
+                failed(&mut body, &failure);
+                Some(failure.error)
+            }
+        };
+        let outcome = append(&mut writer, &request, body)?;
+        answers.push(error.map_or(Ok(Receipt { intent, outcome }), Err));
+    }
+    writer.commit()?;
+    Ok(answers)
+}
+
+fn append<O: Operation>(writer: &mut crate::ledger::Writer<'_>, request: &Request<O>, body: Value) -> Result<Entry> {
+    writer.append(NewEntry {
+        entry_type: O::ENTRY.parse()?,
+        actor: request.actor.clone(),
+        correlation_id: request.correlation_id.clone(),
+        body,
+    })
+}
+
+fn succeeded(body: &mut Value, done: Value, key: Option<&Generation>, genesis: &Genesis, tool: &Tool) {
+    body["result"] = "ok".into();
+    body["done"] = done;
+    body["key"] = json!(key);
+    body["fragment_id"] = uuid::Uuid::new_v4().to_string().into();
+    body["workspace_id"] = genesis.workspace_id.clone().into();
+    body["environment"] = genesis.environment.as_str().into();
+    body["enforcement"] = "procedural".into();
+    body["tool"] = json!(tool);
+}
+
+fn failed(body: &mut Value, failure: &Failure) {
+    body["result"] = if failure.unknown { "unknown" } else { "failed" }.into();
+    body["error"] = json!({
+        "error_class": failure.error.kind().class(),
+        "code": failure.error.code(),
+        "message": failure.error.full(),
+    });
+}

@@ -1,0 +1,166 @@
+//! Gates: named checks with inputs, a limit and a verdict, as reports print them (domain §5).
+
+use crate::clock::{Time, rfc3339};
+use crate::keys::{AttributeState, Generation, State};
+use crate::model::Custody;
+use serde::{Deserialize, Serialize};
+
+crate::model::words! {
+    /// What a gate found. A gate whose facts cannot be had says `not evaluated`, never `pass`.
+    Verdict: "verdict" {
+        /// It holds.
+        Pass = "pass",
+        /// It does not.
+        Fail = "fail",
+        /// The facts could not be had. Counts as a failure where the gate is required.
+        NotEvaluated = "not evaluated",
+    }
+}
+
+/// One named check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// The name that reports print verbatim.
+    pub name: String,
+    /// What was looked at.
+    pub input: String,
+    /// What it was held against.
+    pub limit: String,
+    /// What came out.
+    pub verdict: Verdict,
+}
+
+/// What a policy decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Every gate passes.
+    Allow(Vec<Gate>),
+    /// At least one gate does not pass.
+    Block(Vec<Gate>),
+    /// The gates pass, but people have to approve first.
+    NeedsApproval(Vec<Gate>),
+}
+
+impl Decision {
+    /// Allowed only if every gate passes.
+    pub fn from_gates(gates: Vec<Gate>) -> Self {
+        if gates.iter().all(|gate| gate.verdict == Verdict::Pass) {
+            Decision::Allow(gates)
+        } else {
+            Decision::Block(gates)
+        }
+    }
+
+    /// The gates that were looked at.
+    pub fn gates(&self) -> &[Gate] {
+        match self {
+            Decision::Allow(gates) | Decision::Block(gates) | Decision::NeedsApproval(gates) => gates,
+        }
+    }
+}
+
+fn gate(name: &str, input: impl Into<String>, limit: impl Into<String>, verdict: Verdict) -> Gate {
+    Gate { name: name.to_owned(), input: input.into(), limit: limit.into(), verdict }
+}
+
+fn pass_if(holds: bool) -> Verdict {
+    if holds { Verdict::Pass } else { Verdict::Fail }
+}
+
+/// `Status`: the generation is in one of the allowed states, and neither quarantined nor suspended (B17).
+pub fn status(generation: &Generation, allowed: &[State]) -> Gate {
+    let limit: Vec<_> = allowed.iter().map(|state| state.as_str()).collect();
+    let input = match &generation.quarantined {
+        Some(reason) => format!("{} (quarantined: {reason})", generation.state),
+        None => generation.state.to_string(),
+    };
+    let holds = generation.quarantined.is_none() && allowed.contains(&generation.state);
+    gate("Status", input, limit.join(" or "), pass_if(holds))
+}
+
+/// Whole days since `not_before`; negative before it.
+pub fn age_days(not_before: Time, now: Time) -> i64 {
+    (now - not_before).num_seconds().div_euclid(86_400)
+}
+
+/// `CertificateAgeDays`: the certificate is valid now and younger, strictly, than the rotation interval (B12, R4).
+pub fn certificate_age(generation: &Generation, rotation_days: Option<u32>, now: Time) -> Gate {
+    const NAME: &str = "CertificateAgeDays";
+    let Some(rotation_days) = rotation_days else {
+        return gate(NAME, "the key is not in the adopted settings", "RotationInterval", Verdict::NotEvaluated);
+    };
+    let Some(credential) = generation.credential() else {
+        return gate(NAME, "no certificate", format!("< {rotation_days}"), Verdict::Fail);
+    };
+    let (from, to) = credential.validity();
+    let age = age_days(from, now);
+    let limit = format!("< {rotation_days} (RotationInterval), until {}", rfc3339(to));
+    gate(NAME, age.to_string(), limit, pass_if(age >= 0 && age < i64::from(rotation_days) && now <= to))
+}
+
+/// `HSMExportLock`: by the recorded attributes, no copy of the key in use can leave its token (B6, governance §10).
+pub fn export_lock(generation: &Generation) -> Gate {
+    const NAME: &str = "HSMExportLock";
+    let limit = format!("CKA_EXTRACTABLE false, custody {}", generation.custody);
+    let Ok(identity) = generation.identity() else {
+        return gate(NAME, "no key", limit, Verdict::Fail);
+    };
+    if identity.copies.is_empty() {
+        return gate(NAME, "on no token", limit, Verdict::Fail);
+    }
+    let mut verdict = Verdict::Pass;
+    let mut input = Vec::new();
+    for copy in &identity.copies {
+        let required: &[(&str, bool)] = match generation.custody {
+            Custody::Bound | Custody::Cloned => &[("CKA_EXTRACTABLE", false), ("CKA_NEVER_EXTRACTABLE", true)],
+            Custody::SealedExport => &[("CKA_EXTRACTABLE", false)],
+        };
+        for (name, wanted) in required {
+            let (value, state) = copy.attribute(name);
+            match (value, state) {
+                (Some(value), AttributeState::Asserted) if value == *wanted => {}
+                (None, _) if verdict == Verdict::Pass => verdict = Verdict::NotEvaluated,
+                (None, _) => {}
+                _ => verdict = Verdict::Fail,
+            }
+            let value = value.map_or("unavailable".to_owned(), |value| value.to_string());
+            input.push(format!("{} {name} {value}", copy.hsm));
+        }
+    }
+    gate(NAME, input.join(", "), limit, verdict)
+}
+
+/// `Environment`: a key signs only in the environment it was made in (design §4).
+pub fn environment(generation: &Generation, workspace: crate::model::Environment) -> Gate {
+    let verdict = pass_if(generation.environment == workspace);
+    gate("Environment", generation.environment.as_str(), workspace.as_str(), verdict)
+}
+
+/// A named gate with the verdict of a condition, for rules that have only one of their kind.
+pub fn holds(name: &str, input: impl Into<String>, limit: impl Into<String>, condition: bool) -> Gate {
+    gate(name, input, limit, pass_if(condition))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::parse;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn the_age_gate_is_strict_to_the_second() {
+        let issued = parse("2026-03-01T12:00:00Z").unwrap();
+        assert_eq!(age_days(issued, issued + TimeDelta::days(90) - TimeDelta::seconds(1)), 89);
+        assert_eq!(age_days(issued, issued + TimeDelta::days(90)), 90);
+        assert_eq!(age_days(issued, issued - TimeDelta::seconds(1)), -1, "the future is not age 0");
+    }
+
+    #[test]
+    fn a_decision_allows_nothing_that_was_not_evaluated() {
+        let open = gate("Status", "active", "active", Verdict::Pass);
+        let unknown = gate("HSMExportLock", "?", "?", Verdict::NotEvaluated);
+        assert!(matches!(Decision::from_gates(vec![open.clone()]), Decision::Allow(_)));
+        assert!(matches!(Decision::from_gates(vec![open, unknown]), Decision::Block(_)));
+    }
+}

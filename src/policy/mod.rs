@@ -1,0 +1,9 @@
+//! Pure decisions: a request and the facts go in, gates with verdicts come out. Nothing here reads a file,
+//! a token, the ledger or the clock; the gate gathers the facts and asks.
+
+pub mod gates;
+
+pub mod rules;
+
+pub use gates::{Decision, Gate, Verdict};
+pub use rules::{Decide, Facts};

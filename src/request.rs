@@ -1,0 +1,249 @@
+//! Requests: what is asked, fully resolved, as plain data with one canonical byte form. Approvers sign it,
+//! `--dry-run` prints it, the ledger keeps it.
+
+use crate::clock::Time;
+use crate::keys::State;
+use crate::model::{
+    Actor, CkaId, CorrelationId, Custody, Environment, GenerationId, Hash256, HsmName, KeyAlgorithm, Mechanism,
+    Purpose, SpkiHash, Tbs,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
+/// from being used for another.
+pub trait Operation: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// Name in requests and idempotency (`sign`).
+    const NAME: &'static str;
+    /// Type of its ledger entries (UPPER_SNAKE, at most 30 characters).
+    const ENTRY: &'static str;
+    /// The key generation it acts with or on.
+    fn generation(&self) -> &GenerationId;
+}
+
+/// A request of one operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request<O> {
+    /// Identifier of the approval round that this request went through; fresh where nobody has to approve.
+    pub request_id: String,
+    /// Ties it to a deployment.
+    pub correlation_id: CorrelationId,
+    /// [`Operation::NAME`].
+    pub operation: String,
+    /// What it is done to: the SHA-256 of a file, or a generation.
+    pub object: String,
+    /// Who asks.
+    pub actor: Actor,
+    /// Every parameter, resolved.
+    pub params: O,
+    /// The signatures that it needs: the permit will cover these and no others.
+    pub signatures: Vec<Covered>,
+    /// Approvals by other people.
+    pub approvals: Vec<Approval>,
+}
+
+/// An approval that was given for a request (a signature by another person's own key).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Who approves.
+    pub email: crate::model::Email,
+    /// SHA-256 of the exact request bytes that were signed.
+    pub request_sha256: Hash256,
+    /// SHA-256 of the approver's public key.
+    pub key_sha256: Hash256,
+    /// The armoured SSH signature.
+    pub signature: String,
+}
+
+crate::model::words! {
+    /// What a signature is for. A key opened for one role signs nothing of another.
+    Role: "role" {
+        /// Over an artifact.
+        Artifact = "artifact",
+        /// A CA over a certificate or revocation list.
+        Issuer = "issuer",
+        /// A key over its own certificate signing request.
+        Subject = "subject",
+        /// Over a fixed prefix and a fresh nonce, to show that the private key is there.
+        ProofOfPossession = "proof-of-possession",
+    }
+}
+
+/// One signature that a request needs and its permit will cover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Covered {
+    /// What it is for.
+    pub role: Role,
+    /// Whose key; for a key that is only about to be made, none yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub spki_sha256: Option<SpkiHash>,
+    /// Which token.
+    pub hsm: HsmName,
+    /// Which object on it.
+    pub cka_id: CkaId,
+    /// How.
+    pub mechanism: Mechanism,
+    /// Over what: the digest, or for Ed25519 the SHA-256 of the message; lower-case hex.
+    pub content: String,
+    /// How often.
+    pub count: u32,
+}
+
+impl Covered {
+    /// Whether `tbs` is what this allows.
+    pub fn matches(&self, role: Role, tbs: &Tbs) -> bool {
+        self.role == role && self.mechanism == tbs.mechanism() && self.content == crate::model::hex(&tbs.content())
+    }
+}
+
+/// Makes the next generation of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateKey {
+    /// The generation that will exist.
+    pub generation: GenerationId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The environment it is bound to.
+    pub environment: Environment,
+    /// Custody class.
+    pub custody: Custody,
+    /// Algorithm.
+    pub algorithm: KeyAlgorithm,
+    /// Token by configured name.
+    pub hsm: HsmName,
+    /// Serial number the token must have.
+    pub token_serial: String,
+    /// Planned CKA_ID, looked for before anything is made (K2).
+    pub cka_id: CkaId,
+    /// Planned label; display only.
+    pub label: String,
+    /// Whether the object may be destroyed later; CA keys are made so that they cannot (K3).
+    pub destroyable: bool,
+    /// The proof of possession's nonce, lower-case hex.
+    pub nonce: String,
+}
+
+/// Issues a certificate for a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssueCertificate {
+    /// Who gets it.
+    pub generation: GenerationId,
+    /// Who issues it; itself for a root.
+    pub issuer: GenerationId,
+    /// Profile name.
+    pub profile: String,
+    /// Serial number, lower-case hex; unique per issuer, reserved here.
+    pub serial: String,
+    /// SHA-256 of the exact TBSCertificate that will be signed.
+    pub tbs_sha256: Hash256,
+    /// SHA-256 of the same with public key and key identifier blanked: what approvers of a key yet to be made can see.
+    pub template_sha256: Hash256,
+    /// Start of validity.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub not_before: Time,
+    /// End of validity.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub not_after: Time,
+}
+
+/// Moves a generation along its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeState {
+    /// Which.
+    pub generation: GenerationId,
+    /// From.
+    pub from: State,
+    /// To.
+    pub to: State,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Makes a certificate signing request for an external issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MakeCsr {
+    /// Which generation.
+    pub generation: GenerationId,
+    /// RFC 4514 subject.
+    pub subject: String,
+    /// SHA-256 of the CertificationRequestInfo.
+    pub tbs_sha256: Hash256,
+}
+
+/// Takes in a certificate that an external issuer made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportCertificate {
+    /// Which generation it belongs to, found by its public key.
+    pub generation: GenerationId,
+    /// SHA-256 of the DER.
+    pub fingerprint: Hash256,
+    /// RFC 4514 issuer.
+    pub issuer: String,
+    /// Serial number, lower-case hex.
+    pub serial: String,
+}
+
+/// Signs one artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignArtifact {
+    /// The signing key.
+    pub generation: GenerationId,
+    /// Fresh identifier of the artifact that will exist.
+    pub artifact_id: String,
+    /// File name, without its folder, escaped.
+    pub name: String,
+    /// `pe`, …
+    pub format: String,
+    /// SHA-256 of the file as it is.
+    pub hash_before: Hash256,
+    /// Its size in bytes.
+    pub size_before: u64,
+    /// The format's own digest of what will be signed, lower-case hex, with the algorithm before it (`sha256:…`).
+    pub content_digest: String,
+    /// Everything else that shapes the signature, as the format names it (`program_name`, `page_hashes`, …).
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
+    pub options: std::collections::BTreeMap<String, String>,
+}
+
+/// Takes over a changed configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptSettings {
+    /// The key it is about; settings are about the workspace's `ledger` key as far as the register goes.
+    pub generation: GenerationId,
+    /// SHA-256 of the settings in force.
+    pub from_sha256: Hash256,
+    /// SHA-256 of the settings to adopt.
+    pub to_sha256: Hash256,
+    /// The settings to adopt, whole.
+    pub settings: serde_json::Value,
+}
+
+macro_rules! operations {
+    ($($type:ident = $name:literal, $entry:literal;)*) => {$(
+        impl Operation for $type {
+            const NAME: &'static str = $name;
+            const ENTRY: &'static str = $entry;
+            fn generation(&self) -> &GenerationId { &self.generation }
+        }
+    )*};
+}
+
+operations! {
+    GenerateKey = "keygen", "KEY_GENERATED";
+    IssueCertificate = "issue", "CERTIFICATE_ISSUED";
+    ChangeState = "state", "KEY_STATE_CHANGED";
+    MakeCsr = "csr", "CSR_MADE";
+    ImportCertificate = "import", "CERTIFICATE_IMPORTED";
+    SignArtifact = "sign", "PACKAGE_SIGNED";
+    AdoptSettings = "adopt", "SETTINGS_ADOPTED";
+}

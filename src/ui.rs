@@ -1,0 +1,247 @@
+//! What the operator and programs see. Results go to stdout as a table, JSON lines or CSV; everything else goes
+//! to stderr. Names from outside are escaped here, once for each form.
+
+use crate::error::{Error, Kind, shown};
+use crate::model::CorrelationId;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value, json};
+use std::io::{IsTerminal, Write};
+
+crate::model::words! {
+    /// The form of results.
+    Output: "output form" {
+        /// Aligned columns for people.
+        Table = "table",
+        /// One JSON object a line.
+        Json = "json",
+        /// RFC 4180, safe to open in a spreadsheet.
+        Csv = "csv",
+    }
+}
+
+/// One result: named values, in the order they were added.
+#[derive(Clone, Debug, Default)]
+pub struct Row(Vec<(&'static str, Value)>);
+
+impl Row {
+    /// An empty row.
+    pub fn new() -> Self {
+        Row::default()
+    }
+
+    /// Adds a value.
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.0.push((name, value.into()));
+        self
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn object(&self) -> Value {
+        Value::Object(self.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Map<_, _>>())
+    }
+}
+
+/// Where results and words go.
+#[derive(Clone, Debug)]
+pub struct Ui {
+    /// The form of results.
+    pub output: Output,
+    /// Only errors and results.
+    pub quiet: bool,
+    /// More words on stderr.
+    pub verbose: bool,
+    /// Goes into JSON errors.
+    pub correlation_id: CorrelationId,
+}
+
+impl Ui {
+    /// The form for this run: what was asked, else a table on a terminal and JSON in a pipe.
+    pub fn choose(asked: Option<Output>) -> Output {
+        asked.unwrap_or(if std::io::stdout().is_terminal() { Output::Table } else { Output::Json })
+    }
+
+    /// Prints results. A table and CSV show `columns`; JSON shows everything.
+    pub fn rows(&self, columns: &[&'static str], rows: &[Row]) {
+        self.raw(&self.render(columns, rows));
+    }
+
+    fn render(&self, columns: &[&'static str], rows: &[Row]) -> String {
+        let mut text = String::new();
+        match self.output {
+            Output::Json => rows.iter().for_each(|row| text += &format!("{}\n", row.object())),
+            Output::Csv => {
+                text += &csv_line(columns.iter().map(|name| (*name).to_owned()));
+                for row in rows {
+                    text += &csv_line(columns.iter().map(|name| cell(row.get(name))));
+                }
+            }
+            Output::Table => text = table(columns, rows),
+        }
+        text
+    }
+
+    /// Prints results of a batch as they come: the head of a table or of CSV only the first time. Empties `rows`.
+    pub fn batch(&self, columns: &[&'static str], rows: &mut Vec<Row>, first: bool) {
+        let mut text = Vec::new();
+        if !rows.is_empty() {
+            text = self
+                .render(columns, rows)
+                .lines()
+                .skip(usize::from(!first && self.output != Output::Json))
+                .map(|l| format!("{l}\n"))
+                .collect();
+        }
+        self.raw(&text.concat());
+        rows.clear();
+    }
+
+    /// Prints one object: `name  value` lines in a table.
+    pub fn object(&self, row: &Row) {
+        if self.output != Output::Table {
+            let columns: Vec<_> = row.0.iter().map(|(name, _)| *name).collect();
+            return self.rows(&columns, std::slice::from_ref(row));
+        }
+        let width = row.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let lines = row.0.iter().map(|(name, value)| format!("{name:width$}  {}\n", shown(&cell(Some(value)))));
+        self.raw(&lines.collect::<String>());
+    }
+
+    /// Text that is a result as it is, such as a man page.
+    pub fn raw(&self, text: &str) {
+        // A closed pipe (`| head`) is the reader's choice and no error of ours.
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    }
+
+    /// A word on stderr, unless quiet.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// A detail on stderr, when asked for.
+    pub fn detail(&self, text: &str) {
+        if self.verbose {
+            self.say(text);
+        }
+    }
+
+    /// A warning on stderr.
+    pub fn warn(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
+    }
+
+    /// An error on stderr: words for people, one JSON object for programs.
+    pub fn error(&self, error: &Error) {
+        let text = if self.output == Output::Json {
+            json!({ "error": error_value(error), "correlation_id": self.correlation_id }).to_string()
+        } else {
+            let hint = error.advice().map(|hint| format!("\nhint: {}", shown(hint))).unwrap_or_default();
+            format!("error: {}{hint}", shown(&error.full()))
+        };
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// A progress bar over `len` steps; hidden unless stderr is a terminal and the work is long.
+    pub fn progress(&self, len: u64, what: &'static str) -> ProgressBar {
+        let visible = !self.quiet && len > 1 && std::io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(
+            Some(len),
+            if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+        );
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {eta}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar
+    }
+}
+
+/// An error as JSON.
+pub fn error_value(error: &Error) -> Value {
+    let mut value = json!({
+        "error_class": error.kind().class(),
+        "code": error.code(),
+        "message": error.full(),
+        "exit_code": error.kind().exit_code(),
+    });
+    if let Some(hint) = error.advice() {
+        value["hint"] = hint.into();
+    }
+    value
+}
+
+/// How a batch ends: the worst kind of what happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Worst(Option<Kind>);
+
+impl Worst {
+    /// Takes one more into account.
+    pub fn add(&mut self, kind: Kind) {
+        self.0 = Some(self.0.map_or(kind, |worst| worst.worse(kind)));
+    }
+
+    /// Exit code.
+    pub fn exit_code(self) -> u8 {
+        self.0.map_or(0, Kind::exit_code)
+    }
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(list)) => list.iter().map(|item| cell(Some(item))).collect::<Vec<_>>().join(", "),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn csv_line(cells: impl Iterator<Item = String>) -> String {
+    let quoted = cells.map(|cell| {
+        // A spreadsheet would run these as formulas.
+        let guard = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+        format!("\"{guard}{}\"", shown(&cell).replace('"', "\"\""))
+    });
+    quoted.collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+fn table(columns: &[&'static str], rows: &[Row]) -> String {
+    let cells = |row: &Row| columns.iter().map(|name| shown(&cell(row.get(name)))).collect::<Vec<_>>();
+    let mut lines = vec![columns.iter().map(|name| name.replace('_', " ").to_uppercase()).collect::<Vec<_>>()];
+    lines.extend(rows.iter().map(cells));
+    let width = |i: usize| lines.iter().filter_map(|line| line.get(i)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..columns.len()).map(|i| width(i).unwrap_or(0)).collect();
+    let render = |line: &Vec<String>| {
+        let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(render).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spreadsheet_gets_no_formula_and_a_terminal_no_escape() {
+        assert_eq!(
+            csv_line(["=1+1", "a\"b", "x\u{1b}y"].map(String::from).into_iter()),
+            "\"'=1+1\",\"a\"\"b\",\"x\\u{1b}y\"\r\n"
+        );
+        let row = Row::new().with("file", "a\u{1b}[2Jb").with("state", "signed");
+        assert_eq!(table(&["file", "state"], &[row]), "FILE          STATE\na\\u{1b}[2Jb  signed\n");
+    }
+
+    #[test]
+    fn a_batch_ends_with_its_worst() {
+        let mut worst = Worst::default();
+        assert_eq!(worst.exit_code(), 0);
+        worst.add(Kind::Findings);
+        worst.add(Kind::Blocked);
+        worst.add(Kind::Findings);
+        assert_eq!(worst.exit_code(), 4);
+    }
+}

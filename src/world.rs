@@ -1,0 +1,357 @@
+//! What a command finds open: the workspace, its ledger, its tokens, the clock, the terminal. Each part is
+//! opened when it is first needed.
+
+use crate::clock::Clock;
+use crate::config::workspace::Workspace;
+use crate::config::{self, Config, Settings};
+use crate::crypto::note::{SignedNote, VerifierKey};
+use crate::error::{Error, Result};
+use crate::evidence::fragment::Fragment;
+use crate::files::lock::ProcessLock;
+use crate::files::safe;
+use crate::hsm::store::Store;
+use crate::hsm::{ModuleSpec, PinSource, TokenSpec};
+use crate::keys::Generation;
+use crate::ledger::anchor::{Pin, state_dir};
+use crate::ledger::genesis::{Genesis, Tool};
+use crate::ledger::{self, Ledger, query};
+use crate::model::{Actor, Assurance, CorrelationId, Email, GenerationId, KeyName};
+use crate::outcome::Receipt;
+use crate::request::Request;
+use crate::ui::Ui;
+use std::path::{Path, PathBuf};
+
+/// The global flags, and what stands in for the outside.
+#[derive(Clone, Debug)]
+pub struct Globals {
+    /// `--workspace`.
+    pub workspace: Option<PathBuf>,
+    /// `--actor`.
+    pub actor: Option<Email>,
+    /// `--correlation-id`, or a fresh one.
+    pub correlation_id: CorrelationId,
+    /// `--dry-run`.
+    pub dry_run: bool,
+    /// The one clock.
+    pub clock: Clock,
+    /// The terminal.
+    pub ui: Ui,
+}
+
+impl Globals {
+    /// Who asks: the named person, else the operating system's user at this host. Asserted, not proven.
+    pub fn actor(&self) -> Actor {
+        let fallback = || {
+            let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+            let slug = |text: &str| {
+                text.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect::<String>()
+            };
+            let user = slug(&user);
+            let user = if user.is_empty() { format!("uid{}", rustix::process::getuid().as_raw()) } else { user };
+            let host = rustix::system::uname();
+            format!("{user}@{}", slug(&host.nodename().to_string_lossy())).parse().ok()
+        };
+        let unknown = || "unknown@localhost".parse().ok();
+        let email = self.actor.clone().or_else(fallback).or_else(unknown);
+        Actor {
+            email: email.unwrap_or_else(|| unreachable!("a constant address parses")),
+            role: None,
+            assurance: Assurance::Asserted,
+        }
+    }
+}
+
+/// An opened workspace.
+pub struct World {
+    /// Flags, clock, terminal.
+    pub globals: Globals,
+    /// The folder.
+    pub dir: PathBuf,
+    /// `keyctl.toml` as it stands.
+    pub config: Config,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Entry 0.
+    pub genesis: Genesis,
+    /// The tokens.
+    pub store: Store,
+    /// This program.
+    pub tool: Tool,
+    pin: Pin,
+    process: Option<ProcessLock>,
+}
+
+impl World {
+    /// Finds and opens the workspace that the flags name.
+    ///
+    /// # Errors
+    /// There is none, it is not to be trusted, or its ledger is behind what this user has seen of it.
+    pub fn open(globals: Globals) -> Result<Self> {
+        let state = state_dir()?;
+        let pinned = |dir: &Path| {
+            Ledger::open_read_only(&dir.join(ledger::FILE), globals.clock.clone())
+                .and_then(|ledger| query::genesis(ledger.connection()))
+                .is_ok_and(|genesis| Pin::load(&state, &genesis.workspace_id).is_ok_and(|pin| pin.is_some()))
+        };
+        let current = std::env::current_dir()?;
+        let workspace = Workspace::find(globals.workspace.as_deref(), &current, &pinned)?;
+        Self::open_at(workspace, globals)
+    }
+
+    /// Opens the workspace in this folder.
+    ///
+    /// # Errors
+    /// As [`World::open`].
+    pub fn open_at(workspace: Workspace, globals: Globals) -> Result<Self> {
+        let Workspace { dir, config } = workspace;
+        let config = Config::load(&config)?;
+        let ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
+        let genesis = query::genesis(ledger.connection())?;
+        if config.environment != genesis.environment {
+            let message = format!("keyctl.toml says {}, the workspace is {}", config.environment, genesis.environment);
+            return Err(Error::blocked("environment_changed", message)
+                .hint("an environment never changes; make another workspace"));
+        }
+        let pin = trusted_pin(&globals, &ledger, &genesis)?;
+        let store = Store::new(token_specs(&config, &dir));
+        Ok(World { globals, dir, config, ledger, genesis, store, tool: tool(), pin, process: None })
+    }
+
+    /// The terminal.
+    pub fn ui(&self) -> &Ui {
+        &self.globals.ui
+    }
+
+    /// The adopted settings. Refuses if `keyctl.toml` says something else by now: gates read the adopted copy,
+    /// and nobody should be left believing that an edit took effect.
+    ///
+    /// # Errors
+    /// `settings_changed`.
+    pub fn settings(&self) -> Result<Settings> {
+        let adopted = query::settings(self.ledger.connection())?;
+        let changes = Settings::diff(&adopted.settings, &self.config.adopted())?;
+        if let Some(first) = changes.first() {
+            let more = if changes.len() > 1 { format!(" and {} more", changes.len() - 1) } else { String::new() };
+            let message = format!("keyctl.toml differs from the adopted settings: {first}{more}");
+            return Err(Error::blocked("settings_changed", message).hint("keyctl adopt"));
+        }
+        Ok(adopted.settings)
+    }
+
+    /// This process's lock, by which others see that its intents are not orphans.
+    pub fn process(&mut self) -> Result<String> {
+        if self.process.is_none() {
+            self.process = Some(ProcessLock::acquire(&self.dir.join("locks"))?);
+        }
+        let lock = self.process.as_ref().ok_or_else(|| Error::bug("a lock that was just taken is gone"))?;
+        Ok(lock.id().to_string())
+    }
+
+    /// A request by this run's actor.
+    pub fn request<O: crate::request::Operation>(&self, object: String, params: O) -> Request<O> {
+        Request {
+            request_id: uuid::Uuid::new_v4().to_string(),
+            correlation_id: self.globals.correlation_id.clone(),
+            operation: O::NAME.into(),
+            object,
+            actor: self.globals.actor(),
+            params,
+            signatures: Vec::new(),
+            approvals: Vec::new(),
+        }
+    }
+
+    /// One generation of a key.
+    ///
+    /// # Errors
+    /// It is not in the register.
+    pub fn generation(&self, id: &GenerationId) -> Result<Generation> {
+        let missing =
+            || Error::usage("unknown_generation", format!("{id} is not in the register")).hint("keyctl status");
+        query::generation(self.ledger.connection(), id)?.ok_or_else(missing)
+    }
+
+    /// The active generation of a key.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn active(&self, key: &KeyName) -> Result<Generation> {
+        let none =
+            || Error::blocked("no_active_generation", format!("{key} has no active generation")).hint("keyctl status");
+        query::active(self.ledger.connection(), key)?.ok_or_else(none)
+    }
+
+    /// Signs a checkpoint of the whole ledger, unless there is one already, and remembers it outside the workspace.
+    ///
+    /// # Errors
+    /// The ledger key's token cannot be reached: entries stay durable, the tail stays unanchored.
+    pub fn checkpoint(&mut self) -> Result<SignedNote> {
+        let (ledger, store, genesis) = (&mut self.ledger, &self.store, &self.genesis);
+        let note = ledger.checkpoint(&genesis.origin, |text| {
+            let key = genesis
+                .ledger_keys
+                .first()
+                .ok_or_else(|| Error::failed("no_ledger_key", "the genesis names no ledger key"))?;
+            let verifier: VerifierKey = key.verifier.parse()?;
+            store.checkpoint_key(&key.identity, &verifier)?.sign(text)
+        })?;
+        self.pin.advance(&state_dir()?, &self.ledger, &note)?;
+        safe::write_atomic(&self.dir.join("published/checkpoint"), note.to_string().as_bytes(), 0o644)?;
+        Ok(note)
+    }
+
+    /// Writes the fragments of receipts to `evidence/`, under one checkpoint. They can be made again from the
+    /// ledger at any time, so they are not synced one by one.
+    ///
+    /// # Errors
+    /// No checkpoint can be had, or the folder cannot be written.
+    pub fn fragments(&mut self, receipts: &[Receipt]) -> Result<Vec<PathBuf>> {
+        if receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let note = self.checkpoint()?;
+        let folder = self.dir.join("evidence");
+        let mut paths = Vec::with_capacity(receipts.len());
+        for receipt in receipts {
+            let fragment = Fragment::new(receipt, &self.ledger, &note)?;
+            let path = folder.join(format!("{}.json", fragment.id()));
+            write_unsynced(&path, fragment.bytes())?;
+            paths.push(path);
+        }
+        Ok(paths)
+    }
+}
+
+/// The pin of this workspace in the user's state folder, made on first sight, checked against the ledger.
+fn trusted_pin(globals: &Globals, ledger: &Ledger, genesis: &Genesis) -> Result<Pin> {
+    let state = state_dir()?;
+    let hash = ledger.entry(0)?.leaf_hash()?;
+    let pin = match Pin::load(&state, &genesis.workspace_id)? {
+        Some(pin) => pin,
+        None => {
+            globals.ui.warn(&format!(
+                "first use of workspace {} by this user; genesis {}",
+                genesis.workspace_id,
+                grouped(&hash.to_string())
+            ));
+            let pin = pin_of(genesis, hash)?;
+            pin.create(&state)?;
+            pin
+        }
+    };
+    pin.check(ledger)?;
+    Ok(pin)
+}
+
+/// The first pin of a workspace.
+///
+/// # Errors
+/// The genesis names a ledger key that cannot be read.
+pub fn pin_of(genesis: &Genesis, genesis_leaf_hash: crate::model::Hash256) -> Result<Pin> {
+    Ok(Pin {
+        workspace_id: genesis.workspace_id.clone(),
+        origin: genesis.origin.clone(),
+        ledger_keys: genesis.ledger_keys.iter().map(|key| key.verifier.parse()).collect::<Result<_>>()?,
+        genesis_leaf_hash,
+        head: None,
+    })
+}
+
+/// A fragment's name is its own random identifier, so it is new, or it is the same again.
+fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("json.part");
+    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|error| {
+        Error::failed("evidence_unwritable", format!("{} cannot be written", path.display())).because(error)
+    })
+}
+
+/// The tokens that the configuration names; relative files are the workspace's.
+pub fn token_specs(config: &Config, dir: &Path) -> Vec<TokenSpec> {
+    let spec = |(name, hsm): (&crate::model::HsmName, &config::Hsm)| TokenSpec {
+        name: name.clone(),
+        module: match &hsm.token.module {
+            config::Module::Builtin => ModuleSpec::Builtin { folder: dir.join("tokens").join(name.as_str()) },
+            config::Module::Path { path, sha256, init_args } => {
+                ModuleSpec::File { path: path.clone(), sha256: *sha256, init_args: init_args.clone() }
+            }
+        },
+        label: hsm.token.label.clone(),
+        serial: hsm.token.serial.clone(),
+        pin: pin_source(&hsm.pins, dir),
+        timeout: hsm.timeout,
+        sessions: 2,
+    };
+    config.hsm.iter().map(spec).collect()
+}
+
+fn pin_source(pins: &[config::PinSource], dir: &Path) -> PinSource {
+    let one = |pin: &config::PinSource| match pin {
+        config::PinSource::Env(name) => PinSource::Env(name.clone()),
+        config::PinSource::File(path) => PinSource::File(dir.join(path)),
+        config::PinSource::Fd(number) => PinSource::Fd(u32::try_from(*number).unwrap_or(u32::MAX)),
+        config::PinSource::Command(line) => PinSource::Command(line.clone()),
+        config::PinSource::Prompt => PinSource::Prompt,
+        config::PinSource::None => PinSource::None,
+    };
+    match pins {
+        [] => PinSource::Prompt,
+        [only] => one(only),
+        several => PinSource::FirstOf(several.iter().map(one).collect()),
+    }
+}
+
+/// A flag that becomes true when the operator interrupts; a second interruption ends the process at once.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn interrupts() -> Result<std::sync::Arc<std::sync::atomic::AtomicBool>> {
+    let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())?;
+        signal_hook::flag::register(signal, flag.clone())?;
+    }
+    Ok(flag)
+}
+
+/// A hash in groups of four, for reading aloud.
+pub fn grouped(hash: &str) -> String {
+    let groups: Vec<_> = hash.as_bytes().chunks(4).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
+    groups.join(" ")
+}
+
+/// This program's version and the hash of its file.
+pub fn tool() -> Tool {
+    let hash = || {
+        use sha2::Digest;
+        let mut file = std::fs::File::open("/proc/self/exe").ok()?;
+        let mut hasher = sha2::Sha256::new();
+        std::io::copy(&mut file, &mut HashWriter(&mut hasher)).ok()?;
+        Some(crate::model::Hash256(hasher.finalize().into()))
+    };
+    Tool { version: env!("CARGO_PKG_VERSION").into(), sha256: hash() }
+}
+
+struct HashWriter<'a>(&'a mut sha2::Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        sha2::Digest::update(self.0, bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// No core dumps: a PIN must not land in one. Files are private unless said otherwise.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn harden() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit, umask};
+    umask(rustix::fs::Mode::from_raw_mode(0o077));
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(|error| {
+        Error::failed("cannot_harden", "core dumps cannot be switched off").because(std::io::Error::from(error))
+    })
+}

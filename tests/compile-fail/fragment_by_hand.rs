@@ -1,0 +1,5 @@
+// error: E0451
+use keyctl::evidence::fragment::Fragment;
+pub fn forge() -> Fragment {
+    Fragment { id: String::new(), bytes: Vec::new() }
+}

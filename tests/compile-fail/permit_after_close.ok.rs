@@ -1,0 +1,11 @@
+use keyctl::error::Result;
+use keyctl::formats::artifact::Placed;
+use keyctl::gate::Permit;
+use keyctl::ledger::Ledger;
+use keyctl::ledger::genesis::Tool;
+use keyctl::request::SignArtifact;
+pub fn close(ledger: &mut Ledger, tool: &Tool, permit: Permit<SignArtifact>, placed: Placed) -> Result<String> {
+    let object = permit.request().object.clone();
+    keyctl::outcome::close(ledger, tool, vec![(permit, Ok(placed))])?;
+    Ok(object)
+}

@@ -1,0 +1,99 @@
+//! Holds the direction of the arrows (ARCHITECTURE.md): a stage may use only what stands before it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Stages from left to right; those in one row may use each other.
+const ROWS: &[&[&str]] = &[
+    &["model", "error", "clock", "crypto", "files"],
+    &["config", "keys", "request", "ledger"],
+    &["policy"],
+    &["gate"],
+    &["hsm"],
+    &["pki", "formats"],
+    &["outcome"],
+    &["evidence"],
+    &["ui", "world"],
+    &["commands"],
+    &["cli", "main", "lib"],
+];
+
+fn row_of(stage: &str) -> Option<usize> {
+    ROWS.iter().position(|row| row.contains(&stage))
+}
+
+fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("src") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The stages that a text names as `crate::STAGE` or in `use crate::{STAGE…`.
+fn named(text: &str) -> BTreeSet<String> {
+    let word = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        if text[..at].ends_with('$') {
+            continue;
+        }
+        let rest = &text[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => drop(names.insert(word(rest))),
+            Some(list) => {
+                let mut depth = 0;
+                let mut at_start = true;
+                for (i, c) in list.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => at_start = true,
+                        c if at_start && c.is_alphabetic() => {
+                            names.insert(word(&list[i..]));
+                            at_start = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn the_arrows_run_one_way() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut wrong = Vec::new();
+    for file in &files {
+        let relative = file.strip_prefix(&src).expect("in src");
+        let stage = relative.iter().next().expect("a name").to_string_lossy().trim_end_matches(".rs").to_owned();
+        if stage == "build" {
+            continue;
+        }
+        let row = row_of(&stage).unwrap_or_else(|| panic!("{stage} has no place in the plan"));
+        for other in named(&std::fs::read_to_string(file).expect("readable")) {
+            match row_of(&other) {
+                Some(place) if place <= row => {}
+                Some(_) => wrong.push(format!("{} uses crate::{other}, which stands after it", relative.display())),
+                None => {}
+            }
+        }
+    }
+    assert!(files.len() > 20, "the sources were not found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_reader_of_paths_sees_both_forms() {
+    let text = "use crate::{error::{Error, Kind}, gate, hsm::store};\nlet x = crate::pki::chain::build; $crate::model";
+    let found: Vec<_> = named(text).into_iter().collect();
+    assert_eq!(found, ["error", "gate", "hsm", "pki"]);
+}
