@@ -18,6 +18,7 @@ pub mod copy;
 pub mod lock;
 pub mod metadata;
 pub mod place;
+pub mod safe;
 pub mod source;
 
 pub use copy::{Sink, copy_range_while, copy_verified, copy_while, read_range_while, read_while};
