@@ -8,7 +8,7 @@
 //! 2. [`copy`] reads it once from front to back; hashes and the temporary file get the same buffers. A second
 //!    thread can read back what was written, trailing the writer, so that verifying costs a core and not time.
 //! 3. [`place`] puts the finished file under its final name by one `rename`, or not at all. Until then it has no
-//!    name where the file system allows that, so a crash leaves nothing behind.
+//!    name where the file system allows that ([`temporary`]), so a crash leaves nothing behind.
 //! 4. [`metadata`] brings mode, owner and extended attributes along.
 //!
 //! Beside that, [`lock`] tells whether the process that began something still lives, and [`safe`] judges whether
@@ -20,11 +20,13 @@ pub mod metadata;
 pub mod place;
 pub mod safe;
 pub mod source;
+pub mod temporary;
 
-pub use copy::{Sink, copy_range_while, copy_verified, copy_while, read_range_while, read_while};
+pub use copy::{Sink, TrailingSink, copy_range_while, copy_verified, copy_while, read_range_while, read_while};
 pub use metadata::Mtime;
-pub use place::{Edit, Placed, Placement, Target, sweep};
+pub use place::{Edit, Placed, Placement, Target};
 pub use source::{Source, SourcePolicy};
+pub use temporary::sweep;
 
 use crate::error::{Error, Kind, shown};
 use rustix::io::Errno;
@@ -69,4 +71,30 @@ fn read_error(path: &Path, error: impl Into<std::io::Error>) -> Error {
         _ => Error::failed("read_failed", format!("{name}: cannot be read")),
     };
     failed.because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Error as Io;
+
+    #[test]
+    fn trouble_is_told_apart_by_whose_turn_it_is() {
+        let path = Path::new("/x/a\u{7}b");
+        for (errno, code) in [
+            (Errno::NOSPC, "disk_full"),
+            (Errno::DQUOT, "disk_full"),
+            (Errno::EXIST, "target_exists"),
+            (Errno::ROFS, "target_unwritable"),
+            (Errno::ACCESS, "target_unwritable"),
+            (Errno::PERM, "target_unwritable"),
+            (Errno::IO, "write_failed"),
+        ] {
+            let error = write_error(path, Io::from(errno));
+            assert_eq!((error.code(), error.kind()), (code, Kind::Failed));
+            assert!(error.message().starts_with("/x/a\\u{7}b: "), "{error}");
+        }
+        assert_eq!(read_error(path, Errno::ACCESS).code(), "unreadable");
+        assert_eq!(read_error(path, Errno::NOENT).kind(), Kind::Usage);
+    }
 }

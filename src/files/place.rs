@@ -1,11 +1,7 @@
 //! A file that is being made, and the one step that gives it its name.
 //!
-//! A [`Target`] lives in the folder of the file it will become. Where the file system can (`O_TMPFILE`), it has no
-//! name at all until it is placed, so that not even a crash leaves something behind. Elsewhere it is called
-//! `.NAME.keyctl-` and 16 hex digits, mode 0600, and is removed when dropped.
-//!
-//! Its maker holds an `flock` on the file itself. That makes a leftover recognisable without knowing anything about
-//! the process that left it: it has such a name, and nobody holds its lock. [`sweep`] removes those.
+//! A [`Target`] lives in the folder of the file it will become, without a name or with a temporary one (see
+//! [`super::temporary`]), and is gone when dropped.
 //!
 //! Replacing swaps the two names atomically (`RENAME_EXCHANGE`) and then looks at what came out: if it is not the
 //! file that was read, the names are swapped back. So a file that somebody else puts there between the last look
@@ -13,24 +9,16 @@
 
 use super::metadata::{self, Mtime};
 use super::source::{Source, changed, identity_of};
+use super::temporary::{NAME_MAX, anonymous, link_anonymous, named, temporary};
 use super::{read_error, shown_path, write_error};
 use crate::error::{Error, Result};
-use crate::model::hex;
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// What stands between a file's name and the random part of its temporary name.
-const MARK: &[u8] = b".keyctl-";
-/// Random bytes in a temporary name.
-const RANDOM: usize = 8;
-/// The longest file name Linux takes, in bytes.
-const NAME_MAX: usize = 255;
 
 /// Bytes that go over what was copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,42 +312,6 @@ impl Drop for Target {
     }
 }
 
-/// Removes temporary files in `dir` that belong to us and whose maker is gone, and names them.
-///
-/// # Errors
-/// Read errors of the folder; a file that cannot be opened or removed is left alone.
-pub fn sweep(dir: &Path) -> Result<Vec<PathBuf>> {
-    let folder = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| read_error(dir, e))?;
-    let mut swept = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(|e| read_error(dir, e))? {
-        let name = entry.map_err(|e| read_error(dir, e))?.file_name();
-        if is_temporary(&name) && remove_orphan(&folder, &name).unwrap_or(false) {
-            swept.push(dir.join(name));
-        }
-    }
-    swept.sort();
-    Ok(swept)
-}
-
-fn remove_orphan(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<bool> {
-    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file()
-        || stat.st_uid != rustix::process::geteuid().as_raw()
-    {
-        return Ok(false);
-    }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    let (opened, now) = (rustix::fs::fstat(&file)?, rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?);
-    if (opened.st_dev, opened.st_ino) != (now.st_dev, now.st_ino) {
-        return Ok(false);
-    }
-    rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
-    Ok(true)
-}
-
 /// The folder of `path`, opened, and the name in it.
 fn open_parent(path: &Path) -> Result<(OwnedFd, OsString)> {
     let name = path.file_name().map(OsStr::to_owned);
@@ -369,45 +321,6 @@ fn open_parent(path: &Path) -> Result<(OwnedFd, OsString)> {
     let dir = rustix::fs::open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| write_error(path, e))?;
     Ok((dir, name))
-}
-
-/// A locked file without a name, if the file system has such files and `/proc` lets us name them later.
-fn anonymous(dir: &OwnedFd) -> Option<File> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(dir, ".", flags, Mode::from_raw_mode(0o600)).ok()?);
-    let (own, seen) = (rustix::fs::fstat(&file).ok()?, rustix::fs::stat(proc_path(&file)).ok()?);
-    if (own.st_dev, own.st_ino) != (seen.st_dev, seen.st_ino) {
-        return None;
-    }
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
-    Some(file)
-}
-
-/// A locked file with a temporary name. A sweep may take the file between its creation and its lock; then again.
-fn named(dir: &OwnedFd, name: &OsStr) -> std::io::Result<(File, OsString)> {
-    for _ in 0..8 {
-        let temp = temporary(name).map_err(|e| std::io::Error::other(e.full()))?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(dir, &temp, flags, Mode::from_raw_mode(0o600)) {
-            Err(Errno::EXIST) => continue,
-            opened => File::from(opened?),
-        };
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-        let own = rustix::fs::fstat(&file)?;
-        match rustix::fs::statat(dir, &temp, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(seen) if (own.st_dev, own.st_ino) == (seen.st_dev, seen.st_ino) => return Ok((file, temp)),
-            _ => {}
-        }
-    }
-    Err(std::io::Error::other("temporary files disappear as soon as they are made"))
-}
-
-fn link_anonymous(file: &File, dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
-    rustix::fs::linkat(CWD, proc_path(file), dir, name, AtFlags::SYMLINK_FOLLOW)
-}
-
-fn proc_path(file: &File) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// A rename that never overwrites: `RENAME_NOREPLACE`, and where a file system lacks it, a link.
@@ -427,26 +340,6 @@ pub(super) fn sync_dir(dir: &OwnedFd) -> rustix::io::Result<()> {
         Err(Errno::INVAL) => Ok(()),
         done => done,
     }
-}
-
-/// `.NAME.keyctl-0123456789abcdef`, NAME cut if the whole would be too long.
-fn temporary(name: &OsStr) -> Result<OsString> {
-    let mut random = [0; RANDOM];
-    getrandom::fill(&mut random)
-        .map_err(|e| Error::failed("no_random", format!("the system gives no random bytes: {e}")))?;
-    let room = NAME_MAX - 1 - MARK.len() - 2 * RANDOM;
-    let mut temp = vec![b'.'];
-    temp.extend(name.as_bytes().iter().take(room));
-    temp.extend(MARK);
-    temp.extend(hex(&random).bytes());
-    Ok(OsString::from_vec(temp))
-}
-
-fn is_temporary(name: &OsStr) -> bool {
-    let tail = name.as_bytes().strip_prefix(b".").and_then(|rest| rest.split_last_chunk::<{ 2 * RANDOM }>());
-    tail.is_some_and(|(head, random)| {
-        head.len() > MARK.len() && head.ends_with(MARK) && random.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    })
 }
 
 fn check_edits(edits: &[Edit], copied: u64, final_len: u64) -> Result<()> {

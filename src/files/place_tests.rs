@@ -1,6 +1,6 @@
 use super::*;
 use crate::error::Kind;
-use crate::files::{SourcePolicy, copy_while};
+use crate::files::{SourcePolicy, copy_while, sweep};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
