@@ -15,6 +15,7 @@ mod render;
 pub mod settings;
 mod text;
 pub mod types;
+pub mod workspace;
 
 pub use policy::{Operation, Policy, Role, Rule};
 pub use settings::{Change, Settings};
@@ -65,7 +66,7 @@ impl Config {
     /// Reads and checks a `keyctl.toml`.
     ///
     /// # Errors
-    /// `bad_config` with `keyctl.toml:LINE:`; read errors.
+    /// `bad_config` with `keyctl.toml:LINE:`; read errors. Whether its folder can be trusted is [`workspace`]'s matter.
     pub fn load(path: &Path) -> Result<Config> {
         let text = read_text(path, MAX_CONFIG)?;
         let folder = path.parent().unwrap_or(Path::new("."));
