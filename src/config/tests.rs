@@ -269,6 +269,7 @@ fn what_does_not_fit_together_names_its_line() {
         // rules
         ("threshold     =", "threshold = 0 #!", "policy.revoke.threshold: revoke takes 1 to 9 people, not 0"),
         ("max_age_hours =", "max_age_hours = 25 #!", "1 to 24 hours, not 25"),
+        ("max_age_hours =", "max_age_hours = 0 #!", "1 to 24 hours, not 0"),
         ("threshold     =", "roles = [] #!", "policy.revoke.roles: nobody"),
         ("threshold     =", "roles = [\"auditor\", \"security-reviewer\"] #!", "an auditor only reads"),
         ("threshold     =", "must_include = [\"publisher\"] #!", "publisher is not among the roles"),

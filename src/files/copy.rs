@@ -291,6 +291,13 @@ mod tests {
             let copied = copy_while(&source, &mut target, &mut [&mut sink], &GO);
             let done = copied.and_then(|()| target.place(Placement::Replace { expect: &source }).map(|_| ()));
             assert_eq!(done.expect_err(what).code(), "source_changed", "{what}");
+
+            let (path, _) = file_of(dir.path(), 3 * BUFFER);
+            let source = Source::open(&path, SourcePolicy::READ).unwrap();
+            let mut once = Some(());
+            let mut sink = |_: &[u8]| once.take().into_iter().for_each(|()| change(&path));
+            let read = read_while(&source, &mut [&mut sink], &GO);
+            assert_eq!(read.expect_err(what).code(), "source_changed", "only reading: {what}");
         }
     }
 

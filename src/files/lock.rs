@@ -240,6 +240,10 @@ mod tests {
         drop(lock);
         assert!(ProcessLock::is_free(dir.path(), id).unwrap());
         assert_eq!(id.to_string().parse::<LockId>().unwrap(), id);
+
+        let left = File::create(lock_path(dir.path(), &id.to_string())).unwrap();
+        rustix::fs::flock(&left, FlockOperation::LockShared).unwrap();
+        assert!(ProcessLock::is_free(dir.path(), id).unwrap(), "somebody else who asks is not the owner");
     }
 
     #[test]

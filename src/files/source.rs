@@ -283,7 +283,14 @@ mod tests {
             source
         };
         type Change<'a> = &'a dyn Fn();
-        let changes: [(&str, Change); 5] = [
+        let changes: [(&str, Change); 6] = [
+            ("rewritten with its old times", &|| {
+                let file = fs::OpenOptions::new().write(true).open(&file).unwrap();
+                let was = file.metadata().unwrap().modified().unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                (&file).write_all(b"ABCDEF").unwrap();
+                file.set_modified(was).unwrap();
+            }),
             ("growing", &|| fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"x").unwrap()),
             ("shrinking", &|| fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(3).unwrap()),
             ("renamed", &|| fs::rename(&file, dir.path().join("b")).unwrap()),
