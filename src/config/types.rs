@@ -1,0 +1,332 @@
+//! What the configuration says, checked. Everything that is part of [`super::Settings`] has one JSON form, and reading
+//! it back is as strict as reading the file.
+
+use crate::config::policy::Role;
+use crate::error::{Error, Result};
+use crate::model::{Custody, Hash256, HsmName, KeyAlgorithm, KeyName, Purpose, serde_by_text, words};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Whose workspace it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organization {
+    /// For people.
+    pub name: String,
+    /// The origin line of checkpoints (C2SP tlog-checkpoint) and part of SSH signature namespaces.
+    pub origin: String,
+}
+
+/// An `[hsm.NAME]` entry: the token, how to reach it, and where its PIN comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hsm {
+    /// Which token; part of the adopted settings.
+    pub token: Token,
+    /// Where the PIN comes from: the first that is present is used, and a wrong PIN ends the search.
+    pub pins: Vec<PinSource>,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+/// A token, pinned by what PKCS#11 says about it; never by slot number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The PKCS#11 module.
+    pub module: Module,
+    /// `CK_TOKEN_INFO.label`, without padding.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub label: Option<String>,
+    /// `CK_TOKEN_INFO.serialNumber`, without padding.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub serial: Option<String>,
+    /// What it is certified as.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fips: Option<Fips>,
+}
+
+/// A PKCS#11 module. In JSON: `{"path": "builtin"}` or `{"path": "/…", "sha256"?, "init_args"?}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ModuleForm", into = "ModuleForm")]
+pub enum Module {
+    /// The software token inside this binary.
+    Builtin,
+    /// A shared library.
+    Path {
+        /// Absolute.
+        path: PathBuf,
+        /// If given, the file has to have this hash.
+        sha256: Option<Hash256>,
+        /// `CK_C_INITIALIZE_ARGS.pReserved`, for modules that want it.
+        init_args: Option<String>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModuleForm {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    sha256: Option<Hash256>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    init_args: Option<String>,
+}
+
+impl From<Module> for ModuleForm {
+    fn from(module: Module) -> Self {
+        match module {
+            Module::Builtin => ModuleForm { path: "builtin".to_owned(), sha256: None, init_args: None },
+            Module::Path { path, sha256, init_args } => {
+                ModuleForm { path: path.to_string_lossy().into_owned(), sha256, init_args }
+            }
+        }
+    }
+}
+
+impl TryFrom<ModuleForm> for Module {
+    type Error = &'static str;
+    fn try_from(form: ModuleForm) -> std::result::Result<Self, Self::Error> {
+        Module::parse(form.path, form.sha256, form.init_args)
+    }
+}
+
+impl Module {
+    /// `builtin`, or an absolute path without `..`.
+    ///
+    /// # Errors
+    /// In words, what is wrong.
+    pub(super) fn parse(
+        path: String,
+        sha256: Option<Hash256>,
+        init_args: Option<String>,
+    ) -> std::result::Result<Self, &'static str> {
+        if path == "builtin" {
+            return match (sha256, init_args) {
+                (None, None) => Ok(Module::Builtin),
+                _ => Err("the builtin module takes neither sha256 nor init_args"),
+            };
+        }
+        let path = PathBuf::from(path);
+        if !path.is_absolute() || path.components().any(|c| c == std::path::Component::ParentDir) {
+            return Err("a module is \"builtin\" or an absolute path without \"..\"");
+        }
+        if init_args.as_ref().is_some_and(|args| args.len() > 1024 || args.contains('\0')) {
+            return Err("init_args has at most 1024 bytes and no NUL");
+        }
+        Ok(Module::Path { path, sha256, init_args })
+    }
+}
+
+/// A FIPS 140 certificate, as its owner states it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fips {
+    /// The edition.
+    pub standard: FipsStandard,
+    /// Overall level, 1 to 4.
+    pub level: u8,
+    /// CMVP certificate number.
+    pub certificate: String,
+}
+
+words! {
+    /// Edition of FIPS 140.
+    FipsStandard: "FIPS standard" { Fips1402 = "140-2", Fips1403 = "140-3" }
+}
+
+/// Where a PIN comes from. Reading it is not done here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinSource {
+    /// An environment variable.
+    Env(String),
+    /// A file; a relative one is relative to the workspace and made absolute here.
+    File(PathBuf),
+    /// An open file descriptor.
+    Fd(i32),
+    /// What a command prints: program and arguments.
+    Command(Vec<String>),
+    /// The person at the terminal.
+    Prompt,
+    /// No PIN: the token has a PIN pad of its own (`CKF_PROTECTED_AUTHENTICATION_PATH`).
+    None,
+}
+
+/// A `[keys.NAME]` entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Who certifies it.
+    pub issuer: Issuer,
+    /// What it is made with.
+    pub algorithm: KeyAlgorithm,
+    /// The role that answers for it (B14).
+    pub owner: Role,
+    /// Whether its successor is made by `due` or after a review.
+    pub rotation: RotationMode,
+    /// B9 to B12: at this age, in days, it may no longer sign.
+    pub rotation_days: u32,
+    /// How many days before that its successor is made; less than `rotation_days`.
+    pub rotate_lead_days: u32,
+    /// Where its private part may be.
+    pub custody: Custody,
+    /// The tokens it lives on, the preferred one first; never empty.
+    pub hsm: Vec<HsmName>,
+    /// Where the CRL that covers its certificate can be had.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub crl_url: Option<String>,
+    /// What its certificates say about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<Subject>,
+}
+
+/// Who certifies a key: `self`, `external` or the name of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    /// Nobody else: a root, an OpenPGP primary key, a ledger key.
+    Itself,
+    /// Somebody outside: CSR out, certificate in.
+    External,
+    /// One of our keys.
+    Key(KeyName),
+}
+
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Issuer::Itself => f.pad("self"),
+            Issuer::External => f.pad("external"),
+            Issuer::Key(name) => name.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Issuer {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "self" => Ok(Issuer::Itself),
+            "external" => Ok(Issuer::External),
+            name => Ok(Issuer::Key(name.parse()?)),
+        }
+    }
+}
+
+serde_by_text!(Issuer);
+
+words! {
+    /// How a key's next generation comes about.
+    RotationMode: "rotation" {
+        /// Made when it is due.
+        Roll = "roll",
+        /// A CA's owner is asked at that age, and the key goes on unless they say otherwise.
+        Review = "review",
+    }
+}
+
+/// A distinguished name's parts (RFC 5280 §4.1.2.6), or a user id's for OpenPGP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// Two upper-case letters (ISO 3166-1).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub country: Option<String>,
+    /// State or province.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub state: Option<String>,
+    /// Town.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub locality: Option<String>,
+    /// Legal name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub organization: Option<String>,
+    /// Part of it; for Developer ID, the team.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub organizational_unit: Option<String>,
+    /// The name people see.
+    pub common_name: String,
+    /// Only in OpenPGP user ids.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
+}
+
+/// Timestamp authorities (RFC 3161) and whom to believe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timestamp {
+    /// Asked in this order.
+    pub authorities: Vec<String>,
+    /// Files with trusted roots.
+    pub trust: Vec<TrustFile>,
+}
+
+/// A PEM file whose content is part of the adopted settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustFile {
+    /// As written in the file; relative to the workspace.
+    pub path: PathBuf,
+    /// Of its content when the configuration was read.
+    pub sha256: Hash256,
+}
+
+/// What follows from rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// Whether certificates of retired generations are revoked (B13).
+    pub revoke_retired: RevokeRetired,
+    /// Which artifacts then become `re-sign required`.
+    pub resign_after: ResignAfter,
+}
+
+words! {
+    /// Whether certificates of retired generations are revoked.
+    RevokeRetired: "revoke_retired" {
+        /// With reason `superseded`, at the time of retirement.
+        Superseded = "superseded",
+        /// Never: verifiers such as OpenSSL ignore revocation dates.
+        Never = "never",
+    }
+}
+
+words! {
+    /// Which artifacts become `re-sign required` after a routine rotation.
+    ResignAfter: "resign_after" {
+        /// Those without a timestamp.
+        Untimestamped = "untimestamped",
+        All = "all",
+        None = "none",
+    }
+}
+
+/// How outside services are tried again (domain §4). Not part of the adopted settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Tries in all.
+    pub max_attempts: u32,
+    /// The first pause.
+    pub base: Duration,
+    /// The longest pause.
+    pub max_backoff: Duration,
+    /// Failures in a row that open the circuit breaker.
+    pub circuit_breaker_threshold: u32,
+    /// How long it stays open.
+    pub circuit_breaker_pause: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            max_attempts: 5,
+            base: Duration::from_secs(4),
+            max_backoff: Duration::from_secs(60),
+            circuit_breaker_threshold: 5,
+            circuit_breaker_pause: Duration::from_secs(300),
+        }
+    }
+}
