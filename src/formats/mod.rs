@@ -13,6 +13,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 pub mod hasher;
+pub mod pe;
 pub mod tlv;
 
 /// Bytes that go over, or behind, what a file holds.
