@@ -12,8 +12,11 @@ use crate::error::{Context, Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+pub mod cms;
 pub mod hasher;
 pub mod pe;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tlv;
 
 /// Bytes that go over, or behind, what a file holds.
