@@ -17,6 +17,7 @@ pub mod hasher;
 pub mod pe;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod timestamp;
 pub mod tlv;
 
 /// Bytes that go over, or behind, what a file holds.
