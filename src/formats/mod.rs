@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+pub mod authenticode;
 pub mod cms;
 pub mod hasher;
 pub mod pe;
