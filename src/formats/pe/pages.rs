@@ -3,7 +3,7 @@
 //!
 //! The first entry covers the headers up to SizeOfHeaders without the two fields no signature covers, then come the
 //! sections' raw data page by page, then the end of the last section with a digest of zeros. A short page is filled
-//! up with zeros. Offsets are 32-bit little-endian. The table travels in SpcPeImageData as an SpcSerializedObject of
+//! up with zeros. A page has 4096 bytes whatever SectionAlignment says (Microsoft's own images show it). Offsets are 32-bit little-endian. The table travels in SpcPeImageData as an SpcSerializedObject of
 //! version 1 (SHA-1, recognised only) or 2 (SHA-256).
 
 use super::digest::outside;
@@ -50,12 +50,15 @@ impl PageHasher {
     /// For the image with this layout.
     ///
     /// # Errors
-    /// `pe_page_hash_layout`: headers longer than a page, sections that overlap, stand in another order than their
-    /// data or reach past the image's end. No verifier agrees with another about the page hashes of such images.
+    /// `pe_page_hash_layout`: headers longer than a page, sections aligned to less than one, that overlap, stand in
+    /// another order than their data or reach past the image's end. No verifier agrees with another about the page hashes of such images.
     pub fn new(layout: &Layout) -> Result<Self> {
         let refuse = |why: &str| bad("pe_page_hash_layout", format!("page hashes are not made for this image: {why}"));
         if layout.size_of_headers > PAGE_SIZE || layout.size_of_headers < layout.headers_end {
             return Err(refuse(&format!("SizeOfHeaders is {}", layout.size_of_headers)));
+        }
+        if u64::from(layout.section_alignment) < PAGE_SIZE {
+            return Err(refuse(&format!("SectionAlignment is {}", layout.section_alignment)));
         }
         let mut end = 0;
         let headers = 0..layout.size_of_headers;

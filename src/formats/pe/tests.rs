@@ -248,9 +248,13 @@ fn page_hashes_cover_headers_sections_and_end() {
     plain.extend([0; 32]);
     assert_eq!(hasher.finish().table, plain);
 
+    let mut narrow = image.clone();
+    put(&mut narrow, 0x80 + 24 + 32, 0x200);
     let large = Builder { size_of_headers: 0x1200, ..builder }.build();
-    let refused = PageHasher::new(&Layout::parse(&large).unwrap()).unwrap_err();
-    assert_eq!(refused.code(), "pe_page_hash_layout");
+    for refused in [narrow, large] {
+        let refused = PageHasher::new(&Layout::parse(&refused).unwrap()).unwrap_err();
+        assert_eq!(refused.code(), "pe_page_hash_layout");
+    }
 }
 
 #[test]
