@@ -3,8 +3,9 @@
 //!
 //! The first entry covers the headers up to SizeOfHeaders without the two fields no signature covers, then come the
 //! sections' raw data page by page, then the end of the last section with a digest of zeros. A short page is filled
-//! up with zeros. A page has 4096 bytes whatever SectionAlignment says (Microsoft's own images show it). Offsets are 32-bit little-endian. The table travels in SpcPeImageData as an SpcSerializedObject of
-//! version 1 (SHA-1, recognised only) or 2 (SHA-256).
+//! up with zeros. A page has 4096 bytes whatever SectionAlignment says (Microsoft's own images show it). Offsets are
+//! 32-bit little-endian. The table travels in SpcPeImageData as an SpcSerializedObject of version 1 (SHA-1, recognised
+//! only) or 2 (SHA-256).
 
 use super::digest::outside;
 use super::{Layout, bad};

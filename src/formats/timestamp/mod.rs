@@ -37,7 +37,7 @@ impl Request {
     /// For a timestamp over `message`, in Authenticode and CMS the SignerInfo's signature value. `nonce` is random.
     ///
     /// # Errors
-    /// `short_nonce`: less than 8 bytes, or all zero.
+    /// A bug of the caller's: the nonce has less than 8 bytes, or is all zero.
     pub fn new(hash: HashAlgorithm, message: &[u8], nonce: &[u8]) -> Result<Self> {
         if nonce.len() < 8 || nonce.iter().all(|byte| *byte == 0) {
             return Err(Error::bug("a timestamp request needs a random nonce of at least 8 bytes"));
