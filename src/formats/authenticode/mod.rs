@@ -6,8 +6,8 @@
 //! unsigned attributes of what is there ([`with_timestamp`], [`append_nested`]), which changes no signed byte.
 //!
 //! Verifying: [`parse`] reads a signature with those nested in it, [`check`] gives a verdict for each part of one:
-//! the file's digest, the content, the signature, the page hashes. Whether the certificate is trusted, and the timestamp good,
-//! is for the PKI and [`crate::formats::timestamp`] to say. [`image`] does all of it for a PE image.
+//! the file's digest, the content, the signature, the page hashes. Whether the certificate is trusted, and the
+//! timestamp good, is for the PKI and [`crate::formats::timestamp`] to say. [`image`] does it for a PE image.
 
 mod check;
 mod content;

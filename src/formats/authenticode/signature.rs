@@ -28,7 +28,7 @@ pub struct AuthenticodeSignature {
     pub timestamp: TimestampKind,
     /// Nested signatures.
     pub nested: Vec<AuthenticodeSignature>,
-    /// How many bytes that are not zero, or zeros beyond padding, stand behind the PKCS #7: data that no signature covers.
+    /// How many bytes stand behind the PKCS #7, unless they are padding: data that no signature covers.
     pub trailing: usize,
 }
 

@@ -4,8 +4,8 @@
 //! and the signature covers them. So an image whose length is no multiple of 8 is longer after signing and removing
 //! than it was, and nothing in the signed file says by how much; nor does it say what CheckSum and the data
 //! directory held. [`Layout::original`] is what to remember about an image when it is first signed; with it
-//! [`Layout::remove`] gives the original bytes. Without it the padding stays, the data directory becomes zero, and CheckSum
-//! becomes right, or stays zero if it was.
+//! [`Layout::remove`] gives the original bytes. Without it the padding stays, the data directory becomes zero, and
+//! CheckSum becomes right, or stays zero if it was.
 
 use super::checksum::{Sums, fold, sum_at};
 use super::{Layout, MAX_CERTIFICATES, MAX_TABLE, bad};

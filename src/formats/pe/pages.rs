@@ -52,7 +52,7 @@ impl PageHasher {
     ///
     /// # Errors
     /// `pe_page_hash_layout`: headers longer than a page, sections aligned to less than one, that overlap, stand in
-    /// another order than their data or reach past the image's end. No verifier agrees with another about the page hashes of such images.
+    /// another order than their data or reach past the image's end. Verifiers disagree about such images.
     pub fn new(layout: &Layout) -> Result<Self> {
         let refuse = |why: &str| bad("pe_page_hash_layout", format!("page hashes are not made for this image: {why}"));
         if layout.size_of_headers > PAGE_SIZE || layout.size_of_headers < layout.headers_end {

@@ -29,8 +29,8 @@ pub struct Token {
     pub tsa_certificate: Vec<u8>,
     /// Policy under which the token was issued.
     pub policy: ObjectIdentifier,
-    /// The certificate marks its extended key usage critical, as RFC 3161 §2.3 wants. Microsoft's own authority did not for
-    /// years, and Windows does not mind: old files are full of such tokens, so they are accepted there and told apart.
+    /// The certificate marks its extended key usage critical, as RFC 3161 §2.3 wants. Microsoft's own authority did
+    /// not in tokens that real files carry, so those are accepted in files, and told apart.
     pub critical_purpose: bool,
 }
 
@@ -153,8 +153,8 @@ fn check_purpose(certificate: &Certificate) -> Result<bool> {
     }
 }
 
-/// The signed attributes must name the certificate whose key verified the signature (RFC 5035 §4, RFC 5816 §2.2.1), so that
-/// nobody can put another certificate for the same key in its place.
+/// The signed attributes must name the certificate whose key verified the signature (RFC 5035 §4, RFC 5816 §2.2.1),
+/// so that nobody can put another certificate for the same key in its place.
 fn check_certificate_ids(signer: &SignerInfo, certificate: &Certificate) -> Result<()> {
     let v1 = single(&signer.signed, SIGNING_CERTIFICATE)?;
     let v2 = single(&signer.signed, SIGNING_CERTIFICATE_V2)?;
