@@ -1,0 +1,46 @@
+//! A running digest whose algorithm is known at run time.
+
+use super::Sink;
+use crate::model::HashAlgorithm;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+/// A digest that is fed piece by piece. As a [`Sink`] it is the digest of a whole file.
+#[derive(Clone, Debug)]
+pub enum Hasher {
+    /// SHA-256.
+    Sha256(Sha256),
+    /// SHA-384.
+    Sha384(Sha384),
+    /// SHA-512.
+    Sha512(Sha512),
+}
+
+impl Hasher {
+    /// Starts a digest.
+    pub fn new(hash: HashAlgorithm) -> Self {
+        match hash {
+            HashAlgorithm::Sha256 => Hasher::Sha256(Sha256::new()),
+            HashAlgorithm::Sha384 => Hasher::Sha384(Sha384::new()),
+            HashAlgorithm::Sha512 => Hasher::Sha512(Sha512::new()),
+        }
+    }
+
+    /// The digest of all that was fed.
+    pub fn finish(self) -> Vec<u8> {
+        match self {
+            Hasher::Sha256(state) => state.finalize().to_vec(),
+            Hasher::Sha384(state) => state.finalize().to_vec(),
+            Hasher::Sha512(state) => state.finalize().to_vec(),
+        }
+    }
+}
+
+impl Sink for Hasher {
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Hasher::Sha256(state) => state.update(bytes),
+            Hasher::Sha384(state) => state.update(bytes),
+            Hasher::Sha512(state) => state.update(bytes),
+        }
+    }
+}
