@@ -485,7 +485,6 @@ impl FromStr for GenerationId {
 
 serde_by_text!(Mechanism, Hash256, CkaId, GenerationId);
 
-pub(crate) use {serde_by_text, words};
 
 words! {
     /// Whether the actor was merely named, or proved it with their own key.

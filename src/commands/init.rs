@@ -141,7 +141,7 @@ fn settle_config(dir: &Path, from: Option<&Path>) -> Result<Config> {
         let text = match from {
             Some(from) => String::from_utf8(safe::read_bounded(from, 256 << 10)?)
                 .map_err(|_| Error::usage("bad_config", format!("{} is not UTF-8", from.display())))?,
-            None => Config::render_default("Sandbox", "sandbox.invalid/keyctl"),
+            None => Config::render_default("Example Corp", "sandbox.invalid/keyctl"),
         };
         Config::parse(&text, &path, &|file| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), 1 << 20)?)))?;
         safe::write_atomic(&path, text.as_bytes(), 0o600)?;

@@ -4,12 +4,9 @@
 //! cannot change: outside the sandbox whatever makes, moves or destroys keys takes two people (B5), break-glass takes
 //! a security reviewer and a platform admin (B16), and no approval lives longer than a day (D3).
 
-use crate::error::{Error, Result};
-use crate::model::{serde_by_text, words};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::model::words;
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
 words! {
     /// What a person may be to the organisation (domain §3).

@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+pub mod artifact;
 pub mod authenticode;
 pub mod cms;
 pub mod hasher;
@@ -21,14 +22,7 @@ pub(crate) mod testing;
 pub mod timestamp;
 pub mod tlv;
 
-/// Bytes that go over, or behind, what a file holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// Where the first byte goes, from the start of the file. At most the length the file has by then.
-    pub offset: u64,
-    /// What is written there; what reaches past the end extends the file.
-    pub bytes: Vec<u8>,
-}
+pub use crate::files::place::Edit;
 
 /// A file, or bytes standing for one, that is read at offsets.
 #[allow(clippy::len_without_is_empty, reason = "an empty file is one more malformed file")]

@@ -14,6 +14,8 @@ pub struct ImageReport {
     pub findings: Vec<Finding>,
     /// Each signature with its verdict: table entries in order, outer before nested. Empty if the image is not signed.
     pub signatures: Vec<(AuthenticodeSignature, Report)>,
+    /// The image's digests, by each algorithm that its signatures use.
+    pub digests: Vec<(HashAlgorithm, Vec<u8>)>,
 }
 
 impl ImageReport {
@@ -41,6 +43,14 @@ pub fn signatures(layout: &Layout, file: &dyn ReadAt) -> Result<Vec<Authenticode
 /// # Errors
 /// Those of [`signatures`]. A signature that is read but wrong is no error; it is in the report.
 pub fn verify(file: &dyn ReadAt) -> Result<ImageReport> {
+    verify_with(file, &mut [])
+}
+
+/// As [`verify`], handing every byte to further sinks in the same pass.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(file: &dyn ReadAt, extra: &mut [&mut dyn Sink]) -> Result<ImageReport> {
     let layout = Layout::parse(file)?;
     let signatures = signatures(&layout, file)?;
     let all: Vec<_> = signatures.iter().flat_map(AuthenticodeSignature::all).collect();
@@ -50,7 +60,7 @@ pub fn verify(file: &dyn ReadAt) -> Result<ImageReport> {
         message: format!("{} bytes stand behind the PKCS #7 of a signature", signature.trailing),
         blocks_signing: false,
     }));
-    let (digests, pages) = digests(&layout, file, &all, &mut findings)?;
+    let (digests, pages) = digests(&layout, file, &all, &mut findings, extra)?;
     let computed = Computed { digests: &digests, pages: pages.as_ref() };
     let judged = all.into_iter().map(|signature| {
         let mut report = check(signature, &computed);
@@ -62,7 +72,8 @@ pub fn verify(file: &dyn ReadAt) -> Result<ImageReport> {
         }
         (AuthenticodeSignature { nested: Vec::new(), ..signature.clone() }, report)
     });
-    Ok(ImageReport { findings, signatures: judged.collect() })
+    let signatures = judged.collect();
+    Ok(ImageReport { findings, signatures, digests })
 }
 
 type Digests = Vec<(HashAlgorithm, Vec<u8>)>;
@@ -73,6 +84,7 @@ fn digests(
     file: &dyn ReadAt,
     signatures: &[&AuthenticodeSignature],
     findings: &mut Vec<Finding>,
+    extra: &mut [&mut dyn Sink],
 ) -> Result<(Digests, Option<PageHashes>)> {
     let data: Vec<&IndirectData> = signatures.iter().filter_map(|signature| signature.data.as_ref()).collect();
     let uses = |hash: &HashAlgorithm| data.iter().any(|data| data.algorithm.digest() == Digest::Strong(*hash));
@@ -84,6 +96,9 @@ fn digests(
     let mut sinks: Vec<&mut dyn Sink> = vec![&mut checksum];
     sinks.extend(hashers.iter_mut().map(|hasher| hasher as &mut dyn Sink));
     sinks.extend(pages.iter_mut().map(|hasher| hasher as &mut dyn Sink));
+    for sink in extra {
+        sinks.push(*sink);
+    }
     feed(file, &mut sinks)?;
     let right = checksum.finish().checksum();
     let stored = layout.stored_checksum();
