@@ -3,4 +3,5 @@
 //! Nothing here touches a private key. Software verification uses the OpenSSL that the builtin token
 //! brings into the binary anyway, so there is one implementation of RSA and of the curves, not two.
 
+pub mod jcs;
 pub mod verify;
