@@ -4,4 +4,5 @@
 //! brings into the binary anyway, so there is one implementation of RSA and of the curves, not two.
 
 pub mod jcs;
+pub mod merkle;
 pub mod verify;
