@@ -5,4 +5,5 @@
 
 pub mod jcs;
 pub mod merkle;
+pub mod note;
 pub mod verify;
