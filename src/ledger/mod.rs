@@ -19,6 +19,7 @@ mod read;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod verify;
 mod writer;
 
 pub use entry::{Entry, EntryType, MAX_LEAF, NewEntry, Schema};

@@ -1,6 +1,7 @@
 //! What the tests of this folder share: a small ledger in a temporary folder, a key, a clock to turn, and a
 //! second connection for sabotage.
 
+use super::verify::Trust;
 use super::{Entry, Ledger, NewEntry};
 use crate::clock::{self, Clock};
 use crate::crypto::merkle;
@@ -100,6 +101,16 @@ impl Test {
 
     pub fn reopen(&self) -> Ledger {
         Ledger::open(&self.path, self.clock.clone()).unwrap()
+    }
+
+    pub fn trust(&self) -> Trust {
+        let genesis = self.leaf(0);
+        Trust {
+            workspace_id: WORKSPACE.into(),
+            origin: ORIGIN.into(),
+            ledger_keys: self.signer.keys(),
+            genesis_leaf_hash: merkle::leaf_hash(&genesis),
+        }
     }
 
     pub fn leaf(&self, seq: i64) -> Vec<u8> {
