@@ -14,6 +14,7 @@
 pub mod anchor;
 pub mod checkpoint;
 mod entry;
+pub mod export;
 mod open;
 pub mod projection;
 mod read;
