@@ -1,0 +1,166 @@
+//! What the tests of this folder share: a small ledger in a temporary folder, a key, a clock to turn, and a
+//! second connection for sabotage.
+
+use super::verify::Trust;
+use super::{Entry, Ledger, NewEntry};
+use crate::clock::{self, Clock};
+use crate::crypto::merkle;
+use crate::crypto::note::{SignedNote, VerifierKey};
+use crate::crypto::verify::PublicKey;
+use crate::model::{Actor, Assurance, Hash256};
+use openssl::pkey::{PKey, Private};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+pub const ORIGIN: &str = "example.corp/keyctl";
+pub const WORKSPACE: &str = "6f1c2b8e-0000-4000-8000-000000000001";
+
+pub fn clock() -> Clock {
+    Clock::manual(clock::parse("2026-01-02T03:04:05Z").unwrap())
+}
+
+pub fn new_entry(entry_type: &str, body: Value) -> NewEntry {
+    NewEntry {
+        entry_type: entry_type.parse().unwrap(),
+        actor: Actor { email: "a@example.corp".parse().unwrap(), role: None, assurance: Assurance::Asserted },
+        correlation_id: "c-1".parse().unwrap(),
+        body,
+    }
+}
+
+/// A key in memory where there would be a token.
+#[derive(Clone)]
+pub struct Signer(PKey<Private>);
+
+impl Signer {
+    pub fn generate() -> Self {
+        Signer(PKey::generate_ed25519().unwrap())
+    }
+
+    pub fn keys(&self) -> Vec<VerifierKey> {
+        let key = PublicKey::from_spki(&self.0.public_key_to_der().unwrap()).unwrap();
+        vec![VerifierKey::new(ORIGIN, key).unwrap()]
+    }
+
+    pub fn sign(&self, text: &str) -> SignedNote {
+        let mut signer = openssl::sign::Signer::new_without_digest(&self.0).unwrap();
+        let signature = signer.sign_oneshot_to_vec(text.as_bytes()).unwrap();
+        SignedNote::new(text.into(), vec![(ORIGIN.into(), self.keys()[0].id(), signature)]).unwrap()
+    }
+}
+
+pub struct Test {
+    pub ledger: Ledger,
+    pub path: PathBuf,
+    pub clock: Clock,
+    pub signer: Signer,
+    folder: TempDir,
+}
+
+/// A ledger with `n` entries: genesis, then intents, outcomes and others in turn.
+pub fn ledger(n: u64) -> Test {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let clock = clock();
+    let ledger = Ledger::create(&path, clock.clone()).unwrap();
+    let mut test = Test { ledger, path, clock, signer: Signer::generate(), folder };
+    test.grow(n);
+    test
+}
+
+impl Test {
+    pub fn append(&mut self, entry_type: &str, body: Value) -> Entry {
+        let mut writer = self.ledger.writer().unwrap();
+        let entry = writer.append(new_entry(entry_type, body)).unwrap();
+        writer.commit().unwrap();
+        entry
+    }
+
+    /// Appends `n` entries in one transaction.
+    pub fn grow(&mut self, n: u64) {
+        let mut writer = self.ledger.writer().unwrap();
+        let size = writer.reader().size().unwrap();
+        for seq in size..size + n {
+            let (entry_type, body) = match seq % 4 {
+                _ if seq == 0 => ("GENESIS", json!({"workspace_id": WORKSPACE})),
+                1 => ("SIGNED", json!({"phase": "intent", "process": "p-1", "request": {"object": format!("f{seq}")}})),
+                2 => ("SIGNED", json!({"phase": "outcome", "intent": seq - 1, "result": "ok"})),
+                _ => ("NOTE", json!({"n": seq})),
+            };
+            writer.append(new_entry(entry_type, body)).unwrap();
+        }
+        writer.commit().unwrap();
+    }
+
+    pub fn checkpoint(&mut self) -> SignedNote {
+        let signer = self.signer.clone();
+        self.ledger.checkpoint(ORIGIN, |text| Ok(signer.sign(text))).unwrap()
+    }
+
+    pub fn reopen(&self) -> Ledger {
+        Ledger::open(&self.path, self.clock.clone()).unwrap()
+    }
+
+    pub fn trust(&self) -> Trust {
+        let genesis = self.leaf(0);
+        Trust {
+            workspace_id: WORKSPACE.into(),
+            origin: ORIGIN.into(),
+            ledger_keys: self.signer.keys(),
+            genesis_leaf_hash: merkle::leaf_hash(&genesis),
+        }
+    }
+
+    pub fn leaf(&self, seq: i64) -> Vec<u8> {
+        self.ledger.connection.query_row("SELECT leaf FROM entries WHERE seq = ?1", [seq], |row| row.get(0)).unwrap()
+    }
+
+    /// Edits the file behind the program's back, past the triggers, and puts the triggers back.
+    pub fn sabotage(&self, edit: impl FnOnce(&Connection)) {
+        let raw = Connection::open(&self.path).unwrap();
+        raw.execute_batch("PRAGMA synchronous = OFF; PRAGMA ignore_check_constraints = ON; BEGIN").unwrap();
+        let triggers: Vec<(String, String)> = raw
+            .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        for (name, _) in &triggers {
+            raw.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+        }
+        edit(&raw);
+        for (_, sql) in &triggers {
+            raw.execute_batch(sql).unwrap();
+        }
+        raw.execute_batch("COMMIT").unwrap();
+    }
+
+    /// Makes every stored leaf hash and node fit the stored leaves, as a careful forger would.
+    pub fn rehash(raw: &Connection) {
+        let leaves: Vec<(i64, Vec<u8>)> = raw
+            .prepare("SELECT seq, leaf FROM entries ORDER BY seq")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        raw.execute_batch("DELETE FROM nodes").unwrap();
+        let mut frontier = merkle::Frontier::default();
+        for (seq, leaf) in leaves {
+            let hash: Hash256 = merkle::leaf_hash(&leaf);
+            raw.execute("UPDATE entries SET leaf_hash = ?1 WHERE seq = ?2", rusqlite::params![hash.0, seq]).unwrap();
+            for node in frontier.push(hash) {
+                let row = rusqlite::params![node.level, i64::try_from(node.index).unwrap(), node.hash.0];
+                raw.execute("INSERT INTO nodes VALUES (?1, ?2, ?3)", row).unwrap();
+            }
+        }
+    }
+
+    /// Closes the ledger, which leaves the main file alone in the folder.
+    pub fn close(self) -> TempDir {
+        self.folder
+    }
+}

@@ -1,0 +1,227 @@
+//! Appending: one transaction, one time, any number of entries.
+
+use super::entry::{Entry, NewEntry, Schema};
+use super::{Ledger, Reader, Sql, projection, sql_int};
+use crate::clock::{Time, rfc3339};
+use crate::crypto::merkle;
+use crate::error::{Error, Result};
+use chrono::TimeDelta;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+/// How far the clock may lie behind the newest entry before writing stops.
+const MAX_BEHIND: TimeDelta = TimeDelta::minutes(5);
+
+/// The write lock of a ledger. Nothing is kept unless [`Self::commit`] is reached.
+#[derive(Debug)]
+pub struct Writer<'l> {
+    transaction: Transaction<'l>,
+    host: &'l str,
+    now: Time,
+    /// The newest entry's time.
+    newest: Option<Time>,
+    size: u64,
+    /// An append failed half-way.
+    spoiled: bool,
+}
+
+impl Ledger {
+    /// Takes the write lock, waiting up to ten seconds, and reads the clock once for all entries to come.
+    ///
+    /// # Errors
+    /// `ledger_busy`, `ledger_unwritable`, `ledger_corrupt` if the newest entry is not what was written.
+    pub fn writer(&mut self) -> Result<Writer<'_>> {
+        let transaction = begin(&mut self.connection)?;
+        // After the lock, so that the time is not that of a wait before other writers' entries.
+        let now = self.clock.now();
+        let reader = Reader::new(&transaction);
+        let size = reader.size()?;
+        let newest = size.checked_sub(1).map(|seq| reader.entry(seq)).transpose()?.map(|entry| entry.time);
+        Ok(Writer { transaction, host: &self.host, now, newest, size, spoiled: false })
+    }
+}
+
+/// `BEGIN IMMEDIATE`.
+pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).sql("taking the write lock")
+}
+
+impl Writer<'_> {
+    /// Appends an entry and takes it into the projections.
+    ///
+    /// # Errors
+    /// `clock_behind` (blocked) if the clock is more than five minutes behind the newest entry; what
+    /// [`Entry::to_bytes`] and [`projection::apply`] refuse; database errors. If the database or the projection
+    /// refused, the writer can no longer commit.
+    pub fn append(&mut self, new: NewEntry) -> Result<Entry> {
+        let entry = Entry {
+            schema: Schema::V1,
+            seq: self.size,
+            entry_type: new.entry_type,
+            time: self.time()?,
+            actor: new.actor,
+            host: self.host.to_owned(),
+            correlation_id: new.correlation_id,
+            body: new.body,
+        };
+        let leaf = entry.to_bytes()?;
+        self.spoiled = true;
+        insert(&self.transaction, &entry, &leaf)?;
+        self.spoiled = false;
+        self.size += 1;
+        self.newest = Some(entry.time);
+        Ok(entry)
+    }
+
+    /// For reads within the transaction, projections included.
+    pub fn connection(&self) -> &Connection {
+        &self.transaction
+    }
+
+    /// What can be read, with the entries appended so far.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::new(&self.transaction)
+    }
+
+    /// The time that the next entry will have.
+    ///
+    /// # Errors
+    /// `clock_behind`, as in [`Self::append`].
+    pub fn time(&self) -> Result<Time> {
+        match self.newest {
+            Some(newest) if self.now < newest - MAX_BEHIND => {
+                let (now, newest) = (rfc3339(self.now), rfc3339(newest));
+                let message = format!("the clock says {now}, but the newest entry is of {newest}");
+                Err(Error::blocked("clock_behind", message).hint("set the clock right, then try again"))
+            }
+            // Clocks are slewed and differ a little; times in the ledger still never go back.
+            Some(newest) if self.now < newest => Ok(newest),
+            _ => Ok(self.now),
+        }
+    }
+
+    /// Makes the entries durable and releases the lock.
+    ///
+    /// # Errors
+    /// `ledger_unwritable` and other database errors, and a bug if an append failed before. Nothing was kept then.
+    pub fn commit(self) -> Result<()> {
+        if self.spoiled {
+            return Err(Error::bug("a transaction of the ledger was to be committed after a failed append"));
+        }
+        self.transaction.commit().sql("committing to the ledger")
+    }
+}
+
+/// Adds the leaf and the nodes it completes, and takes the entry into the projections.
+pub(super) fn insert(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Result<()> {
+    let hash = merkle::leaf_hash(leaf);
+    let new = merkle::append(&Reader::new(connection), entry.seq, hash)?;
+    connection
+        .prepare_cached("INSERT INTO entries (seq, leaf, leaf_hash) VALUES (?1, ?2, ?3)")
+        .and_then(|mut insert| insert.execute(params![sql_int(entry.seq), leaf, hash.0]))
+        .sql("appending an entry")?;
+    for node in new.iter().filter(|node| node.level > 0) {
+        connection
+            .prepare_cached("INSERT INTO nodes (level, idx, hash) VALUES (?1, ?2, ?3)")
+            .and_then(|mut insert| insert.execute(params![node.level, sql_int(node.index), node.hash.0]))
+            .sql("storing a node of the tree")?;
+    }
+    projection::apply(connection, entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::ledger::testing::{self, new_entry};
+    use serde_json::json;
+    use std::time::Duration;
+
+    #[test]
+    fn entries_are_durable_after_the_commit_and_only_then() {
+        let mut test = testing::ledger(3);
+        let before = test.ledger.head().unwrap();
+        let mut writer = test.ledger.writer().unwrap();
+        writer.append(new_entry("NOTE", json!({"n": 1}))).unwrap();
+        assert_eq!(writer.reader().head().unwrap().size, 4);
+        drop(writer);
+        assert_eq!(test.ledger.head().unwrap(), before);
+        let mut writer = test.ledger.writer().unwrap();
+        let entry = writer.append(new_entry("NOTE", json!({"n": 2}))).unwrap();
+        writer.commit().unwrap();
+        let other = test.reopen();
+        assert_eq!((other.entry(3).unwrap(), other.head().unwrap().size), (entry, 4));
+        assert_eq!(other.entries(1..9).map(|entry| entry.unwrap().seq).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(other.entry(4).unwrap_err().code(), "no_such_entry");
+        assert_eq!(other.root_at(5).unwrap_err().code(), "no_such_entry");
+        assert_eq!(other.inclusion_proof(0, 5).unwrap_err().code(), "no_such_entry");
+    }
+
+    #[test]
+    fn times_never_go_back_and_a_clock_far_behind_stops_writing() {
+        let mut test = testing::ledger(1);
+        let first = test.ledger.entry(0).unwrap().time;
+        test.clock.turn(TimeDelta::minutes(-5));
+        assert_eq!(test.append("NOTE", json!({})).time, first);
+        test.clock.turn(TimeDelta::seconds(-1));
+        let mut writer = test.ledger.writer().unwrap();
+        let refused = writer.append(new_entry("NOTE", json!({}))).unwrap_err();
+        assert_eq!((refused.kind(), refused.code()), (Kind::Blocked, "clock_behind"));
+        drop(writer);
+        test.clock.turn(TimeDelta::minutes(6));
+        assert_eq!(test.append("NOTE", json!({})).time, first + TimeDelta::seconds(59));
+    }
+
+    #[test]
+    fn a_transaction_has_one_time() {
+        let mut test = testing::ledger(1);
+        let clock = test.clock.clone();
+        let mut writer = test.ledger.writer().unwrap();
+        let first = writer.append(new_entry("NOTE", json!({}))).unwrap();
+        clock.turn(TimeDelta::minutes(1));
+        assert_eq!(writer.append(new_entry("NOTE", json!({}))).unwrap().time, first.time);
+    }
+
+    #[test]
+    fn a_refused_entry_leaves_nothing_half_written() {
+        let mut test = testing::ledger(2);
+        let mut writer = test.ledger.writer().unwrap();
+        assert_eq!(writer.append(new_entry("NOTE", json!([]))).unwrap_err().code(), "bad_entry");
+        assert_eq!(writer.append(new_entry("NOTE", json!({"x": 1.5}))).unwrap_err().code(), "bad_json");
+        let big = json!({"x": "x".repeat(super::super::MAX_LEAF)});
+        assert_eq!(writer.append(new_entry("NOTE", big)).unwrap_err().code(), "entry_too_large");
+        writer.append(new_entry("NOTE", json!({}))).unwrap();
+        let orphan = writer.append(new_entry("NOTE", json!({"phase": "outcome", "intent": 77}))).unwrap_err();
+        assert_eq!(orphan.kind(), Kind::Bug);
+        assert_eq!(writer.commit().unwrap_err().kind(), Kind::Bug);
+        assert_eq!(test.ledger.head().unwrap().size, 2);
+        test.append("NOTE", json!({}));
+    }
+
+    #[test]
+    fn there_is_one_writer_at_a_time() {
+        let mut test = testing::ledger(1);
+        let mut other = test.reopen();
+        other.connection.busy_timeout(Duration::from_millis(1)).unwrap();
+        let writer = test.ledger.writer().unwrap();
+        let busy = other.writer().unwrap_err();
+        assert_eq!((busy.kind(), busy.code()), (Kind::Unavailable, "ledger_busy"));
+        assert_eq!(other.head().unwrap().size, 1, "readers are not in the way");
+        drop(writer);
+        other.writer().unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_or_a_read_only_file_is_unwritable() {
+        let mut test = testing::ledger(1);
+        let pages: i64 = test.ledger.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        let limit = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        test.ledger.connection.pragma_update_and_check(None, "max_page_count", pages, limit).unwrap();
+        let mut writer = test.ledger.writer().unwrap();
+        let full = writer.append(new_entry("NOTE", json!({"x": "x".repeat(100_000)}))).unwrap_err();
+        assert_eq!((full.kind(), full.code()), (Kind::Failed, "ledger_unwritable"));
+        drop(writer);
+        let mut read_only = Ledger::open_read_only(&test.path, test.clock.clone()).unwrap();
+        assert_eq!(read_only.writer().unwrap_err().code(), "ledger_unwritable");
+        assert_eq!(read_only.head().unwrap().size, 1);
+    }
+}
