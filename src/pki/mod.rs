@@ -10,6 +10,7 @@ pub mod algorithm;
 mod asn1;
 pub mod certificate;
 pub mod crl;
+pub mod csr;
 mod extension;
 pub mod issue;
 pub mod lint;
