@@ -9,6 +9,7 @@
 pub mod algorithm;
 mod asn1;
 pub mod certificate;
+pub mod chain;
 pub mod crl;
 pub mod csr;
 mod extension;
