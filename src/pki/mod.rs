@@ -13,6 +13,7 @@ pub mod chain;
 pub mod crl;
 pub mod csr;
 mod extension;
+pub mod import;
 pub mod issue;
 pub mod lint;
 pub mod name;
