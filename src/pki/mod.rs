@@ -23,6 +23,8 @@ pub mod profile;
 pub mod serial;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tools;
 mod unsigned;
 
 pub use asn1::Instant;
