@@ -113,3 +113,38 @@ fn throwaway_key(like: &PublicKey) -> Result<PKey<Private>> {
     keys.push(Throwaway { kind, key: key.clone() });
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::HashAlgorithm;
+    use crate::pki::testing::Key;
+
+    #[test]
+    fn the_throwaway_signature_is_of_the_same_kind_and_not_the_signers() {
+        // RSA-2048 is no key of ours, but quick to make.
+        let (rsa, ec) = (Key::rsa(2048), Key::p384());
+        let ed25519 = PKey::generate_ed25519().unwrap().public_key_to_der().unwrap();
+        let ed25519 = PublicKey::from_spki(&ed25519).unwrap();
+        for (signer, mechanism) in [
+            (rsa.public(), Mechanism::RsaPkcs1(HashAlgorithm::Sha256)),
+            (rsa.public(), Mechanism::RsaPss(HashAlgorithm::Sha384)),
+            (ec.public(), Mechanism::Ecdsa(HashAlgorithm::Sha512)),
+            (ed25519, Mechanism::Ed25519),
+        ] {
+            let unsigned = Unsigned::new(asn1::sequence(&[b"\x05\x00"]), mechanism, signer.clone()).unwrap();
+            let (der, throwaway) = unsigned.with_throwaway_key().unwrap();
+            let parts = Signed::parse(&der, "test").unwrap();
+            assert_eq!(algorithm::mechanism(parts.algorithm), Some(mechanism));
+            assert_eq!((throwaway.key().id(), throwaway.key().bits()), (signer.key().id(), signer.key().bits()));
+            let signature = Signature(parts.signature.to_vec());
+            assert_eq!(unsigned.seal(&signature).unwrap_err().code(), "bad_signature");
+        }
+        let signed = |key: &Key, unsigned: &Unsigned| unsigned.seal(&key.sign(&unsigned.tbs()));
+        for key in [&rsa, &ec] {
+            let unsigned = Unsigned::new(asn1::sequence(&[]), key.mechanism(), key.public()).unwrap();
+            signed(key, &unsigned).unwrap();
+        }
+        assert!(Unsigned::new(asn1::sequence(&[]), ec.mechanism(), rsa.public()).is_err());
+    }
+}
