@@ -371,11 +371,18 @@ impl Certificate {
         key_identifier(&self.extension(&oid::AUTHORITY_KEY_IDENTIFIER)?.value)
     }
 
-    /// The full-name URLs of cRLDistributionPoints; unreadable ones give none.
-    pub fn crl_urls(&self) -> Vec<String> {
+    /// The names of the distribution points in cRLDistributionPoints that its own issuer serves, for all reasons; none
+    /// if the extension is unreadable.
+    pub fn distribution_points(&self) -> Vec<DistributionPointName> {
         let points = self.decode::<CrlDistributionPoints>(&oid::CRL_DISTRIBUTION_POINTS).ok().flatten();
         let points = points.map(|list| list.0).unwrap_or_default();
-        points.iter().filter_map(|p| p.distribution_point.as_ref()).flat_map(urls).collect()
+        let direct = points.into_iter().filter(|p| p.crl_issuer.is_none() && p.reasons.is_none());
+        direct.filter_map(|p| p.distribution_point).collect()
+    }
+
+    /// The full-name URLs of [`Self::distribution_points`].
+    pub fn crl_urls(&self) -> Vec<String> {
+        self.distribution_points().iter().flat_map(urls).collect()
     }
 
     /// The URLs of authorityInfoAccess with this method; unreadable ones give none.

@@ -2,6 +2,7 @@
 
 use super::{ChainError, Eku, Revocation, Revoked};
 use crate::clock::Time;
+use crate::error::Error;
 use crate::pki::certificate::Certificate;
 use crate::pki::crl::Crl;
 use crate::pki::oid;
@@ -145,11 +146,16 @@ fn revocation(
     let (mut fresh, mut trouble) = (false, None);
     for crl in crls.iter().filter(|crl| crl.covers(certificate)) {
         *budget = budget.checked_sub(1).ok_or(ChainError::TooComplex)?;
-        if let Err(error) = crl.check_usable().and_then(|()| crl.verify(issuer)) {
+        let invalid = |error: Error| {
             let detail = error.message().to_owned();
-            trouble = Some(ChainError::CrlInvalid { issuer: crl.issuer().to_string(), detail });
+            ChainError::CrlInvalid { issuer: crl.issuer().to_string(), detail }
+        };
+        if let Err(error) = crl.verify(issuer) {
+            trouble = Some(invalid(error));
             continue;
         }
+        // An authentic list that is not understood, a delta for one, may say what the others do not: no way around it.
+        crl.check_usable().map_err(invalid)?;
         revoked(crl, certificate, demand.at)?;
         let next_update = crl.next_update().map(|next| next.time);
         if next_update.is_some_and(|next| demand.at <= next) {

@@ -363,3 +363,29 @@ fn lists_can_be_missing_expired_or_foreign() {
     }]);
     assert_eq!(code(ask(&[revoked], now(), false)), "certificate_revoked");
 }
+
+#[test]
+fn an_authentic_list_that_is_not_understood_stops_the_chain() {
+    let hierarchy = Hierarchy::new();
+    let good = hierarchy.crl(Vec::new());
+    // The same list as a delta: one more critical extension.
+    let delta = {
+        let mut outer = asn1::Elements::new(good.tbs()).unwrap();
+        let mut inner = outer.enter(asn1::tag::SEQUENCE, "tbs").unwrap();
+        let mut fields = Vec::new();
+        while inner.peek().is_some_and(|t| t != asn1::tag::context(0)) {
+            fields.extend_from_slice(inner.any("field").unwrap().raw);
+        }
+        let mut extensions = good.extensions().to_vec();
+        extensions.push(Extension::new(oid::DELTA_CRL_INDICATOR, true, vec![2, 1, 1]));
+        let extensions = asn1::tlv(asn1::tag::context(0), &[&Extension::encode_list(&extensions)]);
+        let tbs = asn1::sequence(&[&fields, &extensions]);
+        let signer = &hierarchy.intermediate_key;
+        let signature = asn1::bit_string(&signer.sign_message(signer.mechanism(), &tbs));
+        Crl::parse(&asn1::sequence(&[&tbs, &algorithm::identifier(signer.mechanism()), &signature])).unwrap()
+    };
+    assert_eq!(delta.check_usable().unwrap_err().code(), "crl_unsupported");
+    let crls = [good, delta];
+    assert_eq!(code(chain(&hierarchy, now(), Revocation::IfKnown(&crls))), "crl_invalid");
+    assert_eq!(code(chain(&hierarchy, now(), Revocation::IfKnown(&crls[..1]))), "ok");
+}

@@ -19,7 +19,7 @@ use const_oid::ObjectIdentifier;
 use der::Decode;
 use std::fmt;
 use std::str::FromStr;
-use x509_cert::ext::pkix::crl::dp::IssuingDistributionPoint;
+use x509_cert::ext::pkix::{crl::dp::IssuingDistributionPoint, name::DistributionPointName};
 
 /// The most bytes a CRL may have.
 pub const MAX_CRL: usize = 64 * 1024 * 1024;
@@ -283,6 +283,10 @@ impl Crl {
         if let Some(odd) = self.extensions.iter().find(|e| e.critical && !known.contains(&e.oid)) {
             return unsupported(&format!("extension {} is critical and not supported", odd.oid));
         }
+        let twice = |e: &&Extension| self.extensions.iter().filter(|other| other.oid == e.oid).count() > 1;
+        if let Some(twice) = self.extensions.iter().find(twice) {
+            return unsupported(&format!("extension {} occurs more than once", twice.oid));
+        }
         if self.extension(&oid::DELTA_CRL_INDICATOR).is_some() {
             return unsupported("a delta CRL");
         }
@@ -294,8 +298,10 @@ impl Crl {
         }
     }
 
-    /// Whether the list speaks about this certificate: its issuer's name, CA or end entity as
-    /// issuingDistributionPoint says, and one URL in common if both name URLs (RFC 5280 §6.3.3 (b)).
+    /// Whether the list speaks about this certificate: its issuer's name, key identifiers if both are there, CA or end
+    /// entity as issuingDistributionPoint says, and, if that names a distribution point, one name in common with those
+    /// of the certificate (RFC 5280 §6.3.3 (b)). A certificate that names none has none in common. An unreadable
+    /// issuingDistributionPoint excludes nothing; [`Self::check_usable`] refuses it.
     pub fn covers(&self, certificate: &Certificate) -> bool {
         if self.issuer != certificate.fields().issuer {
             return false;
@@ -305,15 +311,23 @@ impl Crl {
         {
             return false;
         }
-        let Ok(point) = self.distribution_point() else { return false };
-        let Some(point) = point else { return true };
-        let (ours, theirs) =
-            (point.distribution_point.as_ref().map(certificate::urls).unwrap_or_default(), certificate.crl_urls());
+        let Ok(Some(point)) = self.distribution_point() else { return true };
         let kind_fits = match certificate.is_ca() {
             true => !point.only_contains_user_certs,
             false => !point.only_contains_ca_certs,
         };
-        kind_fits && (ours.is_empty() || theirs.is_empty() || ours.iter().any(|url| theirs.contains(url)))
+        let names = certificate.distribution_points();
+        kind_fits && point.distribution_point.is_none_or(|ours| names.iter().any(|theirs| in_common(&ours, theirs)))
+    }
+}
+
+fn in_common(ours: &DistributionPointName, theirs: &DistributionPointName) -> bool {
+    match (ours, theirs) {
+        (DistributionPointName::FullName(ours), DistributionPointName::FullName(theirs)) => {
+            ours.iter().any(|name| theirs.contains(name))
+        }
+        // Relative to the same issuer, since the issuers' names were compared.
+        _ => ours == theirs,
     }
 }
 

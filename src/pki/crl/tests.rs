@@ -47,6 +47,15 @@ fn a_list_signed_by_another_key_of_the_same_name_is_refused() {
     assert_eq!(refused.code(), "bad_signature");
 }
 
+/// An unsigned list of the intermediate's with this issuingDistributionPoint.
+fn with_point(hierarchy: &Hierarchy, point: Vec<u8>) -> Crl {
+    let (algorithm, issuer) = (&hierarchy.leaf.fields().algorithm, &hierarchy.leaf.fields().issuer);
+    let extensions = Extension::encode_list(&[Extension::new(oid::ISSUING_DISTRIBUTION_POINT, true, point)]);
+    let extensions = asn1::tlv(tag::context(0), &[&extensions]);
+    let tbs = asn1::sequence(&[&asn1::unsigned(&[1]), algorithm, issuer, &Instant::new(now()).encode(), &extensions]);
+    Crl::parse(&asn1::sequence(&[&tbs, algorithm, &asn1::bit_string(&[0])])).unwrap()
+}
+
 #[test]
 fn the_scope_is_kept() {
     let hierarchy = Hierarchy::new();
@@ -54,6 +63,19 @@ fn the_scope_is_kept() {
     assert!(!issue_crl(other_url, &hierarchy.intermediate_key).covers(&hierarchy.leaf), "another distribution point");
     let no_url = CrlPlan { url: None, environment: Environment::Sandbox, ..hierarchy.crl_plan(Vec::new()) };
     assert!(issue_crl(no_url.clone(), &hierarchy.intermediate_key).covers(&hierarchy.leaf));
+    // A name that is no URL, and a certificate that names no distribution point.
+    let issuer = hierarchy.intermediate.subject();
+    let directory = asn1::tlv(tag::context(4), &[issuer.der()]);
+    let full = asn1::tlv(tag::context(0), &[&asn1::tlv(tag::context(0), &[&directory])]);
+    let crl = with_point(&hierarchy, asn1::sequence(&[&full]));
+    assert!(crl.distribution_point().unwrap().is_some() && !crl.covers(&hierarchy.leaf));
+    let unreadable = with_point(&hierarchy, vec![0x30, 1, 0]);
+    assert!(unreadable.covers(&hierarchy.leaf) && unreadable.check_usable().is_err());
+    let url = issue_crl(hierarchy.crl_plan(Vec::new()), &hierarchy.intermediate_key);
+    let mut nameless = hierarchy.leaf.fields().clone();
+    nameless.extensions.retain(|e| e.oid != oid::CRL_DISTRIBUTION_POINTS);
+    let der = asn1::sequence(&[&nameless.encode(), &nameless.algorithm, &asn1::bit_string(&[0])]);
+    assert!(!url.covers(&Certificate::parse(&der).unwrap()));
     let cas_only = CrlPlan { scope: Scope::CaCertificates, ..no_url };
     assert!(!issue_crl(cas_only, &hierarchy.intermediate_key).covers(&hierarchy.leaf));
 }

@@ -100,9 +100,11 @@ const RULES: &[(&str, &str, Broken)] = &[
     }),
     ("crl_idp", "issuingDistributionPoint", |crl, _, _| {
         let critical = crl.extension(&oid::ISSUING_DISTRIBUTION_POINT).is_some_and(|e| e.critical);
-        let one = point(crl).is_some_and(|p| p.only_contains_user_certs != p.only_contains_ca_certs);
-        (!critical || !one || crl.check_usable().is_err())
-            .then(|| "not critical, or not about either CA or end-entity certificates, wholly".into())
+        let whole = point(crl).is_some_and(|p| {
+            let part = p.indirect_crl || p.only_some_reasons.is_some() || p.only_contains_attribute_certs;
+            p.only_contains_user_certs != p.only_contains_ca_certs && !part
+        });
+        (!critical || !whole).then(|| "not critical, or not about either CA or end-entity certificates, wholly".into())
     }),
     ("crl_idp_url", "issuingDistributionPoint", |crl, _, relaxation| {
         let urls = point(crl)?.distribution_point.as_ref().map(certificate::urls).unwrap_or_default();
