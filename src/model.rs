@@ -485,7 +485,6 @@ impl FromStr for GenerationId {
 
 serde_by_text!(Mechanism, Hash256, CkaId, GenerationId);
 
-
 words! {
     /// Whether the actor was merely named, or proved it with their own key.
     Assurance: "assurance" { Asserted = "asserted", Proven = "proven" }

@@ -6,8 +6,12 @@ use toml::Value;
 pub(super) fn sandbox(organization: &str, origin: &str) -> String {
     let (name, origin) = (quoted(organization), quoted(origin));
     let tokens: String = ["root", "issuing", "primary"].map(token).concat();
-    let subject =
-        |what: &str| format!("{{ country = \"ZZ\", locality = \"Sandbox\", organization = {name}, common_name = {} }}", quoted(&common_name(organization, what)));
+    let subject = |what: &str| {
+        format!(
+            "{{ country = \"ZZ\", locality = \"Sandbox\", organization = {name}, common_name = {} }}",
+            quoted(&common_name(organization, what))
+        )
+    };
     format!(
         r#"# Settings of this keyctl workspace. After a change that bears on security, run: keyctl adopt
 

@@ -15,8 +15,10 @@ pub mod anchor;
 pub mod checkpoint;
 mod entry;
 pub mod export;
+pub mod genesis;
 mod open;
 pub mod projection;
+pub mod query;
 mod read;
 mod sql;
 #[cfg(test)]
@@ -36,6 +38,9 @@ use crate::error::Result;
 use crate::model::Hash256;
 use rusqlite::Connection;
 use std::ops::Range;
+
+/// The ledger's file name in a workspace.
+pub const FILE: &str = "ledger.db";
 
 /// An open ledger.
 #[derive(Debug)]

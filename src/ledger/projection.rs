@@ -68,8 +68,8 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
     let hsm = params.get("hsm").and_then(Value::as_str);
     let process = entry.body.get("process").and_then(Value::as_str);
     conn.execute(
-        "INSERT INTO intents (seq, type, object, generation, hsm, process) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![sql_int(entry.seq), entry.entry_type.as_str(), text("object"), id, hsm, process],
+        "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![sql_int(entry.seq), entry.entry_type.as_str(), text("object"), id, hsm, process, request.to_string()],
     )
     .sql(KEEPING)?;
     match entry.entry_type.as_str() {
@@ -96,18 +96,17 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
 fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
     let broken = |what: &str| Error::failed("bad_outcome", format!("entry {}: {what}", entry.seq));
     let of = entry.body.get("intent").and_then(Value::as_u64).ok_or_else(|| broken("no intent"))?;
-    let sql = "UPDATE intents SET outcome = ?1 WHERE seq = ?2 AND type = ?3 AND outcome IS NULL";
-    let closed = params![sql_int(entry.seq), sql_int(of), entry.entry_type.as_str()];
-    if conn.execute(sql, closed).sql(KEEPING)? != 1 {
-        return Err(broken("its intent does not exist or has an outcome already"));
-    }
+    let sql = "SELECT request FROM intents WHERE seq = ?1 AND type = ?2 AND outcome IS NULL";
+    let open = conn.query_row(sql, params![sql_int(of), entry.entry_type.as_str()], |row| row.get(0)).optional();
+    let request: Option<String> = open.sql("reading an open intent")?;
+    let request = request.ok_or_else(|| broken("its intent does not exist or has an outcome already"))?;
+    let sql = "UPDATE intents SET outcome = ?1, request = NULL WHERE seq = ?2";
+    conn.execute(sql, params![sql_int(entry.seq), sql_int(of)]).sql(KEEPING)?;
     if entry.body.get("result").and_then(Value::as_str) != Some("ok") {
         return Ok(());
     }
-    let sql = "SELECT leaf FROM entries WHERE seq = ?1";
-    let leaf: Vec<u8> = conn.query_row(sql, [sql_int(of)], |row| row.get(0)).sql("reading an intent")?;
-    let intent = Entry::from_bytes(&leaf)?;
-    let request = field(&intent.body, "request")?;
+    let request: Value = parse(&request)?;
+    let request = &request;
     let done = field(&entry.body, "done")?;
     match entry.entry_type.as_str() {
         GenerateKey::ENTRY => generated(conn, &read(request)?, read(field(done, "identity")?)?),

@@ -21,7 +21,9 @@ CREATE TABLE intents (
     generation TEXT,                        -- the key generation it acts with or on
     hsm        TEXT,                        -- the token it makes a key on; NULL for other operations
     process    TEXT NOT NULL,               -- lock of the process that owns it
-    outcome    INTEGER CHECK (outcome > seq) -- the outcome's entry; NULL while open
+    request    TEXT,                        -- the request, JSON, for closing it; NULL once closed
+    outcome    INTEGER CHECK (outcome > seq), -- the outcome's entry; NULL while open
+    CHECK ((request IS NULL) = (outcome IS NOT NULL))
 ) STRICT;
 CREATE INDEX intents_open ON intents (seq) WHERE outcome IS NULL;
 

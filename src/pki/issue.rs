@@ -104,6 +104,8 @@ pub struct CertificatePlan {
 pub struct Draft {
     fields: Fields,
     unsigned: Unsigned,
+    name: ProfileName,
+    validity: Validity,
     profile: &'static Profile,
     relaxation: SandboxRelaxation,
     issuer: Option<Certificate>,
@@ -137,7 +139,30 @@ impl Draft {
             None => plan.public_key.clone(),
         };
         let unsigned = Unsigned::new(fields.encode(), plan.mechanism, signer)?;
-        Ok(Draft { fields, unsigned, profile, relaxation: SandboxRelaxation::of(plan.environment), issuer })
+        Ok(Draft {
+            fields,
+            unsigned,
+            name: plan.profile,
+            validity: plan.validity,
+            profile,
+            relaxation: SandboxRelaxation::of(plan.environment),
+            issuer,
+        })
+    }
+
+    /// What kind it is.
+    pub fn profile(&self) -> ProfileName {
+        self.name
+    }
+
+    /// Its serial number, lower-case hex.
+    pub fn serial_hex(&self) -> String {
+        crate::model::hex(&self.fields.serial)
+    }
+
+    /// From when until when.
+    pub fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// The DER TBSCertificate, to be shown and stored; the [`Tbs`] to sign comes from [`rehearse`].

@@ -20,6 +20,7 @@ pub mod name;
 pub mod oid;
 pub mod pem;
 pub mod profile;
+pub mod road;
 pub mod serial;
 #[cfg(test)]
 pub(crate) mod testing;
