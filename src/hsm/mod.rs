@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 pub mod builtin;
+pub mod doctor;
 pub mod fault;
 pub mod generate;
 pub mod keycheck;
