@@ -33,3 +33,5 @@ pub use object::{AttributeState, Confirmation, Inspection, KeyRef, ObjectInfo, P
 pub use pin::{Pin, PinSource};
 pub use token::{MechanismInfo, Token, TokenInfo, TokenSpec};
 
+#[cfg(test)]
+mod tests;
