@@ -81,7 +81,7 @@ static ulong token_info(ulong id, unsigned char *info)
 static ulong login(ulong session, ulong user, unsigned char *pin, ulong length)
 {
     note("C_Login");
-    if (lie("pin"))
+    if (lie("pin") || lie("dead-and-pin"))
         return 0xa0;
     if (lie("context-pin") && user == 2)
         return 0xa0;
@@ -127,7 +127,7 @@ static ulong sign_init(ulong session, void *mechanism, ulong key)
 {
     if (lie("removed-at-init"))
         return 0x32;
-    if (lie("dead") || lie("serial-and-dead")) {
+    if (lie("dead") || lie("serial-and-dead") || lie("dead-and-pin")) {
         real.f[CLOSE_ALL_SESSIONS](slot);
         return 0xb3;
     }
