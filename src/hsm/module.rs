@@ -1,0 +1,295 @@
+//! PKCS#11 modules: which file, whether it may be trusted, and one `C_Initialize` per process.
+//!
+//! A module is named by its absolute path, or is the builtin one. Before it is loaded, its file must be
+//! regular and closed to writing by others, and match the pinned SHA-256 if there is one. Modules stay
+//! loaded and initialised until the process ends: several of them crash when they are finalised while
+//! other threads live, and C_Finalize would end the sessions of every other token in the module.
+//!
+//! Some modules are steered by environment variables; those are recorded as names and value hashes.
+
+use super::fault::{Fault, Outage, Refusal};
+use super::raw::{Functions, LibraryInfo};
+use super::{builtin, worker};
+use crate::error::shown;
+use crate::model::Hash256;
+use cryptoki::context::Pkcs11;
+use cryptoki::error::RvError;
+use cryptoki_sys::CK_SLOT_ID;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Largest module file, in bytes.
+const MAX_MODULE: u64 = 512 * 1024 * 1024;
+
+/// Where a token's module is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModuleSpec {
+    /// The token inside the binary, whose database is in this folder.
+    Builtin {
+        /// The token's folder.
+        folder: PathBuf,
+    },
+    /// A shared library.
+    File {
+        /// Absolute path.
+        path: PathBuf,
+        /// The only content that may be loaded.
+        sha256: Option<Hash256>,
+        /// The reserved string of `C_Initialize`, for modules like NSS that are configured by it. It holds for
+        /// the process: the first token of a module decides.
+        init_args: Option<String>,
+    },
+}
+
+impl ModuleSpec {
+    /// A library without pin or arguments.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        ModuleSpec::File { path: path.into(), sha256: None, init_args: None }
+    }
+}
+
+/// A variable that may steer a module: its name and the SHA-256 of its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SteeringVariable {
+    /// Name, escaped.
+    pub name: String,
+    /// SHA-256 of the value's bytes.
+    pub value_sha256: Hash256,
+}
+
+/// What is known of a module's file and library. Strings are escaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ModuleInfo {
+    /// Canonical path; `None` for the builtin module.
+    pub path: Option<PathBuf>,
+    /// SHA-256 of the file; `None` for the builtin module.
+    pub sha256: Option<Hash256>,
+    /// `CK_INFO.manufacturerID`.
+    pub manufacturer: String,
+    /// `CK_INFO.libraryDescription`.
+    pub description: String,
+    /// `CK_INFO.libraryVersion`.
+    pub version: String,
+    /// `CK_INFO.cryptokiVersion`.
+    pub interface: String,
+    /// Others can write the folder the file is in, and so replace it.
+    pub folder_writable: bool,
+    /// Variables that may steer it, sorted by name.
+    pub environment: Vec<SteeringVariable>,
+}
+
+/// A loaded and (unless builtin) initialised module.
+pub(super) struct Module {
+    pub context: Pkcs11,
+    pub functions: Functions,
+    pub info: ModuleInfo,
+}
+
+/// One entry per canonical path, each behind its own lock, so that a module that hangs while it starts
+/// holds up its own users only.
+type Place = Arc<Mutex<Option<Arc<Module>>>>;
+static MODULES: Mutex<BTreeMap<Option<PathBuf>, Place>> = Mutex::new(BTreeMap::new());
+
+impl Module {
+    /// The module a token needs, and the token's slot if the module alone decides it.
+    pub fn open(spec: &ModuleSpec) -> Result<(Arc<Module>, Option<CK_SLOT_ID>), Fault> {
+        match spec {
+            ModuleSpec::Builtin { folder } => {
+                let module = Module::builtin()?;
+                let slot = builtin::attach(&module, folder)?;
+                Ok((module, Some(slot)))
+            }
+            ModuleSpec::File { path, sha256, init_args } => {
+                Ok((Module::library(path, *sha256, init_args.as_deref())?, None))
+            }
+        }
+    }
+
+    /// [`Module::open`] with a deadline, since loading and `C_Initialize` may hang as well.
+    pub fn open_within(timeout: Duration, spec: &ModuleSpec) -> Result<(Arc<Module>, Option<CK_SLOT_ID>), Fault> {
+        let spec = spec.clone();
+        worker::within(timeout, "C_Initialize", move || Module::open(&spec))
+    }
+
+    /// The module inside this program; its databases are added one by one.
+    pub fn builtin() -> Result<Arc<Module>, Fault> {
+        once(None, || {
+            let (context, functions) = builtin::load()?;
+            let library = LibraryInfo {
+                manufacturer: "kryoptic".into(),
+                description: "builtin software token".into(),
+                version: (1, 5),
+                interface: (3, 2),
+            };
+            Ok(Module { context, functions, info: info(None, None, &library) })
+        })
+    }
+
+    fn library(path: &Path, pinned: Option<Hash256>, init_args: Option<&str>) -> Result<Arc<Module>, Fault> {
+        let (path, actual) = examine(path)?;
+        if let Some(pinned) = pinned.filter(|pinned| *pinned != actual) {
+            let message = format!("the module {} has SHA-256 {actual}, not the pinned {pinned}", name(&path));
+            return Err(Fault::refusal(Refusal::ModuleChanged, message));
+        }
+        let module = once(Some(path.clone()), || {
+            let functions = Functions::of_file(&path)?;
+            let context = Pkcs11::new(&path)?;
+            match functions.initialize(&context, init_args) {
+                Ok(()) => {}
+                // Another part of the process uses the library; its sessions and ours do not meet.
+                Err(fault) if fault.value() == Some(RvError::CryptokiAlreadyInitialized) => {}
+                Err(fault) => return Err(fault),
+            }
+            let library = functions.library()?;
+            Ok(Module { info: info(Some(path.clone()), Some(actual), &library), context, functions })
+        })?;
+        if module.info.sha256 != Some(actual) {
+            let message = format!("the module {} changed on disk after it was loaded", name(&path));
+            return Err(Fault::refusal(Refusal::ModuleChanged, message));
+        }
+        Ok(module)
+    }
+}
+
+/// Loads a module once per process.
+fn once(key: Option<PathBuf>, load: impl FnOnce() -> Result<Module, Fault>) -> Result<Arc<Module>, Fault> {
+    let place = {
+        let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(modules.entry(key).or_default())
+    };
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(module) = place.as_ref() {
+        return Ok(Arc::clone(module));
+    }
+    let module = Arc::new(load()?);
+    *place = Some(Arc::clone(&module));
+    Ok(module)
+}
+
+/// Checks the file and hashes it; gives its canonical path.
+fn examine(path: &Path) -> Result<(PathBuf, Hash256), Fault> {
+    let untrusted = |why: &str| Fault::refusal(Refusal::Untrusted, format!("the module {} {why}", name(path)));
+    if !path.is_absolute() {
+        return Err(untrusted("must be named by its absolute path"));
+    }
+    let gone = |error: std::io::Error| Fault::outage(Outage::Gone, format!("the module {}: {error}", name(path)));
+    let real = path.canonicalize().map_err(gone)?;
+    let facts = std::fs::metadata(&real).map_err(gone)?;
+    if !facts.is_file() {
+        return Err(untrusted("is not a regular file"));
+    }
+    if facts.mode() & 0o022 != 0 {
+        return Err(untrusted("can be written by others"));
+    }
+    let us = rustix::process::geteuid().as_raw();
+    if facts.uid() != 0 && facts.uid() != us {
+        return Err(untrusted("belongs neither to root nor to this user"));
+    }
+    if facts.len() > MAX_MODULE {
+        return Err(untrusted("is too large to be a module"));
+    }
+    let mut file = File::open(&real).map_err(gone)?;
+    let mut hash = Sha256::new();
+    let mut block = vec![0_u8; 1 << 16];
+    loop {
+        let read = file.read(&mut block).map_err(gone)?;
+        match block.get(..read) {
+            Some([]) | None => break,
+            Some(bytes) => hash.update(bytes),
+        }
+    }
+    Ok((real, Hash256(hash.finalize().into())))
+}
+
+fn info(path: Option<PathBuf>, sha256: Option<Hash256>, library: &LibraryInfo) -> ModuleInfo {
+    let version = |(major, minor): (u8, u8)| format!("{major}.{minor}");
+    let folder = path.as_deref().and_then(Path::parent).and_then(|folder| std::fs::metadata(folder).ok());
+    // In a sticky folder (/tmp) strangers cannot replace our file.
+    let folder_writable = folder.is_some_and(|folder| folder.mode() & 0o022 != 0 && folder.mode() & 0o1000 == 0);
+    ModuleInfo {
+        path,
+        sha256,
+        folder_writable,
+        manufacturer: shown(&library.manufacturer),
+        description: shown(&library.description),
+        version: version(library.version),
+        interface: version(library.interface),
+        environment: steering_variables(std::env::vars_os()),
+    }
+}
+
+/// The variables that are known to steer modules or the loader.
+fn steering_variables(all: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>) -> Vec<SteeringVariable> {
+    let steers = |name: &str| {
+        matches!(name, "LD_PRELOAD" | "LD_LIBRARY_PATH" | "LD_AUDIT" | "OPENSSL_CONF" | "OPENSSL_MODULES")
+            || name.contains("PKCS11")
+            || name.starts_with("KRYOPTIC_")
+            || (name.contains("HSM") && name.contains("CONF"))
+    };
+    let mut found: Vec<_> = all
+        .filter_map(|(name, value)| {
+            let name = name.to_str().filter(|name| steers(name))?;
+            let value_sha256 = Hash256::of(std::os::unix::ffi::OsStrExt::as_bytes(value.as_os_str()));
+            Some(SteeringVariable { name: shown(name), value_sha256 })
+        })
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+fn name(path: &Path) -> String {
+    shown(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_module_file_must_be_absolute_regular_and_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("module.so");
+        std::fs::write(&path, b"not a library").unwrap();
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o644);
+        let (real, hash) = examine(&path).unwrap();
+        assert_eq!((real, hash), (path.canonicalize().unwrap(), Hash256::of(b"not a library")));
+        for bad in [0o664, 0o646] {
+            mode(bad);
+            assert_eq!(examine(&path).unwrap_err().code(), "module_untrusted", "{bad:o}");
+        }
+        assert_eq!(examine(Path::new("module.so")).unwrap_err().code(), "module_untrusted");
+        assert_eq!(examine(dir.path()).unwrap_err().code(), "module_untrusted");
+        assert_eq!(examine(&dir.path().join("none")).unwrap_err().code(), "token_gone");
+    }
+
+    #[test]
+    fn a_pinned_module_is_compared_before_it_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("module.so");
+        std::fs::write(&path, b"not a library").unwrap();
+        let spec =
+            |pin: &[u8]| ModuleSpec::File { path: path.clone(), sha256: Some(Hash256::of(pin)), init_args: None };
+        let error = |spec| crate::error::Error::from(Module::open(&spec).err().unwrap());
+        let changed = error(spec(b"another library"));
+        assert_eq!((changed.code(), changed.kind()), ("module_changed", crate::error::Kind::Blocked));
+        assert_eq!(error(spec(b"not a library")).code(), "token_gone");
+    }
+
+    #[test]
+    fn steering_variables_are_recorded_without_their_values() {
+        let all = [("SOFTHSM2_CONF", "a"), ("HOME", "b"), ("PKCS11_PROXY_SOCKET", "c"), ("YUBIHSM_PKCS11_CONF", "d")];
+        let found = steering_variables(all.into_iter().map(|(name, value)| (name.into(), value.into())));
+        let names: Vec<_> = found.iter().map(|variable| variable.name.as_str()).collect();
+        assert_eq!(names, ["PKCS11_PROXY_SOCKET", "SOFTHSM2_CONF", "YUBIHSM_PKCS11_CONF"]);
+        assert_eq!(found.first().unwrap().value_sha256, Hash256::of(b"c"));
+    }
+}
