@@ -7,11 +7,3 @@ mod support;
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
-#[path = "it/docs.rs"]
-mod docs;
-#[path = "it/evidence.rs"]
-mod evidence;
-#[path = "it/first_signature.rs"]
-mod first_signature;
-#[path = "it/ledger.rs"]
-mod ledger;

@@ -5,7 +5,7 @@
 //! a security reviewer and a platform admin (B16), and no approval lives longer than a day (D3).
 
 use crate::model::words;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 words! {

@@ -4,7 +4,7 @@
 use crate::config::policy::Role;
 use crate::error::{Error, Result};
 use crate::model::{Custody, Hash256, HsmName, KeyAlgorithm, KeyName, Purpose, serde_by_text, words};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -23,6 +23,7 @@ pub mod object;
 pub mod pin;
 mod raw;
 mod sign;
+pub mod store;
 pub mod token;
 mod worker;
 

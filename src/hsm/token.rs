@@ -189,7 +189,6 @@ impl Token {
     /// # Errors
     /// `mechanism_refused`, `module_answer` for a signature that does not verify, the module's, outages;
     /// [`Fault::is_unknown`] when a signature may exist that did not reach us.
-    #[cfg_attr(not(test), expect(dead_code, reason = "reached through the key store, with a permit"))]
     pub(in crate::hsm) fn sign(&self, key: &KeyRef, tbs: &Tbs) -> Result<Signature, Fault> {
         let plan = Arc::new(Plan::new(&key.public, tbs).map_err(|fault| fault.at(&self.shared.label))?);
         let ask = |worker: &Worker| {
@@ -214,7 +213,6 @@ impl Token {
     ///
     /// # Errors
     /// `id_taken`, `module_answer`, the module's, outages; [`Fault::is_unknown`] when a pair may exist now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "reached through the key store, with a permit"))]
     pub(in crate::hsm) fn generate(&self, template: &KeyTemplate) -> Result<Generated, Fault> {
         let template = template.clone();
         let deadline = self.spec.timeout.max(MIN_KEYGEN);

@@ -119,10 +119,10 @@ pub fn real_pe_files() -> Vec<PathBuf> {
     let distlib = Path::new("/usr/lib/python3/dist-packages/distlib");
     let nsis = Path::new("/usr/share/nsis");
     let files = vec![
-        nsis.join("Contrib/UIs/default.exe"),                       // PE32, Delphi-like resources
-        nsis.join("Plugins/amd64-unicode/AdvSplash.dll"),           // PE32+ DLL
-        distlib.join("t64-arm.exe"),                                // ARM64
-        distlib.join("t32.exe"),                                    // PE32, MSVC
+        nsis.join("Contrib/UIs/default.exe"),             // PE32, Delphi-like resources
+        nsis.join("Plugins/amd64-unicode/AdvSplash.dll"), // PE32+ DLL
+        distlib.join("t64-arm.exe"),                      // ARM64
+        distlib.join("t32.exe"),                          // PE32, MSVC
         PathBuf::from("/usr/lib/systemd/boot/efi/systemd-bootx64.efi"), // EFI, odd length
     ];
     for file in &files {
