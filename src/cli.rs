@@ -101,6 +101,7 @@ fn globals(args: &GlobalArgs) -> Globals {
         actor: args.actor.clone(),
         correlation_id: correlation_id.clone(),
         dry_run: args.dry_run,
+        sessions: 1,
         clock: Clock::system(),
         ui: Ui { output: Ui::choose(args.output), quiet: args.quiet, verbose: args.verbose, correlation_id },
     }

@@ -174,6 +174,46 @@ pub struct Refusal {
     pub gates: Vec<Gate>,
 }
 
+/// What the gates would say to these requests now. Nothing is written.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn preview<O: Decide>(ledger: &mut Ledger, requests: &[Request<O>]) -> Result<Vec<Decision>> {
+    let writer = ledger.writer()?;
+    let ground = Ground::read(&writer)?;
+    requests.iter().map(|request| Ok(O::decide(request, &ground.facts(&writer, request)?))).collect()
+}
+
+/// What all decisions of one transaction stand on.
+struct Ground {
+    environment: crate::model::Environment,
+    settings: query::Adopted,
+    now: crate::clock::Time,
+}
+
+impl Ground {
+    fn read(writer: &Writer<'_>) -> Result<Self> {
+        let conn = writer.connection();
+        let environment = query::genesis(conn)?.environment;
+        Ok(Ground { environment, settings: query::settings(conn)?, now: writer.time()? })
+    }
+
+    fn facts<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>) -> Result<Facts<'_>> {
+        let conn = writer.connection();
+        let id = request.params.generation();
+        let issuer = request.params.issuer();
+        Ok(Facts {
+            now: self.now,
+            environment: self.environment,
+            settings: &self.settings.settings,
+            generation: query::generation(conn, id)?,
+            issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
+            has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
+            next_number: query::next_number(conn, &id.key)?,
+        })
+    }
+}
+
 /// Decides on many requests in one transaction, and returns after it is durable.
 ///
 /// # Errors
@@ -184,23 +224,10 @@ pub fn admit<O: Decide>(
     requests: Vec<Request<O>>,
 ) -> Result<Vec<Result<Permit<O>, Refusal>>> {
     let mut writer = ledger.writer()?;
-    let genesis = query::genesis(writer.connection())?;
-    let settings = query::settings(writer.connection())?;
-    let now = writer.time()?;
+    let ground = Ground::read(&writer)?;
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
-        let conn = writer.connection();
-        let id = request.params.generation();
-        let issuer = request.params.issuer();
-        let facts = Facts {
-            now,
-            environment: genesis.environment,
-            settings: &settings.settings,
-            generation: query::generation(conn, id)?,
-            issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
-            has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
-            next_number: query::next_number(conn, &id.key)?,
-        };
+        let facts = ground.facts(&writer, &request)?;
         answers.push(decide(&mut writer, process, request, &facts)?);
     }
     writer.commit()?;

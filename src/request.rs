@@ -209,9 +209,50 @@ pub struct SignArtifact {
     pub size_before: u64,
     /// The format's own digest of what will be signed, lower-case hex, with the algorithm before it (`sha256:…`).
     pub content_digest: String,
+    /// The evidence pack that it is signed for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pack: Option<PackReference>,
+    /// Its SHA-512, where the pack speaks of that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sha512_before: Option<String>,
+    /// Who built it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub provenance: Option<Provenance>,
     /// Everything else that shapes the signature, as the format names it (`program_name`, `page_hashes`, …).
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
     pub options: std::collections::BTreeMap<String, String>,
+}
+
+/// What an evidence pack says about the artifact it waits for (B17).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackReference {
+    /// Its identifier.
+    pub evidence_pack_id: String,
+    /// SHA-256 or SHA-512.
+    pub hash_algorithm: crate::model::HashAlgorithm,
+    /// The artifact's hash, lower-case hex.
+    pub hash: String,
+    /// The certificate: SHA-256 fingerprint or SHA-1 thumbprint, lower-case hex.
+    pub certificate: String,
+}
+
+/// Where an artifact comes from (domain §2), as the caller says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Who built it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub builder_identity: Option<String>,
+    /// In which pipeline run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pipeline_run_id: Option<String>,
+    /// From which repository.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source_repo: Option<String>,
+    /// At which commit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source_commit: Option<String>,
 }
 
 /// Takes over a changed configuration.

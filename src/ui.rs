@@ -83,8 +83,8 @@ impl Ui {
         text
     }
 
-    /// Prints results of a batch as they come: the head of a table or of CSV only the first time. Empties `rows`.
-    pub fn batch(&self, columns: &[&'static str], rows: &mut Vec<Row>, first: bool) {
+    /// Prints results of a batch as they come: the head of a table or of CSV only the first time.
+    pub fn batch(&self, columns: &[&'static str], rows: &[Row], first: bool) {
         let mut text = Vec::new();
         if !rows.is_empty() {
             text = self
@@ -95,7 +95,6 @@ impl Ui {
                 .collect();
         }
         self.raw(&text.concat());
-        rows.clear();
     }
 
     /// Prints one object: `name  value` lines in a table.

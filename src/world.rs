@@ -32,6 +32,8 @@ pub struct Globals {
     pub correlation_id: CorrelationId,
     /// `--dry-run`.
     pub dry_run: bool,
+    /// How many sessions a token gets.
+    pub sessions: usize,
     /// The one clock.
     pub clock: Clock,
     /// The terminal.
@@ -113,7 +115,7 @@ impl World {
                 .hint("an environment never changes; make another workspace"));
         }
         let pin = trusted_pin(&globals, &ledger, &genesis)?;
-        let store = Store::new(token_specs(&config, &dir));
+        let store = Store::new(token_specs(&config, &dir, globals.sessions));
         Ok(World { globals, dir, config, ledger, genesis, store, tool: tool(), pin, process: None })
     }
 
@@ -200,6 +202,17 @@ impl World {
         Ok(note)
     }
 
+    /// Where the fragment of a receipt is.
+    ///
+    /// # Errors
+    /// The receipt is of an entry without one.
+    pub fn fragment_path(&self, receipt: &Receipt) -> Result<PathBuf> {
+        let id = receipt.outcome().body.get("fragment_id").and_then(|id| id.as_str());
+        let id = id.filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'));
+        let id = id.ok_or_else(|| Error::failed("no_fragment", "the entry has no fragment"))?;
+        Ok(self.dir.join("evidence").join(format!("{id}.json")))
+    }
+
     /// Writes the fragments of receipts to `evidence/`, under one checkpoint. They can be made again from the
     /// ledger at any time, so they are not synced one by one.
     ///
@@ -210,11 +223,10 @@ impl World {
             return Ok(Vec::new());
         }
         let note = self.checkpoint()?;
-        let folder = self.dir.join("evidence");
         let mut paths = Vec::with_capacity(receipts.len());
         for receipt in receipts {
             let fragment = Fragment::new(receipt, &self.ledger, &note)?;
-            let path = folder.join(format!("{}.json", fragment.id()));
+            let path = self.fragment_path(receipt)?;
             write_unsynced(&path, fragment.bytes())?;
             paths.push(path);
         }
@@ -267,7 +279,7 @@ fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// The tokens that the configuration names; relative files are the workspace's.
-pub fn token_specs(config: &Config, dir: &Path) -> Vec<TokenSpec> {
+pub fn token_specs(config: &Config, dir: &Path, sessions: usize) -> Vec<TokenSpec> {
     let spec = |(name, hsm): (&crate::model::HsmName, &config::Hsm)| TokenSpec {
         name: name.clone(),
         module: match &hsm.token.module {
@@ -280,7 +292,7 @@ pub fn token_specs(config: &Config, dir: &Path) -> Vec<TokenSpec> {
         serial: hsm.token.serial.clone(),
         pin: pin_source(&hsm.pins, dir),
         timeout: hsm.timeout,
-        sessions: 2,
+        sessions: sessions.clamp(1, 64),
     };
     config.hsm.iter().map(spec).collect()
 }

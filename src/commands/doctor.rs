@@ -25,7 +25,7 @@ pub struct DoctorArgs {}
 /// The workspace cannot be opened. What is wrong with a token stands in the result.
 pub fn run(_args: &DoctorArgs, world: &mut World) -> Result<Worst> {
     let mut rows = Rows::default();
-    for spec in token_specs(&world.config, &world.dir) {
+    for spec in token_specs(&world.config, &world.dir, 1) {
         token(world, spec, &mut rows);
     }
     clock(world, &mut rows)?;

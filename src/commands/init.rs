@@ -178,7 +178,7 @@ fn make_builtin_tokens(dir: &Path, config: &Config) -> Result<()> {
 }
 
 fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
-    let store = Store::new(token_specs(config, dir));
+    let store = Store::new(token_specs(config, dir, 1));
     let settings = config.adopted();
     let ledger_keys = config
         .keys

@@ -151,8 +151,11 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
     if done.get("hash_after").is_some() {
         fragment["artifact"] = artifact_part(get(request, "params")?, done)?;
     }
-    for name in ["timestamp", "provenance"] {
-        if let Some(value) = done.get(name) {
+    let params = get(request, "params")?;
+    for (name, value) in
+        [("timestamp", done.get("timestamp")), ("provenance", params.get("provenance")), ("pack", params.get("pack"))]
+    {
+        if let Some(value) = value {
             fragment[name] = value.clone();
         }
     }

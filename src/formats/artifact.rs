@@ -6,7 +6,7 @@
 //! closes the permit.
 
 use super::authenticode::{self, Content, Draft, OpusInfo};
-use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHashVersion, PageHasher, Sums};
+use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
 use super::{Sink, feed};
 use crate::clock::Time;
 use crate::error::{Error, Result, shown};
@@ -61,6 +61,8 @@ pub struct SignOptions {
     pub opus: OpusInfo,
     /// Take a symlink's target.
     pub follow: bool,
+    /// Whether to compute the file's SHA-512 too.
+    pub sha512: bool,
 }
 
 impl Default for SignOptions {
@@ -71,6 +73,7 @@ impl Default for SignOptions {
             page_hashes: false,
             opus: OpusInfo::default(),
             follow: false,
+            sha512: false,
         }
     }
 }
@@ -117,6 +120,7 @@ pub struct Prepared {
     hash: HashAlgorithm,
     content_digest: Vec<u8>,
     hash_before: Hash256,
+    sha512: Option<String>,
     options: BTreeMap<String, String>,
 }
 
@@ -133,7 +137,7 @@ enum Destination {
 pub fn prepare(
     path: &Path,
     to: Option<&Path>,
-    signer: &Signer,
+    chain: &[Vec<u8>],
     options: &SignOptions,
     stop: &AtomicBool,
 ) -> Result<Prepared> {
@@ -148,7 +152,7 @@ pub fn prepare(
         Some(to) => (Target::beside(to)?, Destination::New),
         None => (Target::replacing(&source)?, Destination::InPlace),
     };
-    copy_and_draft(source, target, destination, layout, outer, signer, options, stop).map_err(named)
+    copy_and_draft(source, target, destination, layout, outer, chain, options, stop).map_err(named)
 }
 
 /// The first signature, if ours is to be nested into it.
@@ -172,13 +176,14 @@ fn copy_and_draft(
     destination: Destination,
     layout: Layout,
     outer: Option<Vec<u8>>,
-    signer: &Signer,
+    chain: &[Vec<u8>],
     options: &SignOptions,
     stop: &AtomicBool,
 ) -> Result<Prepared> {
     let mut whole = FileHash::new();
     let mut digest = AuthenticodeHasher::new(&layout, options.hash);
     let mut checksum = ChecksumSink::new(&layout);
+    let mut sha512 = options.sha512.then(sha2::Sha512::default);
     let mut pages = if options.page_hashes { Some(PageHasher::new(&layout)?) } else { None };
     copy_while(
         &source,
@@ -187,6 +192,9 @@ fn copy_and_draft(
             whole.update(bytes);
             digest.update(bytes);
             checksum.update(bytes);
+            if let Some(sha512) = &mut sha512 {
+                sha2::Digest::update(sha512, bytes);
+            }
             if let Some(pages) = &mut pages {
                 pages.update(bytes);
             }
@@ -197,13 +205,14 @@ fn copy_and_draft(
     let pages = pages.map(PageHasher::finish);
     let content = Content::pe_image(options.hash, &content_digest, pages.as_ref());
     let draft_options = authenticode::Options { opus: options.opus.clone(), signing_time: None };
-    let draft = Draft::new(content, &signer.chain, &draft_options)?;
+    let draft = Draft::new(content, chain, &draft_options)?;
     Ok(Prepared {
         sums: checksum.finish(),
         original: layout.original(),
         hash: options.hash,
         hash_before: whole.finish(),
-        options: option_words(options, pages.map(|pages| pages.version)),
+        sha512: sha512.map(|hasher| hex(&sha2::Digest::finalize(hasher))),
+        options: option_words(options),
         source,
         target,
         destination,
@@ -214,7 +223,8 @@ fn copy_and_draft(
     })
 }
 
-fn option_words(options: &SignOptions, pages: Option<PageHashVersion>) -> BTreeMap<String, String> {
+/// What shapes a signature, in words that requests carry.
+pub fn option_words(options: &SignOptions) -> BTreeMap<String, String> {
     let mut words = BTreeMap::new();
     let mut put = |name: &str, value: Option<String>| value.map(|value| words.insert(name.to_owned(), value));
     put("hash", Some(options.hash.to_string()));
@@ -226,7 +236,7 @@ fn option_words(options: &SignOptions, pages: Option<PageHashVersion>) -> BTreeM
             Existing::Append => Some("append".into()),
         },
     );
-    put("page_hashes", pages.map(|_| "v2".into()));
+    put("page_hashes", options.page_hashes.then(|| "yes".into()));
     put("program_name", options.opus.program_name.as_deref().map(shown));
     put("program_url", options.opus.url.as_deref().map(shown));
     words
@@ -270,6 +280,9 @@ impl Prepared {
             hash_before: self.hash_before,
             size_before: self.source.len(),
             content_digest: format!("{}:{}", self.hash, hex(&self.content_digest)),
+            pack: None,
+            sha512_before: self.sha512.clone(),
+            provenance: None,
             options: self.options.clone(),
         }
     }
@@ -424,6 +437,60 @@ impl Completes<SignArtifact> for Placed {
         }
         done
     }
+}
+
+/// A file whose signatures were taken out.
+#[derive(Debug)]
+pub struct Removed {
+    /// SHA-256 of the signed file.
+    pub hash_before: Hash256,
+    /// SHA-256 of what it is now.
+    pub hash_after: Hash256,
+    /// It is the file from before its first signature, byte for byte.
+    pub restored: bool,
+}
+
+/// Takes all signatures out of a file. `original` may know, by the signed file's hash, what it was made from.
+///
+/// # Errors
+/// As [`prepare`]; the file is not signed.
+pub fn remove(
+    path: &Path,
+    to: Option<&Path>,
+    follow: bool,
+    original: &dyn Fn(&Hash256) -> Option<Original>,
+    stop: &AtomicBool,
+) -> Result<Removed> {
+    let policy = if to.is_some() { SourcePolicy::READ } else { SourcePolicy::IN_PLACE };
+    let source = Source::open(path, SourcePolicy { follow, ..policy })?;
+    expect_pe(&source)?;
+    let layout = Layout::parse(source.file())?;
+    let mut target = match to {
+        Some(to) => Target::beside(to)?,
+        None => Target::replacing(&source)?,
+    };
+    let (mut whole, mut checksum) = (FileHash::new(), ChecksumSink::new(&layout));
+    let mut sink = |bytes: &[u8]| {
+        whole.update(bytes);
+        checksum.update(bytes);
+    };
+    copy_while(&source, &mut target, &mut [&mut sink], stop)?;
+    let hash_before = whole.finish();
+    let original = original(&hash_before);
+    let detached = layout.remove(source.file(), original.as_ref(), &checksum.finish())?;
+    target.apply(&detached.edits, detached.len)?;
+    let mut whole = FileHash::new();
+    feed(target.file(), &mut [&mut whole])?;
+    if Layout::parse(target.file())?.table().is_some_and(|table| !table.is_empty()) {
+        return Err(Error::bug("the written file still has a certificate table"));
+    }
+    if to.is_some() {
+        target.like(&source)?;
+        target.place(Placement::New)?;
+    } else {
+        target.place(Placement::Replace { expect: &source })?;
+    }
+    Ok(Removed { hash_before, hash_after: whole.finish(), restored: original.is_some() })
 }
 
 crate::model::words! {

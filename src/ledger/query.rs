@@ -122,6 +122,12 @@ pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
 
+/// Whether anything was signed under a correlation id.
+pub fn knows_correlation(conn: &Connection, id: &CorrelationId, operation: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE correlation_id = ?1 AND operation = ?2)";
+    conn.query_row(sql, params![id.as_str(), operation], |row| row.get(0)).sql(READING)
+}
+
 /// The entry of the outcome that signed this file under a correlation id, found by its hash before or after.
 pub fn signed_as(conn: &Connection, id: &CorrelationId, operation: &str, hash: &Hash256) -> Result<Option<u64>> {
     let sql = "SELECT seq FROM artifacts WHERE correlation_id = ?1 AND operation = ?2

@@ -3,8 +3,8 @@
 use super::gates::{self, Decision, Gate};
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::keys::{Generation, State};
-use crate::model::{Environment, Purpose};
+use crate::keys::{Credential, Generation, State};
+use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::request::{
     AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, Request,
     SignArtifact,
@@ -44,8 +44,39 @@ pub trait Decide: Operation {
 impl Decide for SignArtifact {
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
-        Decision::from_gates(signing_gates(generation, facts.settings, facts.environment, facts.now))
+        let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
+        found.extend(pack_gates(&request.params, generation, facts.environment));
+        Decision::from_gates(found)
     }
+}
+
+/// The evidence pack names this file and this certificate; in production there has to be one (B17).
+fn pack_gates(params: &SignArtifact, generation: &Generation, workspace: Environment) -> Vec<Gate> {
+    let Some(pack) = &params.pack else {
+        let needed = workspace == Environment::Production;
+        return needed.then(|| gates::holds("EvidencePack", "none given", "--for-pack", false)).into_iter().collect();
+    };
+    let hash = match pack.hash_algorithm {
+        HashAlgorithm::Sha512 => params.sha512_before.clone().unwrap_or_default(),
+        _ => params.hash_before.to_string(),
+    };
+    let certificate = match generation.credential() {
+        Some(Credential::X509 { fingerprint, thumbprint, .. }) => {
+            let thumbprint = thumbprint.to_lowercase();
+            if pack.certificate.len() == thumbprint.len() { thumbprint } else { fingerprint.to_string() }
+        }
+        Some(Credential::OpenPgp { fingerprint, .. }) => fingerprint.clone(),
+        None => "no certificate".into(),
+    };
+    vec![
+        gates::holds("EvidencePackArtifact", hash.clone(), pack.hash.clone(), hash == pack.hash),
+        gates::holds(
+            "EvidencePackCertificate",
+            certificate.clone(),
+            pack.certificate.clone(),
+            certificate == pack.certificate,
+        ),
+    ]
 }
 
 /// The gates between a key and an artifact.

@@ -1,0 +1,173 @@
+//! A chunk of files on the road together: one transaction for their intents, one for their outcomes, one checkpoint.
+
+use super::inputs::Job;
+use super::replay;
+use crate::error::Result;
+use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer};
+use crate::gate::{self, Failure, Permit};
+use crate::model::hex;
+use crate::outcome::{self, Receipt};
+use crate::policy::Decision;
+use crate::request::{Covered, PackReference, Provenance, Request, Role, SignArtifact};
+use crate::world::World;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+/// What is the same for every file of a run.
+pub(super) struct Plan {
+    /// The key with its chain.
+    pub signer: Signer,
+    /// What shapes the signatures.
+    pub options: SignOptions,
+    /// The evidence pack that was given.
+    pub pack: Option<PackReference>,
+    /// Who built the files.
+    pub provenance: Option<Provenance>,
+    /// How many files at the same time.
+    pub threads: usize,
+}
+
+/// A file that is done, one way or the other.
+pub(super) struct Finished {
+    /// As it was named.
+    pub file: PathBuf,
+    /// The receipt and its fragment, whether new or from an earlier run.
+    pub result: Result<(Receipt, PathBuf)>,
+}
+
+/// Signs a chunk.
+///
+/// # Errors
+/// The ledger cannot be written. What happens to single files is in the answer.
+pub(super) fn sign(world: &mut World, plan: &Plan, jobs: Vec<Job>, stop: &AtomicBool) -> Result<Vec<Finished>> {
+    let (mut finished, jobs) = replay::split(world, plan, jobs)?;
+    let ready = prepare(plan, jobs, stop, &mut finished);
+    let requests = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
+    let process = world.process()?;
+    let answers = gate::admit(&mut world.ledger, &process, requests)?;
+    let mut admitted = Vec::new();
+    for ((job, prepared), answer) in ready.into_iter().zip(answers) {
+        match answer {
+            Ok(permit) => admitted.push((job, prepared, permit)),
+            Err(refusal) => finished.push(Finished { file: job.file, result: Err(refusal.error) }),
+        }
+    }
+    let store = &world.store;
+    let done = in_parallel(admitted, plan.threads, |(job, prepared, permit)| {
+        let result = finish(store, &plan.signer, prepared, &permit);
+        (job, permit, result)
+    });
+    finished.extend(close(world, done)?);
+    Ok(finished)
+}
+
+/// What a dry run shows: the resolved requests, and what the gates would say.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub(super) fn preview(
+    world: &mut World,
+    plan: &Plan,
+    jobs: Vec<Job>,
+    stop: &AtomicBool,
+) -> Result<(Vec<Finished>, Vec<(Request<SignArtifact>, Decision)>)> {
+    let mut finished = Vec::new();
+    let ready = prepare(plan, jobs, stop, &mut finished);
+    let requests: Vec<_> = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
+    let decisions = gate::preview(&mut world.ledger, &requests)?;
+    Ok((finished, requests.into_iter().zip(decisions).collect()))
+}
+
+fn prepare(plan: &Plan, jobs: Vec<Job>, stop: &AtomicBool, finished: &mut Vec<Finished>) -> Vec<(Job, Prepared)> {
+    let prepared = in_parallel(jobs, plan.threads, |job| {
+        let prepared =
+            artifact::prepare(&job.file, job.destination.as_deref(), &plan.signer.chain, &plan.options, stop);
+        (job, prepared)
+    });
+    let mut ready = Vec::new();
+    for (job, prepared) in prepared {
+        match prepared {
+            Ok(prepared) => ready.push((job, prepared)),
+            Err(error) => finished.push(Finished { file: job.file, result: Err(error) }),
+        }
+    }
+    ready
+}
+
+fn request(world: &World, plan: &Plan, prepared: &Prepared) -> Request<SignArtifact> {
+    let (signer, tbs) = (&plan.signer, prepared.tbs());
+    let mut params = prepared.params(&signer.generation);
+    params.pack.clone_from(&plan.pack);
+    params.provenance.clone_from(&plan.provenance);
+    let mut request = world.request(prepared.hash_before().to_string(), params);
+    request.signatures = vec![Covered {
+        role: Role::Artifact,
+        spki_sha256: Some(signer.identity.spki_sha256),
+        hsm: signer.copy.hsm.clone(),
+        cka_id: signer.copy.cka_id.clone(),
+        mechanism: tbs.mechanism(),
+        content: hex(&tbs.content()),
+        count: 1,
+    }];
+    request
+}
+
+/// Key, format, place: from the permit to the file under its final name.
+fn finish(
+    store: &crate::hsm::store::Store,
+    signer: &Signer,
+    prepared: Prepared,
+    permit: &Permit<SignArtifact>,
+) -> Result<Placed, Failure> {
+    let key = store.open(permit, Role::Artifact, &signer.identity)?;
+    let signed = prepared.sign(&key)?;
+    Ok(signed.place()?)
+}
+
+fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>) -> Result<Vec<Finished>> {
+    let mut files = Vec::new();
+    let mut results = Vec::new();
+    for (job, permit, result) in done {
+        files.push(job.file);
+        results.push((permit, result));
+    }
+    let hung = results.iter().any(|(_, result)| result.as_ref().is_err_and(|failure| failure.unknown));
+    let answers = outcome::close(&mut world.ledger, &world.tool, results)?;
+    let receipts: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
+    let mut paths = match world.fragments(&receipts) {
+        Ok(paths) => paths.into_iter(),
+        // The signatures are made and recorded; only their evidence waits for the ledger key.
+        Err(error) if !hung => return Err(error.about("signed and recorded, but no evidence yet")),
+        Err(_) => Vec::new().into_iter(),
+    };
+    let finished = files.into_iter().zip(answers).map(|(file, answer)| {
+        let result = answer.map(|receipt| (receipt, paths.next().unwrap_or_default()));
+        Finished { file, result }
+    });
+    Ok(finished.collect())
+}
+
+/// Runs `work` over `items` on some threads; the answers come in the order of the items.
+fn in_parallel<T: Send, R: Send>(items: Vec<T>, threads: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    if threads < 2 || items.len() < 2 {
+        return items.into_iter().map(work).collect();
+    }
+    let count = items.len();
+    let queue = std::sync::Mutex::new(items.into_iter().enumerate());
+    let answers = std::sync::Mutex::new(Vec::with_capacity(count));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(count) {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+                    let Some((index, item)) = next else { break };
+                    let answer = work(item);
+                    answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, answer));
+                }
+            });
+        }
+    });
+    let mut answers = answers.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    answers.sort_by_key(|(index, _)| *index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}

@@ -1,0 +1,84 @@
+//! Which files, and where their signed forms go.
+
+use super::SignArgs;
+use crate::error::{Error, Result};
+use crate::files::{safe, shown_path};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The largest list of files, in bytes.
+const MAX_LIST: u64 = 64 << 20;
+
+/// One file on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    /// As it was named.
+    pub file: PathBuf,
+    /// Where the signed form goes; `None` for in place.
+    pub destination: Option<PathBuf>,
+}
+
+/// All files of a run, each once, in the order given.
+///
+/// # Errors
+/// The list cannot be read; there is no file at all; two files would get the same destination.
+pub(super) fn jobs(args: &SignArgs) -> Result<Vec<Job>> {
+    let mut files = args.files.clone();
+    if let Some(list) = &args.files_from {
+        files.extend(listed(list)?);
+    }
+    let mut seen = BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    if files.is_empty() {
+        return Err(Error::usage("no_files", "there is no file to sign"));
+    }
+    let several = files.len() > 1;
+    let jobs: Vec<_> =
+        files.into_iter().map(|file| Job { destination: destination(&file, args, several), file }).collect();
+    let mut targets = BTreeSet::new();
+    for target in jobs.iter().filter_map(|job| job.destination.as_ref()) {
+        if !targets.insert(target) {
+            return Err(Error::usage(
+                "same_destination",
+                format!("{}: two files would be written there", shown_path(target)),
+            ));
+        }
+    }
+    Ok(jobs)
+}
+
+/// One name a line, or NUL-separated as `find -print0` writes it; `-` is standard input.
+fn listed(list: &Path) -> Result<Vec<PathBuf>> {
+    let bytes = if list == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin().lock(), MAX_LIST), &mut bytes)?;
+        bytes
+    } else {
+        safe::read_bounded(list, MAX_LIST)?
+    };
+    let separator = if bytes.contains(&0) { 0 } else { b'\n' };
+    let names = bytes.split(|byte| *byte == separator).filter(|name| !name.is_empty());
+    Ok(names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
+}
+
+fn destination(file: &Path, args: &SignArgs, several: bool) -> Option<PathBuf> {
+    match (&args.to, args.sandbox) {
+        (Some(to), _) if several || to.is_dir() => Some(to.join(file.file_name().unwrap_or_default())),
+        (Some(to), _) => Some(to.clone()),
+        (None, true) => Some(sandbox_name(file)),
+        (None, false) => None,
+    }
+}
+
+/// `app.exe` becomes `app.sandbox-signed.exe`.
+fn sandbox_name(file: &Path) -> PathBuf {
+    let mut name = file.file_stem().unwrap_or_default().to_owned();
+    name.push(".sandbox-signed");
+    if let Some(extension) = file.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    file.with_file_name(name)
+}

@@ -1,0 +1,304 @@
+//! `sign`: artifacts, in chunks that share their ledger transactions and their checkpoint.
+
+mod chunk;
+mod inputs;
+mod pack;
+mod remove;
+mod replay;
+
+use super::init;
+use crate::error::{Error, Kind, Result};
+use crate::files::shown_path;
+use crate::formats::artifact::{Existing, SignOptions, Signer};
+use crate::formats::authenticode::OpusInfo;
+use crate::keys::Generation;
+use crate::ledger::query;
+use crate::model::{HashAlgorithm, KeyName};
+use crate::outcome::Receipt;
+use crate::policy::Decision;
+use crate::ui::{Row, Worst, error_value};
+use crate::world::{Globals, World};
+use chunk::{Finished, Plan};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// Sign files
+///
+/// Each file is read once, its request goes through the gates, the intent is in the ledger before the HSM is
+/// called, and the signed copy is read back and verified before it takes the file's name. In place by default,
+/// keeping mode, owner and extended attributes; a file that changes meanwhile is left alone. One bad file does
+/// not stop the others.
+///
+/// Without --key the only active key that fits is used; if several fit, they are listed and nothing is signed.
+/// With --sandbox a sandbox in .keyctl-sandbox is made if needed, and NAME.EXT becomes NAME.sandbox-signed.EXT.
+/// The same file signed again under the same --correlation-id gives the stored result and signs nothing.
+///
+/// Examples:
+///   keyctl sign --sandbox app.exe
+///   keyctl sign --key windows app.exe library.dll
+///   keyctl sign app.exe --to app-signed.exe
+///   keyctl sign --replace --program-name "Example" signed.exe
+///   find . -name '*.dll' -print0 | keyctl sign --files-from -
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct SignArgs {
+    /// The files
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Further files, one a line or NUL-separated; - reads standard input
+    #[arg(long, value_name = "LIST")]
+    files_from: Option<PathBuf>,
+    /// The key to sign with
+    #[arg(long, value_name = "KEY")]
+    key: Option<KeyName>,
+    /// Write here and leave the file as it is; a folder when there are several files
+    #[arg(long, value_name = "PATH")]
+    to: Option<PathBuf>,
+    /// Nest the signature into the one that is there
+    #[arg(long, conflicts_with_all = ["replace", "remove"])]
+    append: bool,
+    /// Take out the signatures that are there
+    #[arg(long, conflicts_with = "remove")]
+    replace: bool,
+    /// Take out the signatures and sign nothing
+    #[arg(long)]
+    remove: bool,
+    /// Digest algorithm: sha256, sha384 or sha512
+    #[arg(long, value_name = "HASH", default_value = "sha256")]
+    hash: HashAlgorithm,
+    /// Add page hashes (PE)
+    #[arg(long)]
+    page_hashes: bool,
+    /// Program name that Windows shows
+    #[arg(long, value_name = "NAME")]
+    program_name: Option<String>,
+    /// Program URL that Windows shows
+    #[arg(long, value_name = "URL")]
+    program_url: Option<String>,
+    /// Evidence pack whose artifact this is; required in production
+    #[arg(long, value_name = "FILE")]
+    for_pack: Option<PathBuf>,
+    /// Provenance: who built the files (default: from the CI environment)
+    #[arg(long, value_name = "WHO")]
+    builder: Option<String>,
+    /// Provenance: the pipeline run
+    #[arg(long, value_name = "ID")]
+    pipeline_run: Option<String>,
+    /// Provenance: the source repository
+    #[arg(long, value_name = "URL")]
+    source_repo: Option<String>,
+    /// Provenance: the source commit
+    #[arg(long, value_name = "COMMIT")]
+    source_commit: Option<String>,
+    /// Sign what a symlink leads to
+    #[arg(long)]
+    follow_symlinks: bool,
+    /// Use the sandbox in .keyctl-sandbox, made if it is not there
+    #[arg(long)]
+    sandbox: bool,
+    /// How many files at the same time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+}
+
+/// Files whose requests share a transaction. Bounds memory and open files; large enough that the ledger's syncs
+/// cost little for each.
+const CHUNK: usize = 64;
+
+const COLUMNS: &[&str] = &["file", "result", "generation", "sha256", "evidence"];
+
+/// Runs `sign`.
+///
+/// # Errors
+/// Nothing could be tried at all. What happens to single files is in the result.
+pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
+    let jobs = inputs::jobs(args)?;
+    if args.remove {
+        return remove::run(args, jobs, globals);
+    }
+    globals.sessions = args.jobs.into();
+    let mut world = open_world(args, globals)?;
+    world.settings()?;
+    let plan = plan(args, &world)?;
+    let stop = crate::world::interrupts()?;
+    if world.globals.dry_run {
+        return dry_run(&mut world, &plan, jobs, &stop);
+    }
+    let bar = world.ui().progress(jobs.len() as u64, "signing");
+    let mut worst = Worst::default();
+    let mut first = true;
+    for chunk in jobs.chunks(CHUNK) {
+        if stop.load(Ordering::SeqCst) {
+            worst.add(Kind::Interrupted);
+            break;
+        }
+        let finished = chunk::sign(&mut world, &plan, chunk.to_vec(), &stop)?;
+        bar.inc(finished.len() as u64);
+        bar.suspend(|| {
+            let rows: Vec<_> = finished.into_iter().map(|one| report(&world, one, &mut worst)).collect();
+            world.ui().batch(COLUMNS, &rows, first);
+        });
+        first = false;
+    }
+    bar.finish_and_clear();
+    Ok(worst)
+}
+
+fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
+    let key = choose_key(world, args.key.as_ref())?;
+    let generation = world.active(&key)?;
+    let pack = args.for_pack.as_deref().map(pack::read).transpose()?;
+    let options = SignOptions {
+        hash: args.hash,
+        existing: match (args.replace, args.append) {
+            (true, _) => Existing::Replace,
+            (_, true) => Existing::Append,
+            _ => Existing::Refuse,
+        },
+        page_hashes: args.page_hashes,
+        opus: OpusInfo { program_name: args.program_name.clone(), url: args.program_url.clone() },
+        follow: args.follow_symlinks,
+        sha512: pack.as_ref().is_some_and(|pack| pack.hash_algorithm == HashAlgorithm::Sha512),
+    };
+    let provenance = pack::provenance(args);
+    Ok(Plan { signer: signer(world, &generation)?, options, pack, provenance, threads: args.jobs.into() })
+}
+
+/// Shows the requests and what the gates would say; nothing is written and no key is touched.
+fn dry_run(
+    world: &mut World,
+    plan: &Plan,
+    jobs: Vec<inputs::Job>,
+    stop: &std::sync::atomic::AtomicBool,
+) -> Result<Worst> {
+    let mut worst = Worst::default();
+    let mut first = true;
+    for chunk in jobs.chunks(CHUNK) {
+        let (finished, previews) = chunk::preview(world, plan, chunk.to_vec(), stop)?;
+        let mut rows: Vec<_> = finished.into_iter().map(|one| report(world, one, &mut worst)).collect();
+        for (request, decision) in previews {
+            let result = match &decision {
+                Decision::Allow(_) => "would sign",
+                Decision::Block(_) => {
+                    worst.add(Kind::Blocked);
+                    "would refuse"
+                }
+                Decision::NeedsApproval(_) => {
+                    worst.add(Kind::ApprovalNeeded);
+                    "needs approval"
+                }
+            };
+            rows.push(
+                Row::new()
+                    .with("file", request.params.name.as_str())
+                    .with("result", result)
+                    .with("generation", request.params.generation.to_string())
+                    .with("sha256", request.params.hash_before.to_string())
+                    .with("gates", json!(decision.gates()))
+                    .with("request", json!(request)),
+            );
+        }
+        world.ui().batch(&["file", "result", "generation", "sha256"], &rows, first);
+        first = false;
+    }
+    Ok(worst)
+}
+
+fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
+    if !args.sandbox {
+        return World::open(globals);
+    }
+    let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(init::SANDBOX));
+    globals.workspace = Some(dir.clone());
+    if dir.join(crate::ledger::FILE).exists() && !dir.join("genesis.intent").exists() {
+        let world = World::open(globals)?;
+        if world.genesis.environment != crate::model::Environment::Sandbox {
+            return Err(Error::usage("not_a_sandbox", format!("{} is not a sandbox", shown_path(&dir))));
+        }
+        return Ok(world);
+    }
+    globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
+    init::found(&dir, None, &globals)
+}
+
+/// The named key, or the only active one that signs this kind of file.
+fn choose_key(world: &World, asked: Option<&KeyName>) -> Result<KeyName> {
+    if let Some(key) = asked {
+        return Ok(key.clone());
+    }
+    let fitting: Vec<_> = query::generations(world.ledger.connection())?
+        .into_iter()
+        .filter(|generation| {
+            generation.purpose == crate::model::Purpose::Authenticode && generation.state == crate::keys::State::Active
+        })
+        .map(|generation| generation.id.key)
+        .collect();
+    match fitting.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::blocked("no_active_key", "no active key signs such files").hint("keyctl status")),
+        several => {
+            let names: Vec<_> = several.iter().map(ToString::to_string).collect();
+            Err(Error::usage("several_keys", format!("several active keys fit: {}", names.join(", ")))
+                .hint(format!("keyctl sign --key {}", names.first().map_or("", String::as_str))))
+        }
+    }
+}
+
+/// The certificate chain that goes into the signature: the leaf and its intermediates, without the root.
+fn signer(world: &World, generation: &Generation) -> Result<Signer> {
+    let mut chain = Vec::new();
+    let mut at = generation.clone();
+    for _ in 0..8 {
+        let identity = at.identity()?;
+        let Some(crate::keys::Credential::X509 { certificate, issued_by, chain: handed_in, .. }) = &identity.credential
+        else {
+            return Err(Error::blocked("no_certificate", format!("{} has no X.509 certificate", at.id)));
+        };
+        let own = issued_by.as_ref() == Some(&at.id);
+        if !own {
+            chain.push(certificate.clone());
+            chain.extend(handed_in.iter().cloned());
+        }
+        match issued_by {
+            Some(issuer) if !own => at = world.generation(issuer)?,
+            _ => break,
+        }
+    }
+    let identity = generation.identity()?.clone();
+    let copy = generation.copy()?.clone();
+    Ok(Signer { generation: generation.id.clone(), identity, copy, chain })
+}
+
+fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {
+    let file = finished.file.to_string_lossy().into_owned();
+    match finished.result {
+        Ok((receipt, evidence)) => result_row(&file, &receipt, &evidence),
+        Err(error) => {
+            worst.add(error.kind());
+            world.ui().error(
+                &Error::new(error.kind(), error.code(), format!("{file}: {}", error.full())).maybe_hint(error.advice()),
+            );
+            Row::new().with("file", file).with("result", "failed").with("error", error_value(&error))
+        }
+    }
+}
+
+/// What is printed about a signed file: only what the ledger says, so that a replay prints the same.
+fn result_row(file: &str, receipt: &Receipt, evidence: &Path) -> Row {
+    let body = &receipt.outcome().body;
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let done = |name: &str| text(body.get("done").and_then(|done| done.get(name)));
+    let params = receipt.intent().body.get("request").and_then(|request| request.get("params"));
+    let param = |name: &str| text(params.and_then(|params| params.get(name)));
+    Row::new()
+        .with("file", file)
+        .with("result", "signed")
+        .with("generation", param("generation"))
+        .with("sha256", done("hash_after"))
+        .with("sha256_before", param("hash_before"))
+        .with("artifact_id", param("artifact_id"))
+        .with("correlation_id", receipt.outcome().correlation_id.as_str())
+        .with("entry", receipt.outcome().seq)
+        .with("evidence", evidence.to_string_lossy().into_owned())
+}

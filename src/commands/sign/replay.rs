@@ -1,0 +1,68 @@
+//! Idempotent replay (design §6): the same correlation id, operation and file give the stored result again.
+
+use super::chunk::{Finished, Plan};
+use super::inputs::Job;
+use crate::error::{Error, Result};
+use crate::files::copy::read_while;
+use crate::files::source::{Source, SourcePolicy};
+use crate::formats::artifact;
+use crate::ledger::query;
+use crate::model::Hash256;
+use crate::outcome::Receipt;
+use crate::request::SignArtifact;
+use crate::world::World;
+use sha2::Digest;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// Takes out the files that were signed under this correlation id already. Files are only read for this if the
+/// ledger knows the correlation id at all.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub(super) fn split(world: &mut World, plan: &Plan, jobs: Vec<Job>) -> Result<(Vec<Finished>, Vec<Job>)> {
+    let id = world.globals.correlation_id.clone();
+    if !query::knows_correlation(world.ledger.connection(), &id, "sign")? {
+        return Ok((Vec::new(), jobs));
+    }
+    let mut finished = Vec::new();
+    let mut left = Vec::new();
+    for job in jobs {
+        // A file that cannot be read is the later stages' to report.
+        let hash = hash_of(&job.file).ok();
+        let known =
+            hash.map(|hash| query::signed_as(world.ledger.connection(), &id, "sign", &hash)).transpose()?.flatten();
+        match known {
+            None => left.push(job),
+            Some(seq) => finished.push(Finished { result: again(world, plan, seq), file: job.file }),
+        }
+    }
+    Ok((finished, left))
+}
+
+fn hash_of(path: &Path) -> Result<Hash256> {
+    let source = Source::open(path, SourcePolicy::READ)?;
+    let mut hasher = sha2::Sha256::new();
+    read_while(&source, &mut [&mut |bytes: &[u8]| hasher.update(bytes)], &AtomicBool::new(false))?;
+    Ok(Hash256(hasher.finalize().into()))
+}
+
+/// The stored result, if the parameters are the same as then.
+fn again(world: &mut World, plan: &Plan, seq: u64) -> Result<(Receipt, std::path::PathBuf)> {
+    let receipt = Receipt::load(&world.ledger, seq)?;
+    let params = receipt.intent().body.get("request").and_then(|request| request.get("params")).cloned();
+    let stored: SignArtifact = serde_json::from_value(params.unwrap_or_default())
+        .map_err(|error| Error::failed("bad_entry", format!("entry {seq} is no signature")).because(error))?;
+    let same = stored.generation.key == plan.signer.generation.key
+        && stored.options == artifact::option_words(&plan.options)
+        && stored.pack == plan.pack;
+    if !same {
+        let message = format!("entry {seq} signed this file under the same correlation id with other parameters");
+        return Err(Error::blocked("other_parameters", message).hint("use another --correlation-id"));
+    }
+    let path = world.fragment_path(&receipt)?;
+    if !path.exists() {
+        world.fragments(std::slice::from_ref(&receipt))?;
+    }
+    Ok((receipt, path))
+}
