@@ -6,6 +6,7 @@
 //! closes the permit.
 
 use super::authenticode::{self, Content, Draft, OpusInfo};
+use super::fan::fan_out;
 use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
 use super::{Sink, feed};
 use crate::clock::Time;
@@ -106,6 +107,25 @@ impl Sink for FileHash {
     }
 }
 
+/// The cheap sinks, and the rare ones, on one thread.
+struct Also<'a> {
+    sha512: Option<sha2::Sha512>,
+    checksum: &'a mut ChecksumSink,
+    pages: &'a mut Option<PageHasher>,
+}
+
+impl Sink for Also<'_> {
+    fn update(&mut self, bytes: &[u8]) {
+        self.checksum.update(bytes);
+        if let Some(sha512) = &mut self.sha512 {
+            sha2::Digest::update(sha512, bytes);
+        }
+        if let Some(pages) = self.pages {
+            pages.update(bytes);
+        }
+    }
+}
+
 /// A file that was read and copied, with the exact digest that is to be signed. No key was touched.
 #[derive(Debug)]
 pub struct Prepared {
@@ -183,24 +203,14 @@ fn copy_and_draft(
     let mut whole = FileHash::new();
     let mut digest = AuthenticodeHasher::new(&layout, options.hash);
     let mut checksum = ChecksumSink::new(&layout);
-    let mut sha512 = options.sha512.then(sha2::Sha512::default);
     let mut pages = if options.page_hashes { Some(PageHasher::new(&layout)?) } else { None };
-    copy_while(
-        &source,
-        &mut target,
-        &mut [&mut |bytes: &[u8]| {
-            whole.update(bytes);
-            digest.update(bytes);
-            checksum.update(bytes);
-            if let Some(sha512) = &mut sha512 {
-                sha2::Digest::update(sha512, bytes);
-            }
-            if let Some(pages) = &mut pages {
-                pages.update(bytes);
-            }
-        }],
-        stop,
-    )?;
+    let mut also =
+        Also { sha512: options.sha512.then(sha2::Sha512::default), checksum: &mut checksum, pages: &mut pages };
+    let copied = fan_out(source.len(), &mut [&mut whole, &mut digest, &mut also], |give| {
+        copy_while(&source, &mut target, &mut [&mut |bytes: &[u8]| give(bytes)], stop)
+    });
+    let sha512 = also.sha512.take();
+    copied?;
     let content_digest = digest.finish();
     let pages = pages.map(PageHasher::finish);
     let content = Content::pe_image(options.hash, &content_digest, pages.as_ref());

@@ -15,6 +15,7 @@ use std::os::unix::fs::FileExt;
 pub mod artifact;
 pub mod authenticode;
 pub mod cms;
+pub mod fan;
 pub mod hasher;
 pub mod pe;
 #[cfg(test)]
@@ -85,7 +86,7 @@ impl ReadAt for Vec<u8> {
 }
 
 /// Takes a file's bytes in order, from offset 0 to the end, each exactly once.
-pub trait Sink {
+pub trait Sink: Send {
     /// The next bytes.
     fn update(&mut self, bytes: &[u8]);
 }
@@ -97,16 +98,16 @@ pub trait Sink {
 pub fn feed(file: &dyn ReadAt, sinks: &mut [&mut dyn Sink]) -> Result<()> {
     const CHUNK: u64 = 256 * 1024;
     let len = file.len()?;
-    let mut buffer = vec![0; CHUNK.min(len) as usize];
-    let mut offset = 0;
-    while offset < len {
-        let take = (len - offset).min(CHUNK) as usize;
-        let chunk = buffer.get_mut(..take).unwrap_or_default();
-        file.read_exact_at(offset, chunk)?;
-        for sink in sinks.iter_mut() {
-            sink.update(chunk);
+    fan::fan_out(len, sinks, |give| {
+        let mut buffer = vec![0; CHUNK.min(len) as usize];
+        let mut offset = 0;
+        while offset < len {
+            let take = (len - offset).min(CHUNK) as usize;
+            let chunk = buffer.get_mut(..take).unwrap_or_default();
+            file.read_exact_at(offset, chunk)?;
+            give(chunk);
+            offset += take as u64;
         }
-        offset += take as u64;
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -61,6 +61,9 @@ pub(super) fn sign(world: &mut World, plan: &Plan, jobs: Vec<Job>, stop: &Atomic
     Ok(finished)
 }
 
+/// A resolved request and what the gates would say to it.
+pub(super) type Preview = (Request<SignArtifact>, Decision);
+
 /// What a dry run shows: the resolved requests, and what the gates would say.
 ///
 /// # Errors
@@ -70,7 +73,7 @@ pub(super) fn preview(
     plan: &Plan,
     jobs: Vec<Job>,
     stop: &AtomicBool,
-) -> Result<(Vec<Finished>, Vec<(Request<SignArtifact>, Decision)>)> {
+) -> Result<(Vec<Finished>, Vec<Preview>)> {
     let mut finished = Vec::new();
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests: Vec<_> = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();

@@ -276,9 +276,11 @@ fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {
         Ok((receipt, evidence)) => result_row(&file, &receipt, &evidence),
         Err(error) => {
             worst.add(error.kind());
-            world.ui().error(
-                &Error::new(error.kind(), error.code(), format!("{file}: {}", error.full())).maybe_hint(error.advice()),
-            );
+            // Most errors name their file already; those of tokens and the ledger do not.
+            let message = error.full();
+            let message =
+                if message.contains(&shown_path(&finished.file)) { message } else { format!("{file}: {message}") };
+            world.ui().error(&Error::new(error.kind(), error.code(), message).maybe_hint(error.advice()));
             Row::new().with("file", file).with("result", "failed").with("error", error_value(&error))
         }
     }
