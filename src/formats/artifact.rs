@@ -6,7 +6,7 @@
 //! closes the permit.
 
 use super::authenticode::{self, Content, Draft, OpusInfo};
-use super::fan::fan_out;
+use super::fan::{self, fan_out};
 use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
 use super::{Sink, feed};
 use crate::clock::Time;
@@ -324,7 +324,13 @@ impl Prepared {
         }
         let attached = self.layout.attach(&pkcs7, &self.sums)?;
         self.target.apply(&attached.edits, attached.len)?;
-        let hash_after = verify_written(&self.target, &inner, &self.content_digest, self.hash)?;
+        let hash_after = std::thread::scope(|scope| {
+            // The disk works while the digests are computed again; placing asks it once more and reports its errors.
+            if attached.len >= fan::WORTHWHILE {
+                scope.spawn(|| rustix::fs::fdatasync(self.target.file()).is_ok());
+            }
+            verify_written(&self.target, &inner, &self.content_digest, self.hash)
+        })?;
         Ok(Signed {
             source: self.source,
             target: self.target,
