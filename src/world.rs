@@ -114,7 +114,7 @@ impl World {
             return Err(Error::blocked("environment_changed", message)
                 .hint("an environment never changes; make another workspace"));
         }
-        let pin = trusted_pin(&globals, &ledger, &genesis)?;
+        let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
         let store = Store::new(token_specs(&config, &dir, globals.sessions));
         Ok(World { globals, dir, config, ledger, genesis, store, tool: tool(), pin, process: None })
     }
@@ -235,8 +235,9 @@ impl World {
 }
 
 /// The pin of this workspace in the user's state folder, made on first sight, checked against the ledger.
-fn trusted_pin(globals: &Globals, ledger: &Ledger, genesis: &Genesis) -> Result<Pin> {
+fn trusted_pin(globals: &Globals, dir: &Path, ledger: &Ledger, genesis: &Genesis) -> Result<Pin> {
     let state = state_dir()?;
+    not_replaced(&state, dir, &genesis.workspace_id)?;
     let hash = ledger.entry(0)?.leaf_hash()?;
     let pin = match Pin::load(&state, &genesis.workspace_id)? {
         Some(pin) => pin,
@@ -248,11 +249,28 @@ fn trusted_pin(globals: &Globals, ledger: &Ledger, genesis: &Genesis) -> Result<
             ));
             let pin = pin_of(genesis, hash)?;
             pin.create(&state)?;
+            pin.bind_folder(&state, dir)?;
             pin
         }
     };
     pin.check(ledger)?;
     Ok(pin)
+}
+
+/// Where this user knows another workspace, a new one would be trusted on first use: that is how a whole ledger
+/// would be exchanged.
+///
+/// # Errors
+/// `workspace_replaced`.
+pub fn not_replaced(state: &Path, dir: &Path, workspace_id: &str) -> Result<()> {
+    match Pin::bound_to(state, dir)? {
+        Some(known) if known != workspace_id => {
+            let message = format!("{} held workspace {known}, now it holds {workspace_id}", dir.display());
+            Err(Error::blocked("workspace_replaced", message)
+                .hint("put the ledger back; a workspace that was moved here is opened from a folder of its own"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The first pin of a workspace.

@@ -223,7 +223,9 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
         tool: tool(),
     };
     let (_ledger, hash) = founding.finish(dir, &genesis, globals.clock.clone())?;
-    pin_of(&genesis, hash)?.create(&state_dir()?)
+    let (pin, state) = (pin_of(&genesis, hash)?, state_dir()?);
+    pin.create(&state)?;
+    pin.bind_folder(&state, dir)
 }
 
 fn ledger_request(
