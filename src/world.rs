@@ -96,7 +96,10 @@ impl World {
                 .is_ok_and(|genesis| Pin::load(&state, &genesis.workspace_id).is_ok_and(|pin| pin.is_some()))
         };
         let current = std::env::current_dir()?;
-        let workspace = Workspace::find(globals.workspace.as_deref(), &current, &pinned)?;
+        let workspace = Workspace::find(globals.workspace.as_deref(), &current, &pinned).map_err(|error| {
+            let beside = globals.workspace.is_none() && current.join(".keyctl-sandbox/keyctl.toml").exists();
+            if beside { error.hint("export KEYCTL_WORKSPACE=.keyctl-sandbox") } else { error }
+        })?;
         Self::open_at(workspace, globals)
     }
 

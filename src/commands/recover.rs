@@ -53,6 +53,10 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
                 .with("detail", detail),
         );
     }
+    let late = late_evidence(world)?;
+    if late > 0 {
+        world.ui().say(&format!("wrote {late} fragments that were missing from evidence/"));
+    }
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
         return Ok(Worst::default());
@@ -61,6 +65,19 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     super::publish::register(world)?;
     world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
     Ok(Worst::default())
+}
+
+/// Makes the fragments that a run could not write. They are views of the ledger, so nothing is lost by being late.
+fn late_evidence(world: &mut World) -> Result<usize> {
+    let mut written = 0;
+    for seq in query::signed_entries(world.ledger.connection())? {
+        let receipt = outcome::Receipt::load(&world.ledger, seq)?;
+        if !world.fragment_path(&receipt)?.exists() {
+            world.fragments(std::slice::from_ref(&receipt))?;
+            written += 1;
+        }
+    }
+    Ok(written)
 }
 
 fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {

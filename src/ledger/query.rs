@@ -142,6 +142,13 @@ pub fn signed_into(conn: &Connection, hash: &Hash256) -> Result<Option<u64>> {
     Ok(conn.query_row(sql, [hash.to_string()], |row| row.get(0)).optional().sql(READING)?.map(place))
 }
 
+/// The entries of all outcomes that signed something, oldest first.
+pub fn signed_entries(conn: &Connection) -> Result<Vec<u64>> {
+    let mut statement = conn.prepare("SELECT seq FROM artifacts ORDER BY seq").sql(READING)?;
+    let rows = statement.query_map([], |row| Ok(place(row.get(0)?))).sql(READING)?;
+    rows.collect::<rusqlite::Result<_>>().sql(READING)
+}
+
 /// How many artifacts each generation signed.
 pub fn signed_counts(conn: &Connection) -> Result<Vec<(String, u64)>> {
     let mut statement = conn

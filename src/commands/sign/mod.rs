@@ -133,13 +133,20 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
             worst.add(Kind::Interrupted);
             break;
         }
-        let finished = chunk::sign(&mut world, &plan, chunk.to_vec(), &stop)?;
-        bar.inc(finished.len() as u64);
+        let signed = chunk::sign(&mut world, &plan, chunk.to_vec(), &stop)?;
+        bar.inc(signed.finished.len() as u64);
         bar.suspend(|| {
-            let rows: Vec<_> = finished.into_iter().map(|one| report(&world, one, &mut worst)).collect();
+            let rows: Vec<_> = signed.finished.into_iter().map(|one| report(&world, one, &mut worst)).collect();
             world.ui().batch(COLUMNS, &rows, first);
         });
         first = false;
+        if let Some(error) = signed.no_evidence {
+            worst.add(error.kind());
+            world.ui().error(&error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover"));
+        }
+        if signed.hung {
+            break;
+        }
     }
     bar.finish_and_clear();
     Ok(worst)
