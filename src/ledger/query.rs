@@ -144,13 +144,3 @@ pub fn signed_counts(conn: &Connection) -> Result<Vec<(String, u64)>> {
     let rows = statement.query_map([], |row| Ok((row.get(0)?, place(row.get(1)?)))).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
-
-impl super::Entry {
-    /// The RFC 6962 hash of its leaf.
-    ///
-    /// # Errors
-    /// As [`super::Entry::to_bytes`].
-    pub fn leaf_hash(&self) -> Result<Hash256> {
-        Ok(crate::crypto::merkle::leaf_hash(&self.to_bytes()?))
-    }
-}
