@@ -93,8 +93,8 @@ fn outcome(n: u64, intent: &Entry) -> NewEntry {
     match n {
         0 => acts::done(intent, json!({ "identity": acts::identity(&acts::p256(1), &windows().params) })),
         1 | 2 => acts::done(intent, json!({})),
-        _ if n % 5 == 0 => acts::not_done(intent, "failed"),
-        _ if n % 7 == 0 => acts::not_done(intent, "unknown"),
+        _ if n.is_multiple_of(5) => acts::not_done(intent, "failed"),
+        _ if n.is_multiple_of(7) => acts::not_done(intent, "unknown"),
         _ => acts::done(intent, acts::signed(n)),
     }
 }

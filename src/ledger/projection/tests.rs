@@ -122,7 +122,8 @@ fn declarable(state: State) -> bool {
 }
 
 fn certificate(serial: &str) -> Value {
-    json!({ "credential": acts::credential(serial.into(), serial, Some(acts::id("windows-ca/1"))) })
+    let names = ["CN=Example Corp,C=ZZ", "CN=Example Corp Issuing,C=ZZ"];
+    json!({ "credential": acts::credential(serial.into(), serial, names, Some(acts::id("windows-ca/1"))) })
 }
 
 #[test]

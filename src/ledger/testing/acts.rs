@@ -97,19 +97,33 @@ pub fn identity(key: &PKey<Private>, params: &GenerateKey) -> Identity {
     }
 }
 
-/// An X.509 credential of this issuer and serial; the certificate's bytes are the caller's.
-pub fn credential(certificate: Vec<u8>, serial: &str, issued_by: Option<GenerationId>) -> Credential {
+/// An X.509 credential; the certificate's bytes are the caller's, and names are RFC 4514.
+pub fn credential(certificate: Vec<u8>, serial: &str, names: [&str; 2], issued_by: Option<GenerationId>) -> Credential {
+    let [subject, issuer] = names.map(str::to_owned);
     Credential::X509 {
         fingerprint: Hash256::of(&certificate),
         thumbprint: hex(&openssl::sha::sha1(&certificate)).to_uppercase(),
         certificate,
-        subject: "CN=Example Corp,C=ZZ".into(),
-        issuer: "CN=Example Corp Issuing,C=ZZ".into(),
+        subject,
+        issuer,
         serial: serial.into(),
         not_before: crate::clock::parse("2026-01-01T00:00:00Z").unwrap(),
         not_after: crate::clock::parse("2026-05-01T00:00:00Z").unwrap(),
         issued_by,
         chain: Vec::new(),
+    }
+}
+
+/// One signature with the key of [`keygen`].
+pub fn covered(role: Role, generation: &str, mechanism: Mechanism, hsm: &str, content: Hash256) -> Covered {
+    Covered {
+        role,
+        spki_sha256: (role != Role::ProofOfPossession).then(|| fixed("spki", 0)),
+        hsm: hsm.parse().unwrap(),
+        cka_id: CkaId::new(&fixed(generation, 0).0[..16]).unwrap(),
+        mechanism,
+        content: content.to_string(),
+        count: 1,
     }
 }
 
@@ -128,29 +142,20 @@ pub fn request<O: Operation>(object: impl ToString, params: O, signatures: Vec<C
 }
 
 pub fn keygen(generation: &str, purpose: Purpose, algorithm: KeyAlgorithm, hsm: &str) -> Request<GenerateKey> {
-    let (hsm, planned): (HsmName, _) = (hsm.parse().unwrap(), fixed(generation, 0));
-    let cka_id = CkaId::new(&planned.0[..16]).unwrap();
+    let mechanism = algorithm.mechanism(HashAlgorithm::Sha256);
+    let proof = covered(Role::ProofOfPossession, generation, mechanism, hsm, fixed(generation, 2));
     let params = GenerateKey {
         generation: id(generation),
         purpose,
         environment: Environment::Sandbox,
         custody: Custody::Bound,
         algorithm,
-        token_serial: token(&hsm).serial,
-        hsm: hsm.clone(),
-        cka_id: cka_id.clone(),
+        hsm: proof.hsm.clone(),
+        token_serial: token(&proof.hsm).serial,
+        cka_id: proof.cka_id.clone(),
         label: generation.into(),
         destroyable: !matches!(purpose, Purpose::RootCa | Purpose::IntermediateCa),
         nonce: fixed(generation, 1).to_string(),
-    };
-    let proof = Covered {
-        role: Role::ProofOfPossession,
-        spki_sha256: None,
-        hsm,
-        cka_id,
-        mechanism: algorithm.mechanism(HashAlgorithm::Sha256),
-        content: fixed(generation, 2).to_string(),
-        count: 1,
     };
     request(generation, params, vec![proof])
 }
@@ -210,15 +215,8 @@ pub fn sign(generation: &str, n: u64) -> Request<SignArtifact> {
         content_digest: format!("sha256:{}", fixed("digest", n)),
         options: BTreeMap::new(),
     };
-    let covered = Covered {
-        role: Role::Artifact,
-        spki_sha256: Some(fixed("spki", 0)),
-        hsm: "primary".parse().unwrap(),
-        cka_id: CkaId::new(&fixed(generation, 0).0[..16]).unwrap(),
-        mechanism: Mechanism::Ecdsa(HashAlgorithm::Sha256),
-        content: fixed("attributes", n).to_string(),
-        count: 1,
-    };
+    let mechanism = Mechanism::Ecdsa(HashAlgorithm::Sha256);
+    let covered = covered(Role::Artifact, generation, mechanism, "primary", fixed("attributes", n));
     request(before, params, vec![covered])
 }
 
