@@ -149,7 +149,13 @@ impl Decide for ChangeState {
                 params.from.as_str(),
                 generation.state == params.from && generation.quarantined.is_none(),
             ),
-            gates::holds("Transition", params.from.as_str(), params.to.as_str(), params.from.may_become(params.to)),
+            // A key and its certificate come from keygen, issuing and import, never from a mere step.
+            gates::holds(
+                "Transition",
+                params.from.as_str(),
+                params.to.as_str(),
+                params.from.may_become(params.to) && !matches!(params.to, State::Generated | State::Certified),
+            ),
         ];
         if params.to == State::Active {
             let others = if facts.has_active { "one is active" } else { "none is active" };
