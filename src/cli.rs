@@ -119,8 +119,8 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Verify(args) => commands::verify::run(&args, globals),
         Command::Audit(args) => commands::audit::run(&args, globals),
         Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
-        Command::Completions(args) => commands::completions::completions(&args, &globals.ui),
-        Command::Man(args) => commands::completions::man(&args, &globals.ui),
+        Command::Completions(args) => commands::completions::completions(&args, self::command(), &globals.ui),
+        Command::Man(args) => commands::completions::man(&args, self::command(), &globals.ui),
     }
 }
 
