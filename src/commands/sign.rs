@@ -285,9 +285,10 @@ fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {
         Ok((receipt, evidence)) => result_row(&file, &receipt, &evidence),
         Err(error) => {
             worst.add(error.kind());
-            world.ui().error(
-                &Error::new(error.kind(), error.code(), format!("{file}: {}", error.full())).maybe_hint(error.advice()),
-            );
+            // Refusals at the gate name the file by its hash; most other errors name it already.
+            let (name, full) = (shown_path(&finished.file), error.full());
+            let message = if full.starts_with(&name) { full } else { format!("{name}: {full}") };
+            world.ui().error(&Error::new(error.kind(), error.code(), message).maybe_hint(error.advice()));
             Row::new().with("file", file).with("result", "failed").with("error", error_value(&error))
         }
     }
