@@ -7,3 +7,5 @@ mod support;
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/first_signature.rs"]
+mod first_signature;
