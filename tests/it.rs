@@ -7,5 +7,7 @@ mod support;
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/evidence.rs"]
+mod evidence;
 #[path = "it/first_signature.rs"]
 mod first_signature;
