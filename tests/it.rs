@@ -11,3 +11,5 @@ mod compile_fail;
 mod evidence;
 #[path = "it/first_signature.rs"]
 mod first_signature;
+#[path = "it/ledger.rs"]
+mod ledger;
