@@ -7,3 +7,9 @@ mod support;
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/evidence.rs"]
+mod evidence;
+#[path = "it/first_signature.rs"]
+mod first_signature;
+#[path = "it/ledger.rs"]
+mod ledger;

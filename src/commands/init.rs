@@ -111,7 +111,11 @@ pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Resul
 /// `published/` is for others to read.
 fn create_public_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    safe::create_private_dir(path)?;
+    // One that a former run left is open already.
+    if !path.is_dir() {
+        safe::create_private_dir(path)?;
+    }
+    safe::trusted_path(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -170,7 +174,7 @@ fn make_builtin_tokens(dir: &Path, config: &Config) -> Result<()> {
         let label = hsm.token.label.clone().unwrap_or_else(|| name.to_string());
         match builtin::create(&folder, &label, &TokenPin::new(so_pin)?, &TokenPin::new(pin)?) {
             // A finished token is never touched.
-            Err(Fault::Refusal(Refusal::IdTaken, _)) => {}
+            Err(Fault::Refusal(Refusal::TokenExists, _)) => {}
             made => made?,
         }
     }

@@ -94,9 +94,10 @@ fn trust(args: &VerifyArgs, globals: Globals) -> Result<Trust> {
     let world = match (World::open(globals), self_contained) {
         (Ok(world), _) => Some(world),
         (Err(_), true) => None,
-        (Err(error), false) => {
-            return Err(error.maybe_hint(Some("--roots PEM or --ledger-key FILE to verify without a workspace")));
+        (Err(error), false) if error.code() == "no_workspace" => {
+            return Err(error.hint("keyctl verify --roots ROOT.pem FILE, or --ledger-key LEDGER.pub for a fragment"));
         }
+        (Err(error), false) => return Err(error),
     };
     if let Some(world) = &world {
         if roots.is_empty() {
@@ -118,7 +119,9 @@ fn workspace_roots(world: &World) -> Result<Vec<Vec<u8>>> {
 
 fn verify_one(path: &Path, trust: &Trust) -> Result<Row> {
     let source = Source::open(path, SourcePolicy::READ)?;
-    if artifact::looks_like_json(&source)? {
+    // By its name too, so that a fragment with a spoilt beginning is a bad fragment and no unknown format.
+    let named = path.extension().is_some_and(|extension| extension == "json");
+    if named || artifact::looks_like_json(&source)? {
         return verify_fragment(path, trust);
     }
     let report = artifact::verify(&source, &trust.roots, trust.at)?;

@@ -169,10 +169,24 @@ pub fn prepare(
     layout.signable().map_err(named)?;
     let outer = existing(&source, &layout, options.existing).map_err(named)?;
     let (target, destination) = match to {
-        Some(to) => (Target::beside(to)?, Destination::New),
+        Some(to) => {
+            free(to)?;
+            (Target::beside(to)?, Destination::New)
+        }
         None => (Target::replacing(&source)?, Destination::InPlace),
     };
     copy_and_draft(source, target, destination, layout, outer, chain, options, stop).map_err(named)
+}
+
+/// Placing never overwrites; this only says so before anything is signed for nothing.
+fn free(path: &Path) -> Result<()> {
+    match path.symlink_metadata() {
+        Ok(_) => {
+            let name = shown(&path.display().to_string());
+            Err(Error::failed("target_exists", format!("{name}: exists already and is not overwritten")))
+        }
+        Err(_) => Ok(()),
+    }
 }
 
 /// The first signature, if ours is to be nested into it.
@@ -590,11 +604,7 @@ pub fn verify(source: &Source, roots: &[Vec<u8>], at: Time) -> Result<VerifyRepo
     if signatures == 0 {
         return done(Verdict::Unsigned, "the file has no signature".into());
     }
-    if let Some(finding) = report.findings.first() {
-        return done(Verdict::Tampered, finding.message.clone());
-    }
-    let mut signers = Vec::new();
-    for (signature, verdict) in &report.signatures {
+    for (_, verdict) in &report.signatures {
         if let Some((fault, detail)) = verdict.fault() {
             let verdict = match fault.as_str() {
                 "tampered" | "bad_signature" | "content_mismatch" => Verdict::Tampered,
@@ -605,6 +615,13 @@ pub fn verify(source: &Source, roots: &[Vec<u8>], at: Time) -> Result<VerifyRepo
         if !verdict.is_good() {
             return done(Verdict::Malformed, "a part of the signature could not be checked".into());
         }
+    }
+    // After the signatures: a changed byte makes the CheckSum wrong too, and that is the lesser news.
+    if let Some(finding) = report.findings.first() {
+        return done(Verdict::Tampered, finding.message.clone());
+    }
+    let mut signers = Vec::new();
+    for (signature, _) in &report.signatures {
         match chain_of(signature, roots, at) {
             Ok(subject) => signers.push(subject),
             Err((verdict, detail)) => return done(verdict, detail),

@@ -283,10 +283,9 @@ fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {
         Ok((receipt, evidence)) => result_row(&file, &receipt, &evidence),
         Err(error) => {
             worst.add(error.kind());
-            // Most errors name their file already; those of tokens and the ledger do not.
-            let message = error.full();
-            let message =
-                if message.contains(&shown_path(&finished.file)) { message } else { format!("{file}: {message}") };
+            // Refusals at the gate name the file by its hash; most other errors name it already.
+            let (name, full) = (shown_path(&finished.file), error.full());
+            let message = if full.starts_with(&name) { full } else { format!("{name}: {full}") };
             world.ui().error(&Error::new(error.kind(), error.code(), message).maybe_hint(error.advice()));
             Row::new().with("file", file).with("result", "failed").with("error", error_value(&error))
         }
