@@ -385,7 +385,7 @@ fn an_edited_setting_waits_for_adopt() {
     place.keyctl(&["adopt"]).ok().says("what was adopted");
     place.keyctl(&["audit", "log"]).ok();
     // And it is in force.
-    let now = chrono::Utc::now() + chrono::TimeDelta::days(60);
+    let now = keyctl::clock::Clock::system().now() + chrono::TimeDelta::days(60);
     place.keyctl_at(now, &["sign", "d.exe"]).fails(4, "gate_failed").says("< 60");
 
     // What does not bear on security needs no adoption, and what cannot be read is named.

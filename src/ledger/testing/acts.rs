@@ -213,6 +213,9 @@ pub fn sign(generation: &str, n: u64) -> Request<SignArtifact> {
         hash_before: before,
         size_before: 1024 + n,
         content_digest: format!("sha256:{}", fixed("digest", n)),
+        pack: None,
+        sha512_before: None,
+        provenance: None,
         options: BTreeMap::new(),
     };
     let mechanism = Mechanism::Ecdsa(HashAlgorithm::Sha256);
