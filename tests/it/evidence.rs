@@ -6,11 +6,23 @@ use keyctl::evidence::{self, fragment};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// A sandbox that signed a file, and the fragment of it.
+/// A sandbox that signed a file for an evidence pack and from a pipeline, and the fragment of it.
 fn signed() -> (Place, PathBuf) {
     let place = Place::with_sandbox();
-    place.copy(&real_pe_files()[3], "app.exe");
-    let row = place.keyctl(&["sign", "app.exe"]).ok().one();
+    let app = place.copy(&real_pe_files()[3], "app.exe");
+    let keys: Value = json(&place.published("keys.json"));
+    let windows = keys["keys"].as_array().expect("keys").iter().find(|key| key["name"] == "windows").expect("windows");
+    let hash = keyctl::model::Hash256::of(&std::fs::read(app).expect("readable"));
+    let pack = serde_json::json!({
+        "evidence_pack_id": "ep-01234567",
+        "artifact": {
+            "hash": { "algorithm": "sha256", "value": hash.to_string() },
+            "signing": { "certificate_thumbprint": windows["certificate_thumbprint"] },
+        },
+    });
+    std::fs::write(place.path("pack.json"), pack.to_string()).expect("writable");
+    let args = ["sign", "app.exe", "--for-pack", "pack.json", "--builder", "b", "--pipeline-run", "7"];
+    let row = place.keyctl(&args).ok().one();
     (place, row["evidence"].as_str().expect("a path").into())
 }
 

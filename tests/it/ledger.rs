@@ -332,11 +332,11 @@ fn an_older_copy_stops_everything_that_would_change_something() {
 }
 
 #[test]
-fn another_ledger_altogether_has_no_pin() {
+fn another_ledger_altogether_is_not_trusted_on_first_use() {
     let scene = Scene::new();
     let stranger = Place::with_sandbox();
     scene.restore(&std::fs::read(db(&stranger)).expect("readable"));
-    scene.place.keyctl(&["audit", "log"]).fails(6, "no_pin");
+    scene.place.keyctl(&["audit", "log"]).fails(6, "workspace_replaced");
 }
 
 #[test]
