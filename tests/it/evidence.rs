@@ -147,7 +147,17 @@ fn both_sets_of_names_are_there_and_right() {
     assert_eq!((&key["name"], &key["generation"], &key["custody"]), (&"windows".into(), &1.into(), &"bound".into()));
     assert_eq!(key["token"]["software"], true, "a software token says so");
     let gates: Vec<_> = fragment["gates"].as_array().expect("gates").iter().map(|gate| &gate["name"]).collect();
-    assert_eq!(gates, ["Status", "CertificateAgeDays", "HSMExportLock", "Environment"]);
+    assert_eq!(
+        gates,
+        [
+            "Status",
+            "CertificateAgeDays",
+            "HSMExportLock",
+            "Environment",
+            "EvidencePackArtifact",
+            "EvidencePackCertificate"
+        ]
+    );
 }
 
 /// `2026-11-23 12:00:00Z` as RFC 3339.
