@@ -1,9 +1,9 @@
 //! `sign`: artifacts, in chunks that share their ledger transactions and their checkpoint.
 
-use super::init;
+use super::{init, timestamps};
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
-use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer};
+use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
 use crate::gate::{self, Failure, Permit};
 use crate::keys::Generation;
 use crate::ledger::query;
@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///   keyctl sign --sandbox app.exe
 ///   keyctl sign --key windows app.exe library.dll
 ///   keyctl sign app.exe --to app-signed.exe
+///   keyctl sign app.exe --timestamp http://timestamp.digicert.com --timestamp-roots digicert.pem
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct SignArgs {
@@ -42,6 +43,8 @@ pub struct SignArgs {
     /// Write here and leave the file as it is; a folder when there are several files
     #[arg(long, value_name = "PATH")]
     to: Option<PathBuf>,
+    #[command(flatten)]
+    timestamps: timestamps::TimestampArgs,
     /// Use the sandbox in .keyctl-sandbox, made if it is not there
     #[arg(long)]
     sandbox: bool,
@@ -64,9 +67,10 @@ pub fn run(args: &SignArgs, globals: Globals) -> Result<Worst> {
     let key = choose_key(&world, args.key.as_ref())?;
     let generation = world.active(&key)?;
     let signer = signer(&world, &generation)?;
-    let options = SignOptions { hash: HashAlgorithm::Sha256, ..SignOptions::default() };
-    drop(settings);
     let stop = crate::world::interrupts()?;
+    let stamp = timestamps::authorities(&args.timestamps, &world, &settings, &stop)?;
+    let options = SignOptions { hash: HashAlgorithm::Sha256, timestamp: stamp.is_some(), ..SignOptions::default() };
+    let stamp = stamp.as_ref().map(|stamp| stamp as &dyn Stamp);
     let bar = world.ui().progress(args.files.len() as u64, "signing");
     let mut worst = Worst::default();
     let mut rows = Vec::new();
@@ -77,7 +81,7 @@ pub fn run(args: &SignArgs, globals: Globals) -> Result<Worst> {
             break;
         }
         let jobs = chunk.iter().map(|file| Job::new(file, args)).collect();
-        for finished in sign_chunk(&mut world, &signer, &options, jobs, args.jobs.into(), &stop)? {
+        for finished in sign_chunk(&mut world, &signer, &options, stamp, jobs, args.jobs.into(), &stop)? {
             bar.inc(1);
             rows.push(report(&world, finished, &mut worst));
         }
@@ -194,6 +198,7 @@ fn sign_chunk(
     world: &mut World,
     signer: &Signer,
     options: &SignOptions,
+    stamp: Option<&dyn Stamp>,
     jobs: Vec<Job>,
     threads: usize,
     stop: &AtomicBool,
@@ -222,7 +227,7 @@ fn sign_chunk(
     }
     let store = &world.store;
     let done = in_parallel(admitted, threads, |(job, prepared, permit)| {
-        let result = finish(store, signer, prepared, &permit);
+        let result = finish(store, signer, stamp, prepared, &permit);
         (job, permit, result)
     });
     finished.extend(close(world, done)?);
@@ -248,11 +253,12 @@ fn request(world: &World, signer: &Signer, prepared: &Prepared) -> Request<SignA
 fn finish(
     store: &crate::hsm::store::Store,
     signer: &Signer,
+    stamp: Option<&dyn Stamp>,
     prepared: Prepared,
     permit: &Permit<SignArtifact>,
 ) -> Result<Placed, Failure> {
     let key = store.open(permit, Role::Artifact, &signer.identity)?;
-    let signed = prepared.sign(&key)?;
+    let signed = prepared.sign_and_stamp(&key, stamp)?;
     Ok(signed.place()?)
 }
 
@@ -307,6 +313,7 @@ fn result_row(file: &str, receipt: &Receipt, evidence: &Path) -> Row {
         .with("sha256", done("hash_after"))
         .with("sha256_before", param("hash_before"))
         .with("artifact_id", param("artifact_id"))
+        .with("timestamp", body.pointer("/done/timestamp/time").cloned())
         .with("correlation_id", receipt.outcome().correlation_id.as_str())
         .with("entry", receipt.outcome().seq)
         .with("evidence", evidence.to_string_lossy().into_owned())

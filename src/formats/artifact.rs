@@ -17,7 +17,7 @@ use crate::gate::{Completes, Failure, sealed};
 use crate::hsm::store::SigningKey;
 use crate::keys::{Copy, Identity, TokenFacts};
 use crate::model::{GenerationId, Hash256, HashAlgorithm, Tbs, hex};
-use crate::request::SignArtifact;
+use crate::request::{self, SignArtifact};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -61,6 +61,8 @@ pub struct SignOptions {
     pub opus: OpusInfo,
     /// Take a symlink's target.
     pub follow: bool,
+    /// Whether a timestamp will be asked for ([`Prepared::sign_and_stamp`]).
+    pub timestamp: bool,
 }
 
 impl Default for SignOptions {
@@ -71,6 +73,7 @@ impl Default for SignOptions {
             page_hashes: false,
             opus: OpusInfo::default(),
             follow: false,
+            timestamp: false,
         }
     }
 }
@@ -229,6 +232,7 @@ fn option_words(options: &SignOptions, pages: Option<PageHashVersion>) -> BTreeM
     put("page_hashes", pages.map(|_| "v2".into()));
     put("program_name", options.opus.program_name.as_deref().map(shown));
     put("program_url", options.opus.url.as_deref().map(shown));
+    put(request::TIMESTAMP, options.timestamp.then(|| "rfc3161".into()));
     words
 }
 
@@ -287,6 +291,9 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::sign`]; or no authority gave a good timestamp.
     pub fn sign_and_stamp(mut self, key: &SigningKey<'_>, stamp: Option<&dyn Stamp>) -> Result<Signed, Failure> {
+        if stamp.is_some() != self.options.contains_key(request::TIMESTAMP) {
+            return Err(Error::bug("the request says something else about a timestamp than what is done").into());
+        }
         let signature = key.sign(self.draft.tbs())?;
         let mut pkcs7 = self.draft.finish(&signature)?;
         let mut timestamp = None;

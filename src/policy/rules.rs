@@ -7,7 +7,7 @@ use crate::keys::{Generation, State};
 use crate::model::{Environment, Purpose};
 use crate::request::{
     AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, Request,
-    SignArtifact,
+    SignArtifact, TIMESTAMP,
 };
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
@@ -44,8 +44,17 @@ pub trait Decide: Operation {
 impl Decide for SignArtifact {
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
-        Decision::from_gates(signing_gates(generation, facts.settings, facts.environment, facts.now))
+        let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
+        found.push(timestamp_gate(&request.params, facts.environment));
+        Decision::from_gates(found)
     }
+}
+
+/// `Timestamp`: in production every signature has one, so that it outlives its certificate.
+fn timestamp_gate(params: &SignArtifact, workspace: Environment) -> Gate {
+    let asked = params.options.get(TIMESTAMP).map_or("none", String::as_str);
+    let needed = workspace == Environment::Production;
+    gates::holds("Timestamp", asked, if needed { "required" } else { "as asked" }, asked != "none" || !needed)
 }
 
 /// The gates between a key and an artifact.
