@@ -7,3 +7,9 @@ mod support;
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/timestamps.rs"]
+mod timestamps;
+#[path = "it/tsa.rs"]
+mod tsa;
+#[path = "it/verify.rs"]
+mod verify;
