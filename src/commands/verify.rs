@@ -124,9 +124,10 @@ fn held(args: &VerifyArgs, globals: Globals) -> Result<Held> {
     match (World::open(globals), self_contained) {
         (Ok(world), _) => held.fill_from(world)?,
         (Err(_), true) => {}
-        (Err(error), false) => {
-            return Err(error.maybe_hint(Some("--roots PEM or --ledger-key FILE to verify without a workspace")));
+        (Err(error), false) if error.code() == "no_workspace" => {
+            return Err(error.hint("keyctl verify --roots ROOT.pem FILE, or --ledger-key LEDGER.pub for a fragment"));
         }
+        (Err(error), false) => return Err(error),
     }
     if held.timestamp_roots.is_empty() {
         held.timestamp_roots.clone_from(&held.roots);
@@ -195,7 +196,9 @@ struct Judged {
 
 fn verify_one(path: &Path, held: &Held, worst: &mut Worst) -> Result<Judged> {
     let source = Source::open(path, SourcePolicy::READ)?;
-    if verify::looks_like_json(&source)? {
+    // By its name too, so that a fragment with a spoilt beginning is a bad fragment and no unknown format.
+    let named = path.extension().is_some_and(|extension| extension == "json");
+    if named || verify::looks_like_json(&source)? {
         return Ok(Judged { row: verify_fragment(path, held)?, parts: Vec::new() });
     }
     let mut report = verify::verify(&source, &held.trust())?;
