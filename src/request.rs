@@ -191,6 +191,9 @@ pub struct ImportCertificate {
     pub serial: String,
 }
 
+/// The option of a [`SignArtifact`] that says which kind of timestamp the signature gets; absent for none.
+pub const TIMESTAMP: &str = "timestamp";
+
 /// Signs one artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,3 +13,9 @@ mod evidence;
 mod first_signature;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/timestamps.rs"]
+mod timestamps;
+#[path = "it/tsa.rs"]
+mod tsa;
+#[path = "it/verify.rs"]
+mod verify;

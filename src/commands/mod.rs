@@ -11,4 +11,5 @@ pub mod publish;
 pub mod recover;
 pub mod sign;
 pub mod status;
+pub mod timestamps;
 pub mod verify;

@@ -142,6 +142,7 @@ pub(super) struct RawRetry {
     pub max_backoff_seconds: Option<Spanned<u64>>,
     pub circuit_breaker_threshold: Option<Spanned<u64>>,
     pub circuit_breaker_pause_minutes: Option<Spanned<u64>>,
+    pub timeout_seconds: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize, Default)]

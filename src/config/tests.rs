@@ -139,6 +139,7 @@ fn the_example_reads_and_means_what_it_says() {
     assert_eq!(revoke.roles, Operation::Revoke.default_rule().roles);
     assert_eq!(config.rotation.resign_after, ResignAfter::Untimestamped);
     assert_eq!((config.retry.max_attempts, config.retry.max_backoff), (3, Duration::from_secs(60)));
+    assert_eq!(config.retry.timeout, Duration::from_secs(30));
     assert_eq!(config.max_artifact, 16 << 30);
     assert_eq!(config.warnings.len(), 1);
     assert!(config.warnings[0].starts_with("keyctl.toml:24: hsm.primary.fips: FIPS 140-2"), "{:?}", config.warnings);
@@ -285,6 +286,7 @@ fn what_does_not_fit_together_names_its_line() {
         ),
         ("[policy.revoke]", "[policy.break-glass]\nmax_age_hours = 5 #!\n[policy.revoke]", "1 to 4 hours, not 5"),
         ("max_attempts", "base_seconds = 90 #!", "longer than max_backoff_seconds"),
+        ("max_attempts", "timeout_seconds = 601 #!", "1 to 600, not 601"),
     ] {
         refused(line, with, words);
     }

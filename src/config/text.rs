@@ -27,7 +27,7 @@ pub(super) fn bad_origin(text: &str) -> Option<String> {
 
 /// An `http` or `https` URL of at most 2048 bytes, without user name, password or fragment. The value is not repeated,
 /// since such a URL may hold a password.
-pub(super) fn bad_url(text: &str) -> Option<String> {
+pub(crate) fn bad_url(text: &str) -> Option<String> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let Some(rest) = rest else { return Some("an http:// or https:// URL".to_owned()) };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

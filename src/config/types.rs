@@ -317,6 +317,8 @@ pub struct Retry {
     pub circuit_breaker_threshold: u32,
     /// How long it stays open.
     pub circuit_breaker_pause: Duration,
+    /// How long one try may take.
+    pub timeout: Duration,
 }
 
 impl Default for Retry {
@@ -327,6 +329,7 @@ impl Default for Retry {
             max_backoff: Duration::from_secs(60),
             circuit_breaker_threshold: 5,
             circuit_breaker_pause: Duration::from_secs(300),
+            timeout: Duration::from_secs(30),
         }
     }
 }

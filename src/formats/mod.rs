@@ -22,6 +22,7 @@ pub mod pe;
 pub(crate) mod testing;
 pub mod timestamp;
 pub mod tlv;
+pub mod verify;
 
 pub use crate::files::place::Edit;
 

@@ -7,7 +7,7 @@ use crate::keys::{Credential, Generation, State};
 use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::request::{
     AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, Request,
-    SignArtifact,
+    SignArtifact, TIMESTAMP,
 };
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
@@ -46,6 +46,7 @@ impl Decide for SignArtifact {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
         found.extend(pack_gates(&request.params, generation, facts.environment));
+        found.push(timestamp_gate(&request.params, facts.environment));
         Decision::from_gates(found)
     }
 }
@@ -77,6 +78,13 @@ fn pack_gates(params: &SignArtifact, generation: &Generation, workspace: Environ
             certificate == pack.certificate,
         ),
     ]
+}
+
+/// `Timestamp`: in production every signature has one, so that it outlives its certificate.
+fn timestamp_gate(params: &SignArtifact, workspace: Environment) -> Gate {
+    let asked = params.options.get(TIMESTAMP).map_or("none", String::as_str);
+    let needed = workspace == Environment::Production;
+    gates::holds("Timestamp", asked, if needed { "required" } else { "as asked" }, asked != "none" || !needed)
 }
 
 /// The gates between a key and an artifact.

@@ -3,7 +3,7 @@
 use crate::support::{Pe, Place, flip, osslsigncode_accepts, real_pe_files, set_checksum, tool};
 use keyctl::clock::{self, Clock};
 use keyctl::files::source::{Source, SourcePolicy};
-use keyctl::formats::artifact::{self, Verdict};
+use keyctl::formats::verify::{self, Trust, Verdict};
 use keyctl::pki::pem;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -178,7 +178,8 @@ fn no_byte_of_a_signature_or_a_header_is_free() {
     let verdict = |bytes: &[u8]| {
         std::fs::write(&path, bytes).expect("writable");
         let source = Source::open(&path, SourcePolicy::READ).expect("a file");
-        artifact::verify(&source, &roots, now).map(|report| report.verdict)
+        let trust = Trust { roots: &roots, timestamp_roots: &roots, crls: &[], at: now, require_timestamp: false };
+        verify::verify(&source, &trust).map(|report| report.verdict().0)
     };
     assert_eq!(verdict(&good).expect("readable"), Verdict::Valid);
     let pe = Pe::of(&good);

@@ -3,7 +3,7 @@
 use super::inputs::Job;
 use super::replay;
 use crate::error::{Error, Result};
-use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer};
+use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
 use crate::gate::{self, Failure, Permit};
 use crate::model::hex;
 use crate::outcome::{self, Receipt};
@@ -49,7 +49,13 @@ pub(super) struct Signed {
 ///
 /// # Errors
 /// The ledger cannot be written. What happens to single files is in the answer.
-pub(super) fn sign(world: &mut World, plan: &Plan, jobs: Vec<Job>, stop: &AtomicBool) -> Result<Signed> {
+pub(super) fn sign(
+    world: &mut World,
+    plan: &Plan,
+    stamp: Option<&dyn Stamp>,
+    jobs: Vec<Job>,
+    stop: &AtomicBool,
+) -> Result<Signed> {
     let (mut finished, jobs) = replay::split(world, plan, jobs)?;
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
@@ -64,7 +70,7 @@ pub(super) fn sign(world: &mut World, plan: &Plan, jobs: Vec<Job>, stop: &Atomic
     }
     let store = &world.store;
     let done = in_parallel(admitted, plan.threads, |(job, prepared, permit)| {
-        let result = finish(store, &plan.signer, prepared, &permit);
+        let result = finish(store, &plan.signer, stamp, prepared, &permit);
         (job, permit, result)
     });
     let mut signed = close(world, done)?;
@@ -130,11 +136,12 @@ fn request(world: &World, plan: &Plan, prepared: &Prepared) -> Request<SignArtif
 fn finish(
     store: &crate::hsm::store::Store,
     signer: &Signer,
+    stamp: Option<&dyn Stamp>,
     prepared: Prepared,
     permit: &Permit<SignArtifact>,
 ) -> Result<Placed, Failure> {
     let key = store.open(permit, Role::Artifact, &signer.identity)?;
-    let signed = prepared.sign(&key)?;
+    let signed = prepared.sign_and_stamp(&key, stamp)?;
     Ok(signed.place()?)
 }
 

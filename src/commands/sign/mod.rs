@@ -6,10 +6,10 @@ mod pack;
 mod remove;
 mod replay;
 
-use super::init;
+use super::{init, timestamps};
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
-use crate::formats::artifact::{Existing, SignOptions, Signer};
+use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
 use crate::formats::authenticode::OpusInfo;
 use crate::keys::Generation;
 use crate::ledger::query;
@@ -38,6 +38,7 @@ use std::sync::atomic::Ordering;
 ///   keyctl sign --sandbox app.exe
 ///   keyctl sign --key windows app.exe library.dll
 ///   keyctl sign app.exe --to app-signed.exe
+///   keyctl sign app.exe --timestamp http://timestamp.digicert.com --timestamp-roots digicert.pem
 ///   keyctl sign --replace --program-name "Example" signed.exe
 ///   find . -name '*.dll' -print0 | keyctl sign --files-from -
 #[derive(Debug, clap::Args)]
@@ -94,6 +95,8 @@ pub struct SignArgs {
     /// Sign what a symlink leads to
     #[arg(long)]
     follow_symlinks: bool,
+    #[command(flatten)]
+    timestamps: timestamps::TimestampArgs,
     /// Use the sandbox in .keyctl-sandbox, made if it is not there
     #[arg(long)]
     sandbox: bool,
@@ -119,9 +122,11 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     }
     globals.sessions = args.jobs.into();
     let mut world = open_world(args, globals)?;
-    world.settings()?;
-    let plan = plan(args, &world)?;
+    let settings = world.settings()?;
     let stop = crate::world::interrupts()?;
+    let stamp = timestamps::authorities(&args.timestamps, &world, &settings, &stop)?;
+    let plan = plan(args, stamp.is_some(), &world)?;
+    let stamp = stamp.as_ref().map(|stamp| stamp as &dyn Stamp);
     if world.globals.dry_run {
         return dry_run(&mut world, &plan, jobs, &stop);
     }
@@ -133,7 +138,7 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
             worst.add(Kind::Interrupted);
             break;
         }
-        let signed = chunk::sign(&mut world, &plan, chunk.to_vec(), &stop)?;
+        let signed = chunk::sign(&mut world, &plan, stamp, chunk.to_vec(), &stop)?;
         bar.inc(signed.finished.len() as u64);
         bar.suspend(|| {
             let rows: Vec<_> = signed.finished.into_iter().map(|one| report(&world, one, &mut worst)).collect();
@@ -152,7 +157,7 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     Ok(worst)
 }
 
-fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
+fn plan(args: &SignArgs, timestamp: bool, world: &World) -> Result<Plan> {
     let key = choose_key(world, args.key.as_ref())?;
     let generation = world.active(&key)?;
     let pack = args.for_pack.as_deref().map(pack::read).transpose()?;
@@ -166,6 +171,7 @@ fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
         page_hashes: args.page_hashes,
         opus: OpusInfo { program_name: args.program_name.clone(), url: args.program_url.clone() },
         follow: args.follow_symlinks,
+        timestamp,
         sha512: pack.as_ref().is_some_and(|pack| pack.hash_algorithm == HashAlgorithm::Sha512),
     };
     let provenance = pack::provenance(args);
@@ -306,6 +312,7 @@ fn result_row(file: &str, receipt: &Receipt, evidence: &Path) -> Row {
         .with("sha256", done("hash_after"))
         .with("sha256_before", param("hash_before"))
         .with("artifact_id", param("artifact_id"))
+        .with("timestamp", body.pointer("/done/timestamp/time").cloned())
         .with("correlation_id", receipt.outcome().correlation_id.as_str())
         .with("entry", receipt.outcome().seq)
         .with("evidence", evidence.to_string_lossy().into_owned())
