@@ -283,7 +283,7 @@ fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) 
         },
         serial: Serial::random()?,
         crl_url: key.crl_url.clone(),
-        aia_url: None,
+        aia_url: key.aia_url.clone(),
         policies: Vec::new(),
         mechanism: issuer_identity.algorithm.mechanism(HashAlgorithm::Sha256),
     })
