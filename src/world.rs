@@ -103,6 +103,14 @@ impl World {
     /// # Errors
     /// As [`World::open`].
     pub fn open_at(workspace: Workspace, globals: Globals) -> Result<Self> {
+        Self::open_with(workspace, globals, None)
+    }
+
+    /// [`World::open_at`] with the tokens that the founding has open: a PIN from a descriptor can be read only once.
+    ///
+    /// # Errors
+    /// As [`World::open`].
+    pub fn open_with(workspace: Workspace, globals: Globals, store: Option<Store>) -> Result<Self> {
         let Workspace { dir, config } = workspace;
         let config = Config::load(&config)?;
         let ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
@@ -113,7 +121,8 @@ impl World {
                 .hint("an environment never changes; make another workspace"));
         }
         let pin = trusted_pin(&globals, &ledger, &genesis)?;
-        let store = Store::new(token_specs(&config, &dir));
+        let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir)));
+        store.pin(query::tokens(ledger.connection())?);
         Ok(World { globals, dir, config, ledger, genesis, store, tool: tool(), pin, process: None })
     }
 
@@ -281,6 +290,7 @@ pub fn token_specs(config: &Config, dir: &Path) -> Vec<TokenSpec> {
         pin: pin_source(&hsm.pins, dir),
         timeout: hsm.timeout,
         sessions: 2,
+        recorded: None,
     };
     config.hsm.iter().map(spec).collect()
 }

@@ -7,7 +7,7 @@ use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
 use crate::files::safe;
 use crate::gate;
-use crate::hsm::store::{Store, facts};
+use crate::hsm::store::{Store, record};
 use crate::hsm::{Fault, Pin as TokenPin, Refusal, builtin};
 use crate::ledger::anchor::state_dir;
 use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey};
@@ -90,10 +90,9 @@ pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Resul
         .hint("only a sandbox can be founded alone; try environment = \"sandbox\" on the same tokens first"));
     }
     make_builtin_tokens(&dir, &config)?;
-    if !dir.join(crate::ledger::FILE).exists() || dir.join("genesis.intent").exists() {
-        genesis(&dir, &config, globals)?;
-    }
-    let mut world = World::open_at(Workspace::open(&dir)?, globals.clone())?;
+    let unfounded = !dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();
+    let store = if unfounded { Some(genesis(&dir, &config, globals)?) } else { None };
+    let mut world = World::open_with(Workspace::open(&dir)?, globals.clone(), store)?;
     let settings = world.settings()?;
     for name in by_issuer(&settings) {
         let key = keygen::setting(&settings, &name)?;
@@ -177,8 +176,15 @@ fn make_builtin_tokens(dir: &Path, config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
+/// Writes entry 0; gives the tokens it opened.
+fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<Store> {
     let store = Store::new(token_specs(config, dir));
+    // All of them before anything is made: a wrong PIN or a missing token is found out now.
+    let tokens = config
+        .hsm
+        .keys()
+        .map(|name| Ok((name.clone(), record(store.token(name)?.info()))))
+        .collect::<Result<BTreeMap<_, _>>>()?;
     let settings = config.adopted();
     let ledger_keys = config
         .keys
@@ -202,14 +208,13 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
     for permit in founding.permits() {
         let key = store.generate_or_take_over(permit).map_err(|failure| failure.error)?;
         let identity = key.identity().clone();
+        if let Some(wrong) = identity.mismatches() {
+            let message = format!("the token reports other values for {wrong} of the ledger key");
+            return Err(Error::blocked("quarantined", message).hint("put the ledger key on another token"));
+        }
         let verifier = VerifierKey::new(&config.organization.origin, identity.public_key()?)?.to_string();
         made.push(LedgerKey { generation: permit.request().params.generation.clone(), identity, verifier });
     }
-    let tokens = config
-        .hsm
-        .keys()
-        .map(|name| Ok((name.clone(), facts(store.token(name)?.info()))))
-        .collect::<Result<BTreeMap<_, _>>>()?;
     let genesis = Genesis {
         workspace_id: founding.intent().workspace_id.clone(),
         environment: config.environment,
@@ -223,7 +228,8 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
         tool: tool(),
     };
     let (_ledger, hash) = founding.finish(dir, &genesis, globals.clock.clone())?;
-    pin_of(&genesis, hash)?.create(&state_dir()?)
+    pin_of(&genesis, hash)?.create(&state_dir()?)?;
+    Ok(store)
 }
 
 fn ledger_request(

@@ -1,6 +1,6 @@
 //! Entry 0: what a workspace is, fixed for ever (design §4).
 
-use crate::keys::{Identity, TokenFacts};
+use crate::keys::{Identity, TokenRecord};
 use crate::model::{Actor, CorrelationId, Environment, GenerationId, Hash256, HsmName};
 use crate::request::{GenerateKey, Request};
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,8 @@ pub struct Genesis {
     pub origin: String,
     /// The keys whose signatures make checkpoints.
     pub ledger_keys: Vec<LedgerKey>,
-    /// Every token, as it introduced itself.
-    pub tokens: BTreeMap<HsmName, TokenFacts>,
+    /// Every token with its module, as they introduced themselves.
+    pub tokens: BTreeMap<HsmName, TokenRecord>,
     /// SHA-256 of the adopted settings.
     pub settings_sha256: Hash256,
     /// The adopted settings.

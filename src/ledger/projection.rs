@@ -6,12 +6,15 @@
 use super::genesis::Genesis;
 use super::{Entry, Sql, sql_int};
 use crate::error::{Error, Result};
-use crate::keys::{AttributeState, Credential, Generation, Identity, State};
-use crate::model::GenerationId;
-use crate::request::{ChangeState, GenerateKey, ImportCertificate, IssueCertificate, Operation, Request, SignArtifact};
+use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
+use crate::model::{GenerationId, HsmName};
+use crate::request::{
+    AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, Operation, Request, SignArtifact,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The projection tables.
 pub const SCHEMA: &str = include_str!("projection.sql");
@@ -20,7 +23,8 @@ pub const SCHEMA: &str = include_str!("projection.sql");
 const KEEPING: &str = "keeping a projection";
 
 /// Their names.
-pub const TABLES: &[&str] = &["genesis", "settings", "intents", "generations", "public_keys", "serials", "artifacts"];
+pub const TABLES: &[&str] =
+    &["genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts"];
 
 /// Brings the tables up to date with one more entry.
 ///
@@ -44,6 +48,7 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
     let genesis: Genesis = read(&entry.body)?;
     conn.execute("INSERT INTO genesis (seq, doc) VALUES (0, ?1)", params![entry.body.to_string()]).sql(KEEPING)?;
     settings(conn, entry, genesis.settings_sha256.to_string(), &genesis.settings)?;
+    tokens(conn, entry, &genesis.tokens)?;
     for (key, request) in genesis.ledger_keys.iter().zip(&genesis.intent.ledger_keys) {
         let mut generation = planned(&request.params);
         generation.state = State::Active;
@@ -57,6 +62,15 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
 fn settings(conn: &Connection, entry: &Entry, sha256: String, doc: &Value) -> Result<()> {
     let sql = "INSERT INTO settings (seq, sha256, doc) VALUES (?1, ?2, ?3)";
     conn.execute(sql, params![sql_int(entry.seq), sha256, doc.to_string()]).sql(KEEPING)?;
+    Ok(())
+}
+
+fn tokens(conn: &Connection, entry: &Entry, records: &BTreeMap<HsmName, TokenRecord>) -> Result<()> {
+    for (hsm, record) in records {
+        let doc = serde_json::to_string(record).map_err(|e| Error::bug("a token has no JSON form").because(e))?;
+        let sql = "INSERT INTO tokens (hsm, seq, doc) VALUES (?1, ?2, ?3)";
+        conn.execute(sql, params![hsm.as_str(), sql_int(entry.seq), doc]).sql(KEEPING)?;
+    }
     Ok(())
 }
 
@@ -126,10 +140,10 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
             })
         }
         SignArtifact::ENTRY => signed(conn, entry, &read(request)?, done),
-        "SETTINGS_ADOPTED" => {
-            let params = field(request, "params")?;
-            let sha256 = field(params, "to_sha256")?.as_str().unwrap_or_default().to_owned();
-            settings(conn, entry, sha256, field(params, "settings")?)
+        AdoptSettings::ENTRY => {
+            let Request::<AdoptSettings> { params, .. } = read(request)?;
+            settings(conn, entry, params.to_sha256.to_string(), &params.settings)?;
+            tokens(conn, entry, &params.tokens)
         }
         _ => Ok(()),
     }
@@ -150,16 +164,8 @@ fn planned(params: &GenerateKey) -> Generation {
 fn generated(conn: &Connection, request: &Request<GenerateKey>, identity: Identity) -> Result<()> {
     remember_public_key(conn, &request.params.generation, &identity)?;
     step(conn, &request.params.generation, |generation| {
-        let wrong: Vec<_> = identity
-            .copies
-            .iter()
-            .flat_map(|copy| &copy.attributes)
-            .filter(|fact| fact.state == AttributeState::Mismatch)
-            .map(|fact| fact.name.clone())
-            .collect();
-        if !wrong.is_empty() {
-            generation.quarantined = Some(format!("the token reports other values for {}", wrong.join(", ")));
-        }
+        let wrong = identity.mismatches();
+        generation.quarantined = wrong.map(|wrong| format!("the token reports other values for {wrong}"));
         generation.state = State::Generated;
         generation.identities = vec![identity.clone()];
         Ok(())
