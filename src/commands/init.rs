@@ -2,10 +2,10 @@
 
 use super::{keygen, publish};
 use crate::config::workspace::Workspace;
-use crate::config::{Config, Issuer, Key, Module};
+use crate::config::{Config, Issuer, Key, MAX_CONFIG, MAX_TRUST, Module};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
-use crate::files::safe;
+use crate::files::{safe, shown_path};
 use crate::gate;
 use crate::hsm::store::{Store, record};
 use crate::hsm::{Fault, Pin as TokenPin, Refusal, builtin};
@@ -110,7 +110,11 @@ pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Resul
 /// `published/` is for others to read.
 fn create_public_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    safe::create_private_dir(path)?;
+    match path.symlink_metadata() {
+        // An interrupted founding left it; it is open to readers already.
+        Ok(_) => drop(safe::trusted_path(path)?),
+        Err(_) => safe::create_private_dir(path)?,
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -134,18 +138,26 @@ fn by_issuer(settings: &crate::config::Settings) -> Vec<KeyName> {
     names
 }
 
+/// Puts the configuration in its place. As long as nothing was made by it, another one may replace it.
 fn settle_config(dir: &Path, from: Option<&Path>) -> Result<Config> {
-    let path = dir.join("keyctl.toml");
-    if !path.exists() {
-        let text = match from {
-            Some(from) => String::from_utf8(safe::read_bounded(from, 256 << 10)?)
-                .map_err(|_| Error::usage("bad_config", format!("{} is not UTF-8", from.display())))?,
-            None => Config::render_default("Example Corp", "sandbox.invalid/keyctl"),
-        };
-        Config::parse(&text, &path, &|file| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), 1 << 20)?)))?;
-        safe::write_atomic(&path, text.as_bytes(), 0o600)?;
-    } else if from.is_some() {
-        return Err(Error::usage("workspace_exists", format!("{} has a keyctl.toml already", dir.display())));
+    let path = dir.join(crate::config::workspace::CONFIG);
+    let text = match from {
+        Some(from) => Some(safe::read_text(from, MAX_CONFIG)?),
+        None if path.exists() => None,
+        None => Some(Config::render_default("Example Corp", "sandbox.invalid/keyctl")),
+    };
+    let begun = || dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();
+    match text {
+        Some(text) if path.exists() && begun() && safe::read_text(&path, MAX_CONFIG)? != text => {
+            let message = format!("{} was begun with another keyctl.toml", shown_path(dir));
+            return Err(Error::usage("workspace_exists", message)
+                .hint("the same file continues it; after that, edit the workspace's own and run keyctl adopt"));
+        }
+        Some(text) => {
+            Config::parse(&text, &path, &|file| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), MAX_TRUST)?)))?;
+            safe::write_atomic(&path, text.as_bytes(), 0o600)?;
+        }
+        None => {}
     }
     Config::load(&path)
 }
@@ -169,7 +181,7 @@ fn make_builtin_tokens(dir: &Path, config: &Config) -> Result<()> {
         let label = hsm.token.label.clone().unwrap_or_else(|| name.to_string());
         match builtin::create(&folder, &label, &TokenPin::new(so_pin)?, &TokenPin::new(pin)?) {
             // A finished token is never touched.
-            Err(Fault::Refusal(Refusal::IdTaken, _)) => {}
+            Err(Fault::Refusal(Refusal::TokenExists, _)) => {}
             made => made?,
         }
     }
