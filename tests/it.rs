@@ -7,3 +7,14 @@ mod support;
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+
+#[path = "it/doctor.rs"]
+mod doctor;
+#[path = "it/import.rs"]
+mod import;
+#[path = "it/keygen.rs"]
+mod keygen;
+#[path = "it/softhsm.rs"]
+mod softhsm;
+#[path = "it/tokens.rs"]
+mod tokens;
