@@ -108,6 +108,14 @@ impl World {
     /// # Errors
     /// As [`World::open`].
     pub fn open_at(workspace: Workspace, globals: Globals) -> Result<Self> {
+        Self::open_with(workspace, globals, None)
+    }
+
+    /// [`World::open_at`] with the tokens that the founding has open: a PIN from a descriptor can be read only once.
+    ///
+    /// # Errors
+    /// As [`World::open`].
+    pub fn open_with(workspace: Workspace, globals: Globals, store: Option<Store>) -> Result<Self> {
         let Workspace { dir, config } = workspace;
         let config = Config::load(&config)?;
         let ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
@@ -118,7 +126,8 @@ impl World {
                 .hint("an environment never changes; make another workspace"));
         }
         let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
-        let store = Store::new(token_specs(&config, &dir, globals.sessions));
+        let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
+        store.pin(query::tokens(ledger.connection())?);
         Ok(World { globals, dir, config, ledger, genesis, store, tool: tool(), pin, process: None })
     }
 
@@ -314,6 +323,7 @@ pub fn token_specs(config: &Config, dir: &Path, sessions: usize) -> Vec<TokenSpe
         pin: pin_source(&hsm.pins, dir),
         timeout: hsm.timeout,
         sessions: sessions.clamp(1, 64),
+        recorded: None,
     };
     config.hsm.iter().map(spec).collect()
 }

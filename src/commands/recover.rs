@@ -106,7 +106,9 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
 /// Looks for the planned CKA_ID: a whole pair is taken over under the same intent, nothing means nothing was made.
 fn settle_keygen(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
     let permit = resume::<GenerateKey>(world, orphan)?;
-    match world.store.take_over(&permit) {
+    let found = world.store.take_over(&permit);
+    let found = found.and_then(|found| found.map(|made| keygen::never_seen(world, made)).transpose());
+    match found {
         Ok(Some(made)) => {
             let spki = made.identity().spki_sha256;
             keygen::close_one(world, permit, Ok(made))?;
@@ -117,7 +119,7 @@ fn settle_keygen(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str
             close_with_error::<GenerateKey, GeneratedKey>(world, permit, error, false)?;
             Ok(("not-executed", "no object on the token has the planned CKA_ID".into()))
         }
-        // Half a pair: the record says so, and nothing is deleted.
+        // Half a pair, or a public key that came before: the record says so, and nothing is deleted.
         Err(failure) if failure.error.kind() != Kind::Unavailable => {
             let detail = failure.error.full();
             close_with_error::<GenerateKey, GeneratedKey>(world, permit, failure.error, true)?;

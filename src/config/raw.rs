@@ -96,6 +96,7 @@ pub(super) struct RawKey {
     pub custody: Option<Spanned<Custody>>,
     pub hsm: Spanned<Vec<Spanned<HsmName>>>,
     pub crl_url: Option<Spanned<String>>,
+    pub aia_url: Option<Spanned<String>>,
     pub subject: Option<Spanned<RawSubject>>,
 }
 

@@ -42,6 +42,7 @@ algorithm = "ecdsa-p384"
 rotation  = "review"
 hsm       = ["issuing"]
 crl_url   = "http://pki.example.corp/root.crl"
+aia_url   = "http://pki.example.corp/root.crt"
 subject   = { country = "US", organization = "Example Corp", common_name = "Example Windows CA" }
 
 [keys.windows]
@@ -54,6 +55,7 @@ rotate_lead_days = 14
 custody          = "bound"
 hsm              = ["primary"]
 crl_url          = "http://pki.example.corp:8080/windows.crl"
+aia_url          = "http://pki.example.corp:8080/windows-ca.crt"
 subject          = { country = "US", organization = "Example Corp", common_name = "Example Corp" }
 
 [keys.mac]
@@ -218,7 +220,15 @@ fn what_does_not_fit_together_names_its_line() {
         ("hsm              =", "hsm = [\"tertiary\"] #!", "there is no [hsm.tertiary]"),
         ("hsm              =", "hsm = [] #!", "name the token"),
         // what certificates need
-        ("crl_url          =", "crl_url = \"ldap://x/y\" #!", "keys.windows.crl_url: an http:// or https:// URL"),
+        ("crl_url          =", "crl_url = \"ldap://x/y\" #!", "keys.windows.crl_url: an http:// URL"),
+        ("crl_url          =", "crl_url = \"https://x/y\" #!", "keys.windows.crl_url: an http:// URL"),
+        ("aia_url          =", "aia_url = \"https://x/y\" #!", "keys.windows.aia_url: an http:// URL"),
+        ("aia_url          =", "aia_url = \"http://x y\" #!", "keys.windows.aia_url: not a URL with a host"),
+        (
+            "issuer    = \"external\"",
+            "issuer = \"external\"\naia_url = \"http://x/y\" #!",
+            "keys.mac.aia_url: only for certificates that we issue",
+        ),
         ("crl_url          =", "crl_url = \"http://user:secret@x/y\" #!", "no user name or password"),
         (
             "subject          =",
@@ -322,6 +332,11 @@ fn entries_without_a_needed_field_are_named_by_their_header() {
             "crl_url          = \"http://pki.example.corp:8080/windows.crl\"\n",
             "[keys.windows]",
             "keys.windows.crl_url: verifiers need",
+        ),
+        (
+            "aia_url          = \"http://pki.example.corp:8080/windows-ca.crt\"\n",
+            "[keys.windows]",
+            "keys.windows.aia_url: verifiers need",
         ),
         (
             "issuer           = \"windows-ca\"\n",

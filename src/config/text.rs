@@ -47,6 +47,15 @@ pub(crate) fn bad_url(text: &str) -> Option<String> {
     (!(clean && port_fits && (ipv6 || is_host(host)))).then(|| "not a URL with a host and printable ASCII".to_owned())
 }
 
+/// An `http` URL in a certificate, with the limits of [`bad_url`]. Not `https`: whoever fetches it may be checking the
+/// very certificate of the server (RFC 5280 §8).
+pub(super) fn bad_certificate_url(text: &str) -> Option<String> {
+    let plain = text.starts_with("http://");
+    bad_url(text).filter(|_| plain).or_else(|| {
+        (!plain).then(|| "an http:// URL, since a certificate's URLs are fetched to check certificates".into())
+    })
+}
+
 fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())

@@ -179,6 +179,9 @@ pub struct Key {
     /// Where the CRL that covers its certificate can be had.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub crl_url: Option<String>,
+    /// Where its issuer's certificate can be had (caIssuers, RFC 5280 §4.2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub aia_url: Option<String>,
     /// What its certificates say about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subject: Option<Subject>,

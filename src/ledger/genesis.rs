@@ -7,7 +7,7 @@
 //!
 //! Both are JSON with the field names below; unknown fields are refused.
 
-use crate::keys::{Identity, TokenFacts};
+use crate::keys::{Identity, TokenRecord};
 use crate::model::{Actor, CorrelationId, Environment, GenerationId, Hash256, HsmName};
 use crate::request::{GenerateKey, Request};
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,8 @@ pub struct Genesis {
     pub origin: String,
     /// The keys whose signatures make checkpoints, in the order of the intent's requests.
     pub ledger_keys: Vec<LedgerKey>,
-    /// Every token, as it introduced itself, by configured name.
-    pub tokens: BTreeMap<HsmName, TokenFacts>,
+    /// Every token with its module, as they introduced themselves, by configured name.
+    pub tokens: BTreeMap<HsmName, TokenRecord>,
     /// SHA-256 of the adopted settings' canonical JSON.
     pub settings_sha256: Hash256,
     /// The adopted settings ([`crate::config::Settings`]), kept as they were written.

@@ -11,8 +11,8 @@ use super::genesis::{Genesis, LedgerKey};
 use super::{Entry, Sql, query, sql_int};
 use crate::crypto::jcs;
 use crate::error::{Error, Result};
-use crate::keys::{AttributeState, Credential, Generation, Identity, State};
-use crate::model::{GenerationId, Hash256, SpkiHash};
+use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
+use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
     AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, Request,
     SignArtifact,
@@ -21,12 +21,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The SQL that makes the projection tables, empty.
 pub const SCHEMA: &str = include_str!("projection.sql");
 
 /// The names of all projection tables: what the audit compares.
-pub const TABLES: &[&str] = &["genesis", "settings", "intents", "generations", "public_keys", "serials", "artifacts"];
+pub const TABLES: &[&str] =
+    &["genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts"];
 
 /// What the database was doing, for its errors.
 const KEEPING: &str = "keeping a projection";
@@ -89,7 +91,17 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
         store(conn, &generation)?;
     }
     conn.execute("INSERT INTO genesis (seq, doc) VALUES (0, ?1)", [canonical(&entry.body)?]).sql(KEEPING)?;
-    store_settings(conn, entry, &genesis.settings_sha256, &doc)
+    store_settings(conn, entry, &genesis.settings_sha256, &doc)?;
+    store_tokens(conn, entry, &genesis.tokens)
+}
+
+fn store_tokens(conn: &Connection, entry: &Entry, records: &BTreeMap<HsmName, TokenRecord>) -> Result<()> {
+    for (hsm, record) in records {
+        let doc = canonical(record)?;
+        let sql = "INSERT INTO tokens (hsm, seq, doc) VALUES (?1, ?2, ?3)";
+        conn.execute(sql, params![hsm.as_str(), sql_int(entry.seq), doc]).sql(KEEPING)?;
+    }
+    Ok(())
 }
 
 fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
@@ -170,7 +182,8 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
         AdoptSettings::ENTRY => {
             let request: Request<AdoptSettings> = read(request)?;
             let doc = settings_doc(&request.params.to_sha256, &request.params.settings)?;
-            store_settings(conn, entry, &request.params.to_sha256, &doc)
+            store_settings(conn, entry, &request.params.to_sha256, &doc)?;
+            store_tokens(conn, entry, &request.params.tokens)
         }
         _ => Ok(()),
     }
@@ -197,16 +210,8 @@ fn generated(conn: &Connection, request: &Request<GenerateKey>, identity: Identi
     let mut generation = at_step(conn, &request.params.generation, State::Generated)?;
     check_public_key(conn, &identity.spki_sha256)?;
     remember_public_key(conn, &generation.id, &identity.spki_sha256)?;
-    let wrong: Vec<_> = identity
-        .copies
-        .iter()
-        .flat_map(|copy| &copy.attributes)
-        .filter(|fact| fact.state == AttributeState::Mismatch)
-        .map(|fact| fact.name.as_str())
-        .collect();
-    if !wrong.is_empty() {
-        generation.quarantined = Some(format!("the token reports other values for {}", wrong.join(", ")));
-    }
+    let wrong = identity.mismatches();
+    generation.quarantined = wrong.map(|wrong| format!("the token reports other values for {wrong}"));
     generation.identities = vec![identity];
     store(conn, &generation)
 }

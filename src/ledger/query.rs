@@ -10,9 +10,10 @@ use super::genesis::Genesis;
 use super::projection::{load, parse};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::keys::Generation;
-use crate::model::{CorrelationId, GenerationId, Hash256, KeyName, SpkiHash};
+use crate::keys::{Generation, TokenRecord};
+use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiHash};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
 
 const READING: &str = "reading the register";
 
@@ -55,6 +56,21 @@ pub fn settings(conn: &Connection) -> Result<Adopted> {
         .sql(READING)?;
     let (seq, sha256, doc) = row.ok_or_else(|| Error::failed("no_settings", "the ledger has no adopted settings"))?;
     Ok(Adopted { seq: place(seq), sha256: sha256.parse()?, settings: Settings::from_json(&doc)? })
+}
+
+/// The tokens in force, each with its module, as they were adopted. Names that are not configured any more are among them.
+///
+/// # Errors
+/// They cannot be read.
+pub fn tokens(conn: &Connection) -> Result<BTreeMap<HsmName, TokenRecord>> {
+    let sql = "SELECT hsm, doc FROM tokens AS t WHERE seq = (SELECT max(seq) FROM tokens WHERE hsm = t.hsm)";
+    let mut statement = conn.prepare(sql).sql(READING)?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).sql(READING)?;
+    rows.map(|row| {
+        let (hsm, doc) = row.sql(READING)?;
+        Ok((hsm.parse()?, parse(&doc)?))
+    })
+    .collect()
 }
 
 /// One generation of a key, if the register has it.
@@ -143,6 +159,12 @@ pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
         })
         .sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
+}
+
+/// How many intents of a type there were about a generation, whatever became of them.
+pub fn count_intents(conn: &Connection, entry_type: &str, id: &GenerationId) -> Result<u64> {
+    let sql = "SELECT count(*) FROM intents WHERE type = ?1 AND generation = ?2";
+    Ok(place(conn.query_row(sql, [entry_type, &id.to_string()], |row| row.get(0)).sql(READING)?))
 }
 
 /// Whether anything was signed under a correlation id.

@@ -5,6 +5,7 @@ use super::{ORIGIN, Signer, WORKSPACE, actor};
 use crate::config::{Config, Settings};
 use crate::crypto::verify::PublicKey;
 use crate::error::Error;
+use crate::keys::token::{ModuleFacts, TokenRecord};
 use crate::keys::{AttributeFact, AttributeState, Copy, Credential, Identity, State, TokenFacts};
 use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey, Tool};
 use crate::ledger::{Entry, NewEntry};
@@ -69,6 +70,18 @@ fn token(hsm: &HsmName) -> TokenFacts {
         firmware: "0.0".into(),
         software: true,
     }
+}
+
+fn record(hsm: &HsmName) -> TokenRecord {
+    let module = ModuleFacts {
+        path: None,
+        sha256: None,
+        manufacturer: "Kryoptic".into(),
+        description: "Kryoptic PKCS11 Module".into(),
+        version: "0.0".into(),
+        environment: Vec::new(),
+    };
+    TokenRecord { token: token(hsm), module }
 }
 
 fn algorithm_of(key: &PKey<Private>) -> KeyAlgorithm {
@@ -198,6 +211,7 @@ pub fn adopt(name: &str) -> Request<AdoptSettings> {
         from_sha256: settings().sha256().unwrap(),
         to_sha256: to.sha256().unwrap(),
         settings: serde_json::to_value(&to).unwrap(),
+        tokens: BTreeMap::from([("primary".parse().unwrap(), record(&"primary".parse().unwrap()))]),
     };
     request(params.to_sha256, params, Vec::new())
 }
@@ -304,7 +318,7 @@ pub fn genesis(signer: &Signer) -> Genesis {
         environment: Environment::Sandbox,
         origin: ORIGIN.into(),
         ledger_keys: vec![key],
-        tokens: settings().hsm.keys().map(|hsm| (hsm.clone(), token(hsm))).collect(),
+        tokens: settings().hsm.keys().map(|hsm| (hsm.clone(), record(hsm))).collect(),
         settings_sha256: settings().sha256().unwrap(),
         settings: serde_json::to_value(settings()).unwrap(),
         roster_sha256: None,
