@@ -155,7 +155,8 @@ fn both_sets_of_names_are_there_and_right() {
             "HSMExportLock",
             "Environment",
             "EvidencePackArtifact",
-            "EvidencePackCertificate"
+            "EvidencePackCertificate",
+            "Timestamp"
         ]
     );
 }

@@ -42,7 +42,8 @@ fn sandbox_name(name: &str) -> String {
 fn accepted(place: &Place, name: &str) {
     assert!(osslsigncode_accepts(&root(place), &place.path(name)), "osslsigncode refuses {name}");
     let row = place.keyctl(&["verify", name]).ok().one();
-    assert_eq!((&row["verdict"], &row["signatures"]), (&"valid".into(), &1.into()), "{row}");
+    let signatures = row["signatures"].as_array().map(Vec::len);
+    assert_eq!((&row["verdict"], signatures), (&"valid".into(), Some(1)), "{row}");
     assert!(row["ledger_entry"].is_u64(), "{row}");
     // And on another machine, with the root certificate alone.
     let other = Place::new();

@@ -382,7 +382,7 @@ fn an_edited_setting_waits_for_adopt() {
     assert_eq!((&row["from"], &row["to"]), (&"90".into(), &"60".into()), "{row}");
     assert_eq!(place.keyctl(&["adopt"]).ok().one(), row);
     place.keyctl(&["sign", "c.exe"]).ok();
-    place.keyctl(&["adopt"]).ok().says("what was adopted");
+    place.keyctl(&["adopt"]).ok().says("as they were adopted");
     place.keyctl(&["audit", "log"]).ok();
     // And it is in force.
     let now = keyctl::clock::Clock::system().now() + chrono::TimeDelta::days(60);
