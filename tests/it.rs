@@ -7,6 +7,8 @@ mod support;
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/docs.rs"]
+mod docs;
 #[path = "it/doctor.rs"]
 mod doctor;
 #[path = "it/evidence.rs"]

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Examples:
 ///   keyctl verify app.exe
-///   keyctl verify -v app.exe --roots root.pem --timestamp-roots tsa-root.pem --crl ca.crl
+///   keyctl verify -v app.exe --roots root.pem --timestamp-roots tsa-root.pem
 ///   keyctl verify evidence.json --ledger-key ledger.pub
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
