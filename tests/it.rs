@@ -21,6 +21,8 @@ mod import;
 mod keygen;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/shapes.rs"]
+mod shapes;
 #[path = "it/softhsm.rs"]
 mod softhsm;
 #[path = "it/timestamps.rs"]

@@ -306,7 +306,7 @@ mod tests {
             pack,
             sha512_before: None,
             provenance: None,
-            options: BTreeMap::new(),
+            options: BTreeMap::from([(TIMESTAMP.to_owned(), "rfc3161".to_owned())]),
         };
         request(params)
     }
@@ -390,6 +390,18 @@ mod tests {
         assert_eq!(failing(&decide(Some(other_file))), ["EvidencePackArtifact"]);
         let other_certificate = PackReference { certificate: "cd".repeat(20), ..good };
         assert_eq!(failing(&decide(Some(other_certificate))), ["EvidencePackCertificate"]);
+    }
+
+    #[test]
+    fn only_production_insists_on_a_timestamp() {
+        let settings = settings();
+        for environment in [Environment::Production, Environment::Staging, Environment::Sandbox] {
+            let mut plain = sign(None);
+            plain.params.options.clear();
+            let found = SignArtifact::decide(&plain, &facts(&settings, environment, windows(environment), issued()));
+            let insists = failing(&found).contains(&"Timestamp");
+            assert_eq!(insists, environment == Environment::Production, "{environment}");
+        }
     }
 
     #[test]

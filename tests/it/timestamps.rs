@@ -111,6 +111,44 @@ fn a_timestamped_signature_outlives_its_certificate() {
     verify(&[&root]).ok().says("\"untrusted\"");
 }
 
+/// A nested signature has its own timestamp, and one that replaces another has its own alone.
+#[test]
+fn appended_and_replacing_signatures_are_stamped_too() {
+    let scene = Scene::new("");
+    let server = Server::start(&scene.tsa, &[Does::Right]);
+    let sign = |more: &[&str]| {
+        let args = scene.args(&[&server.url]);
+        let args: Vec<_> = args.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        scene.place.keyctl(&args).ok()
+    };
+    sign(&[]);
+    sign(&["--append", "--hash", "sha384"]);
+    let (root, tsa_root) = (scene.root(), scene.tsa.root());
+    let file = scene.file.to_str().expect("UTF-8");
+    let verify = || {
+        let args = [
+            "verify",
+            "app.exe",
+            "--timestamp-roots",
+            &tsa_root,
+            "--require-timestamp",
+            "--at",
+            "2099-01-01T00:00:00Z",
+        ];
+        scene.place.keyctl(&args).ok().json().remove(0)
+    };
+    let row = verify();
+    let algorithms: Vec<_> =
+        row["signatures"].as_array().expect("a list").iter().map(|one| one["digest_algorithm"].clone()).collect();
+    assert_eq!(algorithms, ["sha256", "sha384"]);
+    let (good, said) = osslsigncode(file, &root, &tsa_root, 1);
+    assert!(good && said.contains("Number of verified signatures: 2"), "{said}");
+    sign(&["--replace"]);
+    assert_eq!((verify()["signatures"].as_array().map(Vec::len), server.asked()), (Some(1), 3));
+    let (good, said) = osslsigncode(file, &root, &tsa_root, 1);
+    assert!(good && said.contains("Number of verified signatures: 1"), "{said}");
+}
+
 #[test]
 fn every_fault_is_told_apart_and_the_next_authority_stamps() {
     let scene = Scene::new("");
