@@ -5,6 +5,8 @@ mod support;
 
 #[path = "it/arrows.rs"]
 mod arrows;
+#[path = "it/batch.rs"]
+mod batch;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
 #[path = "it/docs.rs"]

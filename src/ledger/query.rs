@@ -5,9 +5,9 @@
 //! [verification's](super::verify::verify()) to say. All give `register_broken` for a record that cannot be read, and
 //! database errors as [`Sql`] says.
 
-use super::Sql;
 use super::genesis::Genesis;
 use super::projection::{load, parse};
+use super::{Sql, sql_int};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::keys::{Generation, TokenRecord};
@@ -174,14 +174,21 @@ pub fn knows_correlation(conn: &Connection, id: &CorrelationId, operation: &str)
 }
 
 /// The entry of the outcome that signed this file under a correlation id, found by the SHA-256 of the whole file
-/// before or after signing. Gives the oldest such entry.
+/// before or after signing. Only entries in front of `limit` count. Gives the oldest such entry.
 ///
 /// # Errors
 /// Those of the module.
-pub fn signed_as(conn: &Connection, id: &CorrelationId, operation: &str, hash: &Hash256) -> Result<Option<u64>> {
+pub fn signed_as(
+    conn: &Connection,
+    id: &CorrelationId,
+    operation: &str,
+    hash: &Hash256,
+    limit: u64,
+) -> Result<Option<u64>> {
     let sql = "SELECT seq FROM artifacts WHERE correlation_id = ?1 AND operation = ?2
-               AND (hash_before = ?3 OR hash_after = ?3) ORDER BY seq LIMIT 1";
-    let seq = conn.query_row(sql, params![id.as_str(), operation, hash.to_string()], |row| row.get(0)).optional();
+               AND (hash_before = ?3 OR hash_after = ?3) AND seq < ?4 ORDER BY seq LIMIT 1";
+    let wanted = params![id.as_str(), operation, hash.to_string(), sql_int(limit)];
+    let seq = conn.query_row(sql, wanted, |row| row.get(0)).optional();
     Ok(seq.sql(READING)?.map(place))
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub provenance: Option<Provenance>,
     /// How many files at the same time.
     pub threads: usize,
+    /// The ledger's size when the run began; what was signed before that may be printed again.
+    pub began: u64,
 }
 
 /// A file that is done, one way or the other.

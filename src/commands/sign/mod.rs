@@ -175,7 +175,14 @@ fn plan(args: &SignArgs, timestamp: bool, world: &World) -> Result<Plan> {
         sha512: pack.as_ref().is_some_and(|pack| pack.hash_algorithm == HashAlgorithm::Sha512),
     };
     let provenance = pack::provenance(args);
-    Ok(Plan { signer: signer(world, &generation)?, options, pack, provenance, threads: args.jobs.into() })
+    Ok(Plan {
+        signer: signer(world, &generation)?,
+        options,
+        pack,
+        provenance,
+        threads: args.jobs.into(),
+        began: world.ledger.head()?.size,
+    })
 }
 
 /// Shows the requests and what the gates would say; nothing is written and no key is touched.

@@ -30,14 +30,33 @@ pub(super) fn split(world: &mut World, plan: &Plan, jobs: Vec<Job>) -> Result<(V
     for job in jobs {
         // A file that cannot be read is the later stages' to report.
         let hash = hash_of(&job.file).ok();
-        let known =
-            hash.map(|hash| query::signed_as(world.ledger.connection(), &id, "sign", &hash)).transpose()?.flatten();
+        // Only what an earlier run signed: within one run, two files with the same bytes are two files.
+        let known = hash
+            .map(|hash| query::signed_as(world.ledger.connection(), &id, "sign", &hash, plan.began))
+            .transpose()?
+            .flatten();
         match known {
             None => left.push(job),
-            Some(seq) => finished.push(Finished { result: again(world, plan, seq), file: job.file }),
+            Some(seq) => {
+                let result = again(world, plan, seq);
+                if let (Ok((receipt, _)), Some(hash)) = (&result, hash) {
+                    warn_if_unsigned(world, &job.file, receipt, &hash);
+                }
+                finished.push(Finished { result, file: job.file });
+            }
         }
     }
     Ok((finished, left))
+}
+
+/// The stored result speaks of the signed file. A copy from before the signature stays what it is, and nobody should
+/// ship it for the other.
+fn warn_if_unsigned(world: &World, file: &Path, receipt: &Receipt, hash: &Hash256) {
+    let before = receipt.intent().body.pointer("/request/params/hash_before").and_then(|value| value.as_str());
+    if before == Some(hash.to_string().as_str()) {
+        let name = crate::files::shown_path(file);
+        world.ui().warn(&format!("{name}: signed before under this correlation id; this copy is the unsigned one"));
+    }
 }
 
 fn hash_of(path: &Path) -> Result<Hash256> {

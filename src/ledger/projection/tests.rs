@@ -412,8 +412,13 @@ fn a_signed_artifact_is_found_by_its_hashes() {
     let (before, after) = (acts::fixed("file", 1), acts::fixed("signed file", 1));
     let id = "c-1".parse().unwrap();
     for hash in [before, after] {
-        assert_eq!(query::signed_as(&log.tables, &id, "sign", &hash).unwrap(), Some(seq));
-        assert_eq!(query::signed_as(&log.tables, &"c-2".parse().unwrap(), "sign", &hash).unwrap(), None);
+        assert_eq!(query::signed_as(&log.tables, &id, "sign", &hash, seq + 1).unwrap(), Some(seq));
+        assert_eq!(
+            query::signed_as(&log.tables, &id, "sign", &hash, seq).unwrap(),
+            None,
+            "it is not in front of itself"
+        );
+        assert_eq!(query::signed_as(&log.tables, &"c-2".parse().unwrap(), "sign", &hash, seq + 1).unwrap(), None);
     }
     assert_eq!(query::signed_into(&log.tables, &after).unwrap(), Some(seq));
     assert_eq!(query::signed_into(&log.tables, &before).unwrap(), None);
