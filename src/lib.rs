@@ -3,3 +3,4 @@ pub mod crypto;
 pub mod error;
 pub mod keys;
 pub mod model;
+pub mod pki;

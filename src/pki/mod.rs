@@ -1,0 +1,3 @@
+//! What makes keys into identities: certificate profiles, issuance, OpenPGP certificates.
+
+pub mod openpgp;
