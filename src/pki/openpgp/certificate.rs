@@ -7,6 +7,7 @@ use super::key::{DatedKey, KeyPacket, public_key, system_time, time};
 use super::plan::{Flag, Reason};
 use crate::clock::Time;
 use crate::error::{Context, Error, Result};
+use crate::model::{HashAlgorithm, KeyAlgorithm};
 use openpgp::cert::CertParser;
 use openpgp::cert::amalgamation::key::{ErasedKeyAmalgamation, PrimaryKey};
 use openpgp::cert::amalgamation::{ValidAmalgamation, ValidateAmalgamation};
@@ -87,6 +88,8 @@ pub struct SigningKeyInfo {
     pub(crate) packet: KeyPacket,
     /// The public key and its creation time.
     pub key: DatedKey,
+    /// Its algorithm.
+    pub algorithm: KeyAlgorithm,
     /// Its fingerprint.
     pub fingerprint: String,
     /// Fingerprint of its certificate.
@@ -227,13 +230,22 @@ impl Certificate {
         let packet = self.cert.keys().find(|key| key.key().fingerprint().to_hex() == fingerprint);
         let packet = packet.ok_or_else(missing)?.key().clone();
         let primary = description.keys.first().and_then(|key| key.expires);
+        let public = public_key(&packet)?;
         Ok(SigningKeyInfo {
-            key: DatedKey { public: public_key(&packet)?, created: info.created },
+            algorithm: public.algorithm().ok_or_else(|| Error::bug("a checked key lost its algorithm"))?,
+            key: DatedKey { public, created: info.created },
             packet,
             fingerprint: fingerprint.to_owned(),
             certificate: description.fingerprint,
             expires: [info.expires, primary].into_iter().flatten().min(),
         })
+    }
+}
+
+impl SigningKeyInfo {
+    /// The hash of everything it signs.
+    pub fn hash(&self) -> HashAlgorithm {
+        super::key::hash(self.algorithm)
     }
 }
 

@@ -122,6 +122,25 @@ pub fn judge(document: Document<'_>, signatures: &[u8], keyring: &[Certificate],
     read(signatures)?.iter().map(|signature| judge_one(document, signature, keyring, at)).collect()
 }
 
+/// Requires exactly one signature by each of `signers` and no other, each verifying over `document`. For
+/// reading back what was just made; it says nothing about the keys.
+///
+/// # Errors
+/// `bad_signature_file`, `bad_signature`.
+pub(crate) fn require_all(document: Document<'_>, signatures: &[u8], signers: &[SigningKeyInfo]) -> Result<()> {
+    let list = read(signatures)?;
+    if list.len() != signers.len() {
+        return Err(Error::finding("bad_signature_file", format!("{} signatures by {}", list.len(), signers.len())));
+    }
+    for signer in signers {
+        if !list.iter().any(|signature| verifies(document, signature, &signer.packet).is_ok()) {
+            let what = format!("no signature by {} verifies", signer.fingerprint);
+            return Err(Error::finding("bad_signature", what));
+        }
+    }
+    Ok(())
+}
+
 fn read(bytes: &[u8]) -> Result<Vec<SignaturePacket>> {
     let bad = |why: &str| Error::finding("bad_signature_file", why.to_owned());
     if bytes.len() > MAX_SIGNATURES_LENGTH {
