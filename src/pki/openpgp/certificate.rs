@@ -37,7 +37,7 @@ pub struct Certificate {
 pub struct Description {
     /// Fingerprint of the primary key, 40 upper-case hex digits.
     pub fingerprint: String,
-    /// User IDs that are bound and not revoked, the primary one first. From outside: escape before printing.
+    /// User IDs that are bound and not revoked. From outside: escape before printing.
     pub user_ids: Vec<String>,
     /// The primary key, then the subkeys.
     pub keys: Vec<KeyInfo>,
@@ -308,7 +308,8 @@ fn revoked(signatures: &[&SignaturePacket]) -> KeyStatus {
     }
 }
 
-fn words(flags: &KeyFlags) -> Vec<Flag> {
+/// The flags in our words.
+pub(crate) fn words(flags: &KeyFlags) -> Vec<Flag> {
     let mut words = Vec::new();
     let mut add = |yes: bool, word: Flag| {
         if yes {
@@ -356,4 +357,67 @@ pub(crate) fn armored(kind: armor::Kind, headers: &[(&str, &str)], data: &[u8]) 
     };
     let bytes = write().or_failed("openpgp_armor", || "the data cannot be armoured".into())?;
     String::from_utf8(bytes).or_failed("openpgp_armor", || "the armour is not text".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::KeyAlgorithm;
+    use crate::pki::openpgp::document::{Document, judge};
+    use crate::pki::openpgp::make::{NewCertificate, NewSubkey, prepare};
+    use crate::pki::openpgp::testkeys::{TestKey, day};
+    use proptest::prelude::*;
+    use std::sync::OnceLock;
+
+    fn binary() -> &'static [u8] {
+        static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+        BYTES.get_or_init(|| {
+            let (primary, subkey) = (TestKey::new(KeyAlgorithm::EcdsaP256), TestKey::new(KeyAlgorithm::Ed25519));
+            let new = NewCertificate {
+                primary: primary.dated(day(0)),
+                user_id: "Archive".into(),
+                expires: None,
+                subkeys: vec![NewSubkey { key: subkey.dated(day(0)), expires: Some(day(90)) }],
+                at: day(0),
+            };
+            prepare(&new).unwrap().sign(&[&primary, &subkey]).unwrap().certificate.to_bytes().unwrap()
+        })
+    }
+
+    #[test]
+    fn keyrings_with_secrets_or_too_much_in_them_are_refused() {
+        let (certificate, _) = openpgp::cert::CertBuilder::new().add_userid("secret").generate().unwrap();
+        let secret = certificate.as_tsk().to_vec().unwrap();
+        assert_eq!(Certificate::parse(&secret).unwrap_err().code(), "secret_key");
+        assert_eq!(Certificate::parse_all(&vec![0x99; MAX_KEYRING + 1]).unwrap_err().code(), "bad_keyring");
+        let many = binary().repeat(MAX_CERTIFICATES + 1);
+        assert_eq!(Certificate::parse_all(&many).unwrap_err().code(), "bad_keyring");
+    }
+
+    #[test]
+    fn newer_versions_are_refused() {
+        let builder = openpgp::cert::CertBuilder::new().set_profile(openpgp::Profile::RFC9580).unwrap();
+        let (certificate, _) = builder.add_userid("six").generate().unwrap();
+        let public = certificate.export_to_vec().unwrap();
+        assert_eq!(Certificate::parse(&public).unwrap_err().code(), "bad_keyring");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn mutated_keyrings_and_signatures_never_panic(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut bytes = binary().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            for certificate in Certificate::parse_all(&bytes).into_iter().flatten() {
+                certificate.describe(day(1)).unwrap();
+            }
+            let _ = judge(Document::File(b"x"), &bytes, &[], day(1));
+        }
+    }
 }

@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_signature_dated_before_its_key_was_bound_does_not_count() {
-        let (primary, subkey, made, _) = scene();
+        let (primary, _, made, _) = scene();
         let second = TestKey::new(KeyAlgorithm::EcdsaP256);
         let new = NewSubkey { key: second.dated(day(0)), expires: None };
         let late = super::super::change::add_subkey(&made.certificate, &new, day(30)).unwrap();
@@ -337,7 +337,6 @@ mod tests {
         let signer = late.signing_key(&new.key.fingerprint().unwrap(), day(31)).unwrap();
         let signature = signed(binary(&signer, b"x", "f", day(5)).unwrap(), &second);
         assert_eq!(verdict(Document::File(b"x"), &signature, &[late], 31), Verdict::Refused);
-        drop(subkey);
     }
 
     #[test]
@@ -357,6 +356,10 @@ mod tests {
         assert_eq!(verdict(Document::Cleartext(b"a\nb\n\nc"), &signature, &keyring, 11), Verdict::Good);
         assert_eq!(verdict(Document::File(b"a\r\nb\r\n\r\nc"), &signature, &keyring, 11), Verdict::Good);
         assert_eq!(verdict(Document::File(b"a\nb\n\nc\n"), &signature, &keyring, 11), Verdict::Bad);
+        let signers = [signer];
+        require_all(Document::Cleartext(b"a\nb\n\nc"), &signature, &signers).unwrap();
+        assert!(require_all(Document::Cleartext(b"a\nb\n\nd"), &signature, &signers).is_err());
+        assert!(require_all(Document::Cleartext(b"a\nb\n\nc"), &signature.repeat(2), &signers).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! signs back that it belongs to the primary key (RFC 4880 §5.2.1, type 0x19). The revocation certificate is
 //! made in the same act, because on the day it is needed the primary key may be out of reach (rule C6).
 
-use super::certificate::{Certificate, armored, reason_code};
+use super::certificate::{Certificate, armored, reason_code, words};
 use super::key::{DatedKey, KeyPacket};
 use super::plan::{Flag, Operation, Plan, Reason, SignatureKind, Signing};
 use super::unsigned::{Body, Unsigned, finish_all, sign_all};
@@ -208,7 +208,7 @@ pub(crate) fn direct_key(
     expires: Option<Time>,
     at: Time,
 ) -> Result<Unsigned> {
-    let says = Signing::of(SignatureKind::DirectKey, "").flags(&[Flag::Certify]).expires(expires);
+    let says = Signing::of(SignatureKind::DirectKey, "").flags(&words(&flags)).expires(expires);
     let body = Body { typ: SignatureType::DirectKey, at, hashed: terms(flags, validity), says };
     Unsigned::new(primary, body, |packet, context| packet.hash_direct_key(context, primary.role_as_primary()))
 }
@@ -223,7 +223,7 @@ pub(crate) struct UserIdTerms {
 
 pub(crate) fn bind_user_id(primary: &KeyPacket, user_id: &UserID, given: UserIdTerms, at: Time) -> Result<Unsigned> {
     let name = String::from_utf8_lossy(user_id.value()).into_owned();
-    let says = Signing::of(SignatureKind::UserId, name).flags(&[Flag::Certify]).expires(given.expires);
+    let says = Signing::of(SignatureKind::UserId, name).flags(&words(&given.flags)).expires(given.expires);
     let mut hashed = terms(given.flags, given.validity);
     if given.is_primary {
         hashed.push((SubpacketValue::PrimaryUserID(true), true));

@@ -1,7 +1,7 @@
 //! A signature packet that is complete but for the signature, and so knows its digest.
 
 use super::DigestSigner;
-use super::key::{KeyPacket, hash, mechanism, numbers, pgp_hash, public_key, timestamp};
+use super::key::{KeyPacket, hash, mechanism, numbers, pgp_hash, public_key, time, timestamp};
 use super::plan::Signing;
 use crate::clock::Time;
 use crate::crypto::verify::PublicKey;
@@ -45,12 +45,17 @@ impl Unsigned {
     /// Fixes the packet and computes its digest; `over` feeds what is signed besides the packet itself.
     ///
     /// # Errors
-    /// `openpgp_algorithm` when the signer is not one of our algorithms, `openpgp_time` for times that do not fit.
+    /// `openpgp_algorithm` when the signer is not one of our algorithms; `openpgp_time` for times that do not fit,
+    /// or lie before the signer was made.
     pub(crate) fn new(
         signer: &KeyPacket,
         body: Body,
         over: impl FnOnce(&SignaturePacket, &mut hash::Context) -> openpgp::Result<()>,
     ) -> Result<Self> {
+        if time(signer.creation_time()) > body.at {
+            let what = format!("{} would sign before it was made", signer.fingerprint());
+            return Err(Error::usage("openpgp_time", what));
+        }
         let public = public_key(signer)?;
         let algorithm = public.algorithm().ok_or_else(|| Error::bug("a checked key lost its algorithm"))?;
         let hashed = hashed_area(signer, &body)?;
