@@ -90,6 +90,8 @@ pub fn place(dir: &Path, signed: &Signed) -> Result<()> {
 
 /// Finishes or takes back what a crash interrupted.
 ///
+/// The caller holds the repository's lock; otherwise a placing under way would be taken for a leftover.
+///
 /// # Errors
 /// `bad_place_journal`: the journal is not one of ours; `place_unrecoverable`: neither state can be reached;
 /// `place_failed`.
