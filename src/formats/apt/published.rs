@@ -1,0 +1,228 @@
+//! What clients need: keyring files, `sources` entries, a keyring package, and patience.
+//!
+//! A new key may sign once every client that updates has had time to get the keyring with it (rule R3). The
+//! trust root of most APT clients is a file that was fetched once, so a key that signs too early looks to
+//! them like a break-in.
+
+use crate::clock::{Time, rfc3339};
+use crate::error::{Context, Error, Result};
+use crate::model::Hash256;
+use crate::pki::openpgp::certificate::{Certificate, KeyStatus};
+use crate::pki::openpgp::plan::Flag;
+use chrono::TimeDelta;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// A keyring in both of its published forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyring {
+    /// Binary, for `Signed-By` paths and packages (`NAME.pgp`).
+    pub binary: Vec<u8>,
+    /// Armoured, for people and inline use (`NAME.asc`).
+    pub armored: String,
+}
+
+/// Makes both forms of a keyring. Several certificates go into the armoured form as one block each.
+///
+/// # Errors
+/// `empty_keyring`.
+pub fn keyring(certificates: &[Certificate]) -> Result<Keyring> {
+    if certificates.is_empty() {
+        return Err(Error::usage("empty_keyring", "a keyring has at least one certificate"));
+    }
+    let mut keyring = Keyring { binary: Vec::new(), armored: String::new() };
+    for certificate in certificates {
+        keyring.binary.extend(certificate.to_bytes()?);
+        keyring.armored.push_str(&certificate.to_armored()?);
+    }
+    Ok(keyring)
+}
+
+/// How a `sources` entry names its keyring.
+#[derive(Clone, Copy, Debug)]
+pub enum SignedBy<'a> {
+    /// An absolute path; the form for keyrings that come in a package and can be updated.
+    Path(&'a str),
+    /// The armoured keyring itself; nothing will ever update it.
+    Inline(&'a str),
+}
+
+/// One entry of `/etc/apt/sources.list.d/NAME.sources` (sources.list(5), deb822 style).
+#[derive(Clone, Debug)]
+pub struct Source<'a> {
+    /// `deb`, `deb-src`.
+    pub types: &'a [&'a str],
+    /// Where the archive is.
+    pub uris: &'a [&'a str],
+    /// Suites, or one path ending in `/` for a flat repository.
+    pub suites: &'a [&'a str],
+    /// Components; none for a flat repository.
+    pub components: &'a [&'a str],
+    /// Architectures; none for all that the client has.
+    pub architectures: &'a [&'a str],
+}
+
+/// Writes a `sources` entry.
+///
+/// # Errors
+/// `bad_source`: a value that is empty, or has blanks or control characters; a relative path.
+pub fn sources(source: &Source<'_>, signed_by: SignedBy<'_>) -> Result<String> {
+    let mut out = String::new();
+    let fields = [
+        ("Types", source.types, true),
+        ("URIs", source.uris, true),
+        ("Suites", source.suites, true),
+        ("Components", source.components, false),
+        ("Architectures", source.architectures, false),
+    ];
+    for (name, values, required) in fields {
+        let plain = values.iter().all(|value| is_word(value));
+        if !plain || (required && values.is_empty()) {
+            return Err(Error::usage("bad_source", format!("{name} is empty, or has a value with blanks in it")));
+        }
+        if !values.is_empty() {
+            out.push_str(&format!("{name}: {}\n", values.join(" ")));
+        }
+    }
+    match signed_by {
+        SignedBy::Path(path) if path.starts_with('/') && is_word(path) => out.push_str(&format!("Signed-By: {path}\n")),
+        SignedBy::Path(_) => return Err(Error::usage("bad_source", "Signed-By is not an absolute path")),
+        SignedBy::Inline(armored) => {
+            out.push_str("Signed-By:\n");
+            for line in armored.lines() {
+                out.push_str(&if line.is_empty() { " .\n".to_owned() } else { format!(" {line}\n") });
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn is_word(value: &str) -> bool {
+    !value.is_empty() && value.chars().all(|c| !c.is_whitespace() && !c.is_control())
+}
+
+/// What goes into a keyring package.
+#[derive(Clone, Debug)]
+pub struct Package<'a> {
+    /// Package name (Debian policy 5.6.7), by custom `NAME-archive-keyring`; also the keyring's file name.
+    pub name: &'a str,
+    /// Version (policy 5.6.12).
+    pub version: &'a str,
+    /// `Name <mail>`.
+    pub maintainer: &'a str,
+    /// One line.
+    pub description: &'a str,
+}
+
+/// Writes a tree for `dpkg-deb --root-owner-group --build DIR`: `DEBIAN/control` and
+/// `usr/share/keyrings/NAME.pgp`. No sources entry is in it, so installing it trusts nothing by itself.
+///
+/// # Errors
+/// `bad_package`: a field that does not fit; `write_failed`, also when `dir` is there already.
+pub fn write_package(dir: &Path, package: &Package<'_>, keyring: &Keyring) -> Result<()> {
+    check_package(package)?;
+    let control = format!(
+        "Package: {}\nVersion: {}\nArchitecture: all\nMaintainer: {}\nSection: misc\nPriority: optional\n\
+         Multi-Arch: foreign\nDescription: {}\n",
+        package.name, package.version, package.maintainer, package.description
+    );
+    let write = || -> std::io::Result<()> {
+        let keyrings = dir.join("usr/share/keyrings");
+        fs::create_dir(dir)?;
+        fs::create_dir_all(&keyrings)?;
+        fs::create_dir(dir.join("DEBIAN"))?;
+        let file = keyrings.join(format!("{}.pgp", package.name));
+        fs::write(&file, &keyring.binary)?;
+        fs::write(dir.join("DEBIAN/control"), control)?;
+        // dpkg-deb takes the modes as they are, whatever the umask was.
+        for (path, mode) in [
+            (dir.to_path_buf(), 0o755),
+            (dir.join("DEBIAN"), 0o755),
+            (dir.join("DEBIAN/control"), 0o644),
+            (dir.join("usr"), 0o755),
+            (dir.join("usr/share"), 0o755),
+            (keyrings, 0o755),
+            (file, 0o644),
+        ] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    };
+    write().or_failed("write_failed", || "the package tree cannot be written".into())
+}
+
+fn check_package(package: &Package<'_>) -> Result<()> {
+    let bad = |what: &str| Err(Error::usage("bad_package", format!("the package's {what} does not fit")));
+    let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let name = package.name.as_bytes();
+    let starts = name.first().is_some_and(|first| lower(*first));
+    if !starts || !(2..=64).contains(&name.len()) || !name.iter().all(|&byte| lower(byte) || b"+-.".contains(&byte)) {
+        return bad("name");
+    }
+    let version = package.version.as_bytes();
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b".+~-".contains(byte);
+    if !version.first().is_some_and(u8::is_ascii_digit) || !version.iter().all(fits) {
+        return bad("version");
+    }
+    let is_line = |text: &str| !text.trim().is_empty() && text.len() <= 200 && !text.chars().any(char::is_control);
+    if !is_line(package.maintainer) || !package.maintainer.ends_with('>') || !package.maintainer.contains(" <") {
+        return bad("maintainer");
+    }
+    if is_line(package.description) { Ok(()) } else { bad("description") }
+}
+
+/// Whether a key may begin to sign, with the numbers that decide it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Safety {
+    /// Whole days since the keyring with the key was published; `None` if it was not.
+    pub days_published: Option<i64>,
+    /// How many it takes.
+    pub days_wanted: u32,
+    /// From when on it may sign.
+    pub from: Option<Time>,
+    /// Why it may not sign yet; `None` when it may.
+    pub refusal: Option<String>,
+}
+
+/// Rule R3: a subkey may sign when the *published* keyring holds it, good at `now`, and has done so for
+/// `publish_safety_days`. `published` is the certificate as read from the published file, whose hash the
+/// caller compared ([`require_published`]), and `published_at` when that file first held the subkey.
+///
+/// # Errors
+/// `openpgp_time` when `now` is outside OpenPGP's times.
+pub fn safety(
+    published: &Certificate,
+    subkey: &str,
+    published_at: Option<Time>,
+    publish_safety_days: u32,
+    now: Time,
+) -> Result<Safety> {
+    let wanted = TimeDelta::days(i64::from(publish_safety_days));
+    let from = published_at.and_then(|at| at.checked_add_signed(wanted));
+    let refusal = match (published.key(subkey, now)?, published_at, from) {
+        (None, ..) => Some(format!("the published keyring does not hold {subkey}")),
+        (Some(key), ..) if key.status != KeyStatus::Valid => Some(format!("{subkey} is {}", key.status)),
+        (Some(key), ..) if !key.flags.contains(&Flag::Sign) => Some(format!("{subkey} has no signing flag")),
+        (_, None, _) => Some("the keyring was never published".to_owned()),
+        (_, Some(at), _) if at > now => Some(format!("the keyring is published {} only", rfc3339(at))),
+        (_, _, Some(from)) if from > now => {
+            Some(format!("the keyring has to be public for {publish_safety_days} days, until {}", rfc3339(from)))
+        }
+        (_, _, None) => Some("the waiting time is out of range".to_owned()),
+        _ => None,
+    };
+    let days_published = published_at.map(|at| (now - at).num_days());
+    Ok(Safety { days_published, days_wanted: publish_safety_days, from, refusal })
+}
+
+/// Reads a published keyring file whose hash is known.
+///
+/// # Errors
+/// `keyring_changed` (blocked) when the bytes are others; as [`Certificate::parse_all`].
+pub fn require_published(file: &[u8], expected: Hash256) -> Result<Vec<Certificate>> {
+    if Hash256::of(file) != expected {
+        return Err(Error::blocked("keyring_changed", "the published keyring is not the one that was recorded"));
+    }
+    Certificate::parse_all(file)
+}
