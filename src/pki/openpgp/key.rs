@@ -67,7 +67,7 @@ fn unsupported() -> Error {
     Error::usage("openpgp_algorithm", "OpenPGP keys are rsa-3072, rsa-4096, ecdsa-p256, ecdsa-p384 or ed25519")
 }
 
-/// The mechanism used for everything such a key signs: SHA-256 for P-256, SHA-512 for the rest.
+/// The mechanism used for everything such a key signs: SHA-256 for P-256, SHA-384 for P-384, SHA-512 for the rest.
 pub fn mechanism(algorithm: KeyAlgorithm) -> Mechanism {
     algorithm.mechanism(hash(algorithm))
 }
@@ -77,6 +77,7 @@ pub(crate) fn hash(algorithm: KeyAlgorithm) -> HashAlgorithm {
     match algorithm {
         // A longer digest would be truncated by the token, which not every token does.
         KeyAlgorithm::EcdsaP256 => HashAlgorithm::Sha256,
+        KeyAlgorithm::EcdsaP384 => HashAlgorithm::Sha384,
         _ => HashAlgorithm::Sha512,
     }
 }
