@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod import;
 pub mod init;
 pub mod keygen;
+mod openpgp;
 pub mod publish;
 pub mod recover;
 pub mod sign;

@@ -1,16 +1,19 @@
 //! `recover`: what became of intents whose process is gone.
 
-use super::keygen;
+use super::{keygen, openpgp};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
+use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
 use crate::gate::{self, Completes, Failure, Permit, SettingsAdopted, StateChanged};
 use crate::hsm::store::GeneratedKey;
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome;
+use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
+    PublishKeyring, SignArtifact,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -53,6 +56,7 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
                 .with("detail", detail),
         );
     }
+    openpgp::publish(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
         return Ok(Worst::default());
@@ -73,6 +77,13 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         IssueCertificate::ENTRY => {
             let detail = "the certificate may exist; its serial stays reserved and keygen will issue another";
             settle_as::<IssueCertificate, Issued>(world, orphan, true, detail)
+        }
+        CertifyOpenPgp::ENTRY => {
+            let detail = "the signatures may exist; nothing was published, and keygen makes others";
+            settle_as::<CertifyOpenPgp, Certified>(world, orphan, true, detail)
+        }
+        PublishKeyring::ENTRY => {
+            settle_as::<PublishKeyring, Published>(world, orphan, false, "the keyring is published again")
         }
         MakeCsr::ENTRY => settle_as::<MakeCsr, CsrMade>(world, orphan, true, "the request may have been signed"),
         ImportCertificate::ENTRY => {

@@ -417,7 +417,7 @@ fn the_sandbox_file_loads_whatever_the_organisation_is_called() {
         assert_eq!(config.environment, Environment::Sandbox);
         assert_eq!(config.organization.name, organization);
         let keys: Vec<_> = config.keys.keys().map(KeyName::as_str).collect();
-        assert_eq!(keys, ["ledger", "root", "windows", "windows-ca"]);
+        assert_eq!(keys, ["apt", "apt-root", "ledger", "root", "windows", "windows-ca"]);
         let primary = &config.hsm[&"primary".parse::<HsmName>().unwrap()];
         assert_eq!((&primary.token.module, primary.token.label.as_deref()), (&Module::Builtin, Some("primary")));
         assert_eq!(primary.pins, [PinSource::File(dir.path().join("tokens/primary/pin"))]);

@@ -13,6 +13,8 @@ use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Result};
 use crate::model::{CkaId, Custody, Environment, GenerationId, Hash256, HsmName, KeyAlgorithm, Purpose, SpkiHash};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
 pub use state::State;
 
 /// One generation of a key with all that is known of it.
@@ -47,6 +49,9 @@ pub struct Identity {
     /// DER SubjectPublicKeyInfo.
     #[serde(with = "crate::model::serde_base64")]
     pub spki: Vec<u8>,
+    /// When it counts as made, as its intent fixed it; part of an OpenPGP fingerprint.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub created: Time,
     /// The certificate, once there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub credential: Option<Credential>,
@@ -110,6 +115,15 @@ impl Credential {
             Credential::OpenPgp { created, expires, .. } => (*created, *expires),
         }
     }
+}
+
+/// A keyring as it was last published: which file, and since when each key has been in it without a break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedKeyring {
+    /// SHA-256 of the binary file.
+    pub sha256: Hash256,
+    /// By fingerprint, lower-case hex.
+    pub since: BTreeMap<String, Time>,
 }
 
 /// A private key object on a token.

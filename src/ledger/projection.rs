@@ -8,7 +8,10 @@ use super::{Entry, Sql, sql_int};
 use crate::error::{Error, Result};
 use crate::keys::{AttributeState, Credential, Generation, Identity, State};
 use crate::model::GenerationId;
-use crate::request::{ChangeState, GenerateKey, ImportCertificate, IssueCertificate, Operation, Request, SignArtifact};
+use crate::request::{
+    CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, Operation, PublishKeyring, Request,
+    SignArtifact,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,7 +23,8 @@ pub const SCHEMA: &str = include_str!("projection.sql");
 const KEEPING: &str = "keeping a projection";
 
 /// Their names.
-pub const TABLES: &[&str] = &["genesis", "settings", "intents", "generations", "public_keys", "serials", "artifacts"];
+pub const TABLES: &[&str] =
+    &["genesis", "settings", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings"];
 
 /// Brings the tables up to date with one more entry.
 ///
@@ -125,6 +129,11 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
                 Ok(())
             })
         }
+        CertifyOpenPgp::ENTRY => {
+            let request: Request<CertifyOpenPgp> = read(request)?;
+            certified(conn, &request.params.generation, read(field(done, "credential")?)?)
+        }
+        PublishKeyring::ENTRY => keyring_published(conn, entry, &read(request)?),
         SignArtifact::ENTRY => signed(conn, entry, &read(request)?, done),
         "SETTINGS_ADOPTED" => {
             let params = field(request, "params")?;
@@ -193,6 +202,21 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
         ],
     )
     .sql(KEEPING)?;
+    Ok(())
+}
+
+/// A key that stays in the keyring keeps the time since when it has been there; one that left begins anew.
+fn keyring_published(conn: &Connection, entry: &Entry, request: &Request<PublishKeyring>) -> Result<()> {
+    let params = &request.params;
+    let (key, sha256) = (params.generation.key.as_str(), params.sha256.to_string());
+    let sql = "INSERT INTO keyrings (key, fingerprint, seq, sha256, since) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (key, fingerprint) DO UPDATE SET seq = excluded.seq, sha256 = excluded.sha256";
+    let since = crate::clock::rfc3339(entry.time);
+    for fingerprint in &params.fingerprints {
+        conn.execute(sql, params![key, fingerprint, sql_int(entry.seq), sha256, since]).sql(KEEPING)?;
+    }
+    let gone = "DELETE FROM keyrings WHERE key = ?1 AND seq <> ?2";
+    conn.execute(gone, params![key, sql_int(entry.seq)]).sql(KEEPING)?;
     Ok(())
 }
 

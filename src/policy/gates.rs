@@ -1,8 +1,8 @@
 //! Gates: named checks with inputs, a limit and a verdict, as reports print them (domain §5).
 
 use crate::clock::{Time, rfc3339};
-use crate::keys::{AttributeState, Generation, State};
-use crate::model::Custody;
+use crate::keys::{AttributeState, Credential, Generation, PublishedKeyring, State};
+use crate::model::{Custody, Environment, Purpose};
 use serde::{Deserialize, Serialize};
 
 crate::model::words! {
@@ -132,9 +132,50 @@ pub fn export_lock(generation: &Generation) -> Gate {
 }
 
 /// `Environment`: a key signs only in the environment it was made in (design §4).
-pub fn environment(generation: &Generation, workspace: crate::model::Environment) -> Gate {
+pub fn environment(generation: &Generation, workspace: Environment) -> Gate {
     let verdict = pass_if(generation.environment == workspace);
     gate("Environment", generation.environment.as_str(), workspace.as_str(), verdict)
+}
+
+/// `Purpose`: the key was made for this.
+pub fn purpose(generation: &Generation, wanted: Purpose) -> Gate {
+    let input = format!("{} is for {}", generation.id, generation.purpose);
+    gate("Purpose", input, wanted.as_str(), pass_if(generation.purpose == wanted))
+}
+
+/// `KeyringPublished`: the published keyring holds this subkey, is the file that was recorded, and has held it for
+/// as long as clients take to fetch it (governance R3). A key's first generation has nobody to keep waiting, and in
+/// a sandbox nobody waits.
+pub fn keyring_published(
+    generation: &Generation,
+    recorded: Option<&PublishedKeyring>,
+    file: Option<&str>,
+    safety_days: u32,
+    now: Time,
+) -> Gate {
+    const NAME: &str = "KeyringPublished";
+    let limit = format!("{safety_days} days in the published keyring");
+    let Some(Credential::OpenPgp { fingerprint, .. }) = generation.credential() else {
+        return gate(NAME, "no OpenPGP certificate", limit, Verdict::Fail);
+    };
+    let Some(recorded) = recorded else { return gate(NAME, "no keyring was ever published", limit, Verdict::Fail) };
+    if file != Some(recorded.sha256.to_string().as_str()) {
+        return gate(NAME, "the published keyring file is not the recorded one", limit, Verdict::Fail);
+    }
+    let Some(since) = recorded.since.get(fingerprint) else {
+        return gate(NAME, format!("the published keyring does not hold {fingerprint}"), limit, Verdict::Fail);
+    };
+    let days = age_days(*since, now);
+    let mut input = format!("{days} days, since {}", rfc3339(*since));
+    let waived = match (generation.id.number, generation.environment) {
+        (1, _) => Some("first generation of its key"),
+        (_, Environment::Sandbox) => Some("sandbox"),
+        _ => None,
+    };
+    if let Some(why) = waived {
+        input.push_str(&format!(" (waiting time waived: {why})"));
+    }
+    gate(NAME, input, limit, pass_if(days >= 0 && (waived.is_some() || days >= i64::from(safety_days))))
 }
 
 /// A named gate with the verdict of a condition, for rules that have only one of their kind.

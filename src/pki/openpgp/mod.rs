@@ -9,7 +9,7 @@
 //! That is why sequoia's own signing functions are not used: they put a random salt into each signature, so
 //! a digest would be known only while the key is already being asked. With the salt left out, the same
 //! request gives the same digests after a crash, which is what an idempotent retry needs. The salt guards
-//! against chosen-prefix collisions in weak hashes; only SHA-256 and SHA-512 are used here.
+//! against chosen-prefix collisions in weak hashes; only SHA-256 and longer are used here.
 //!
 //! Certificates are version 4 (RFC 4880): gpgv, sqv and apt of Debian 12 read nothing newer.
 //!
@@ -17,6 +17,7 @@
 //! * [`certificate`]: reading certificates, listing their keys
 //! * [`make`], [`change`]: making certificates, adding subkeys, extending, revoking
 //! * [`document`]: signatures over documents, made and judged
+//! * [`road`]: what a certification needs of a permit, and what closes it
 
 pub mod certificate;
 pub mod change;
@@ -24,6 +25,7 @@ pub mod document;
 pub mod key;
 pub mod make;
 pub mod plan;
+pub mod road;
 #[cfg(test)]
 pub(crate) mod testkeys;
 pub mod unsigned;
