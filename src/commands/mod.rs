@@ -10,6 +10,7 @@ pub mod keygen;
 mod openpgp;
 pub mod publish;
 pub mod recover;
+mod repository;
 pub mod sign;
 pub mod status;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
+use super::{openpgp, repository};
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
@@ -8,6 +9,7 @@ use crate::files::source::{Source, SourcePolicy};
 use crate::files::{safe, shown_path};
 use crate::formats::artifact::{self, Verdict};
 use crate::ledger::query;
+use crate::pki::openpgp::certificate::Certificate;
 use crate::pki::pem;
 use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
@@ -17,16 +19,19 @@ use std::path::{Path, PathBuf};
 ///
 /// A file's digest is computed again, its signature checked with the certificate in it, and the certificate's
 /// chain built to a trusted root: those of --roots, else the workspace's own. A fragment (NAME.json) is checked
-/// with the ledger keys alone: those of --ledger-key, else the workspace's. Exit 6 if anything does not verify.
+/// with the ledger keys alone: those of --ledger-key, else the workspace's. Of an APT repository (a folder) it is
+/// said whether apt would accept it with the keyring of --keyring, else with those published here: signatures,
+/// dates, and each listed file. Exit 6 if anything does not verify.
 ///
 /// Examples:
 ///   keyctl verify app.exe
 ///   keyctl verify app.exe --roots root.pem
+///   keyctl verify dists/stable --keyring archive.pgp --at 2026-11-23T12:00:00Z
 ///   keyctl verify evidence.json --ledger-key ledger.pub
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct VerifyArgs {
-    /// The files
+    /// The files, and folders of APT repositories
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Trusted root certificates (PEM), instead of the workspace's
@@ -35,6 +40,9 @@ pub struct VerifyArgs {
     /// Trusted ledger keys (verifier key lines), instead of the workspace's
     #[arg(long, value_name = "FILE")]
     ledger_key: Vec<PathBuf>,
+    /// Trusted OpenPGP keyring for repositories, binary or armoured, instead of the workspace's
+    #[arg(long, value_name = "FILE")]
+    keyring: Vec<PathBuf>,
     /// As of this time (RFC 3339) instead of now
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -45,6 +53,7 @@ struct Trust {
     roots: Vec<Vec<u8>>,
     ledger_keys: Vec<VerifierKey>,
     at: Time,
+    keyring: Vec<Certificate>,
     world: Option<World>,
 }
 
@@ -58,6 +67,11 @@ pub fn run(args: &VerifyArgs, globals: Globals) -> Result<Worst> {
     let mut worst = Worst::default();
     let mut rows = Vec::new();
     for file in &args.files {
+        if file.is_dir() {
+            let found = repository::verify_folder(file, &trust.keyring, trust.at, trust.world.as_ref(), &mut worst);
+            rows.extend(found);
+            continue;
+        }
         let row = match verify_one(file, &trust) {
             Ok(row) => row,
             Err(error) => {
@@ -90,24 +104,29 @@ fn trust(args: &VerifyArgs, globals: Globals) -> Result<Trust> {
             ledger_keys.push(line.trim().parse()?);
         }
     }
-    let self_contained = !roots.is_empty() || !ledger_keys.is_empty();
+    let mut keyring = repository::read_keyrings(&args.keyring)?;
+    let self_contained = !roots.is_empty() || !ledger_keys.is_empty() || !keyring.is_empty();
     let world = match (World::open(globals), self_contained) {
         (Ok(world), _) => Some(world),
         (Err(_), true) => None,
         (Err(error), false) => {
-            return Err(error.maybe_hint(Some("--roots PEM or --ledger-key FILE to verify without a workspace")));
+            return Err(error
+                .maybe_hint(Some("--roots PEM, --keyring FILE or --ledger-key FILE to verify without a workspace")));
         }
     };
     if let Some(world) = &world {
         if roots.is_empty() {
             roots = workspace_roots(world)?;
         }
+        if keyring.is_empty() {
+            keyring = openpgp::published_keyrings(world)?;
+        }
         if ledger_keys.is_empty() {
             let lines = world.genesis.ledger_keys.iter().map(|key| key.verifier.parse());
             ledger_keys = lines.collect::<Result<_>>()?;
         }
     }
-    Ok(Trust { roots, ledger_keys, at, world })
+    Ok(Trust { roots, ledger_keys, at, keyring, world })
 }
 
 fn workspace_roots(world: &World) -> Result<Vec<Vec<u8>>> {

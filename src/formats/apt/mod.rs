@@ -18,6 +18,7 @@ pub mod index;
 pub mod place;
 pub mod published;
 pub mod release;
+pub mod road;
 pub mod sign;
 #[cfg(test)]
 mod tests;
