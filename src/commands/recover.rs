@@ -1,8 +1,10 @@
 //! `recover`: what became of intents whose process is gone.
 
+use super::sign::repository;
 use super::{keygen, openpgp};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
+use crate::formats::apt::place;
 use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
 use crate::gate::{self, Completes, Failure, Permit, SettingsAdopted, StateChanged};
@@ -17,12 +19,14 @@ use crate::request::{
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
+use std::path::{Path, PathBuf};
 
 /// Settle what an interruption left
 ///
 /// An intent without an outcome, whose process is gone, is an orphan. A key that was made is looked for by its
 /// planned CKA_ID and taken over if it is whole, or the intent is closed as not executed; a certificate counts
-/// as issued; a signature that nobody reported is recorded as unknown, with its digest.
+/// as issued; a signature that nobody reported is recorded as unknown, with its digest, and the two signature files
+/// of an APT repository are brought to a whole state. Published keyrings that changed or are gone are written again.
 ///
 /// Examples:
 ///   keyctl recover
@@ -71,8 +75,11 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
     match orphan.entry_type.as_str() {
         GenerateKey::ENTRY => settle_keygen(world, orphan),
         SignArtifact::ENTRY => {
-            let detail = "the token may have signed this digest; no file was put in place by keyctl";
-            settle_as::<SignArtifact, Placed>(world, orphan, true, detail)
+            let detail = match repository_of(world, orphan)? {
+                Some(folder) => recover_repository(world, &folder)?,
+                None => "the token may have signed this digest; no file was put in place by keyctl".into(),
+            };
+            settle_as::<SignArtifact, Placed>(world, orphan, true, &detail)
         }
         IssueCertificate::ENTRY => {
             let detail = "the certificate may exist; its serial stays reserved and keygen will issue another";
@@ -95,6 +102,31 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         }
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
+}
+
+/// The folder of the APT repository that an intent is about, if it is about one.
+fn repository_of(world: &World, orphan: &OpenIntent) -> Result<Option<PathBuf>> {
+    let intent = world.ledger.entry(orphan.seq)?;
+    let params = intent.body.get("request").and_then(|request| request.get("params"));
+    let params: Option<SignArtifact> = params.and_then(|params| serde_json::from_value(params.clone()).ok());
+    Ok(params
+        .filter(|params| params.format == "apt")
+        .and_then(|mut params| params.options.remove(repository::FOLDER_OPTION).map(PathBuf::from)))
+}
+
+/// Brings the two signature files of a repository to a whole state; says which, for the outcome.
+fn recover_repository(world: &World, folder: &Path) -> Result<String> {
+    let said = if folder.is_dir() {
+        let _lock = repository::lock(world, folder)?;
+        match place::recover(folder)? {
+            place::Recovered::Nothing => "no placing was under way",
+            place::Recovered::Finished => "the new signature files were put in place",
+            place::Recovered::Restored => "the signature files are the old ones again",
+        }
+    } else {
+        "the repository is no longer there"
+    };
+    Ok(format!("the token may have signed these digests; {said}; sign the repository again for its evidence"))
 }
 
 /// Looks for the planned CKA_ID: a whole pair is taken over under the same intent, nothing means nothing was made.

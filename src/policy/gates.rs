@@ -187,6 +187,7 @@ pub fn holds(name: &str, input: impl Into<String>, limit: impl Into<String>, con
 mod tests {
     use super::*;
     use crate::clock::parse;
+    use crate::model::Hash256;
     use chrono::TimeDelta;
 
     #[test]
@@ -203,5 +204,61 @@ mod tests {
         let unknown = gate("HSMExportLock", "?", "?", Verdict::NotEvaluated);
         assert!(matches!(Decision::from_gates(vec![open.clone()]), Decision::Allow(_)));
         assert!(matches!(Decision::from_gates(vec![open, unknown]), Decision::Block(_)));
+    }
+
+    fn subkey(number: u32, environment: Environment) -> Generation {
+        let created = parse("2026-03-01T12:00:00Z").unwrap();
+        let credential = Credential::OpenPgp {
+            certificate: Vec::new(),
+            fingerprint: "ab".repeat(20),
+            created,
+            expires: created + TimeDelta::days(120),
+        };
+        let identity = crate::keys::Identity {
+            algorithm: crate::model::KeyAlgorithm::Ed25519,
+            spki_sha256: Hash256([0; 32]),
+            spki: Vec::new(),
+            created,
+            credential: Some(credential),
+            copies: Vec::new(),
+        };
+        Generation {
+            id: format!("apt/{number}").parse().unwrap(),
+            purpose: Purpose::Apt,
+            environment,
+            custody: Custody::Bound,
+            state: State::Active,
+            quarantined: None,
+            identities: vec![identity],
+        }
+    }
+
+    #[test]
+    fn a_new_subkey_waits_until_clients_have_it() {
+        let since = parse("2026-04-01T00:00:00Z").unwrap();
+        let keyring = PublishedKeyring { sha256: Hash256([7; 32]), since: [("ab".repeat(20), since)].into() };
+        let file = keyring.sha256.to_string();
+        let second = subkey(2, Environment::Production);
+        let ask = |generation: &Generation, now| {
+            keyring_published(generation, Some(&keyring), Some(&file), 30, now).verdict == Verdict::Pass
+        };
+        let ready = since + TimeDelta::days(30);
+        assert!(ask(&second, ready));
+        assert!(!ask(&second, ready - TimeDelta::seconds(1)));
+        for (number, environment) in [(1, Environment::Production), (2, Environment::Sandbox)] {
+            let gate = keyring_published(&subkey(number, environment), Some(&keyring), Some(&file), 30, since);
+            assert_eq!(gate.verdict, Verdict::Pass);
+            assert!(gate.input.contains("waived"), "{}", gate.input);
+            assert!(!ask(&subkey(number, environment), since - TimeDelta::seconds(1)), "published in the future");
+        }
+        assert!(!ask(&subkey(2, Environment::Staging), since));
+        let first = subkey(1, Environment::Sandbox);
+        for (recorded, file) in [(None, Some(file.as_str())), (Some(&keyring), None), (Some(&keyring), Some("other"))] {
+            let gate = keyring_published(&first, recorded, file, 30, ready);
+            assert_eq!(gate.verdict, Verdict::Fail, "nothing is waived but the waiting");
+        }
+        let without = PublishedKeyring { since: [("cd".repeat(20), since)].into(), ..keyring.clone() };
+        let gate = keyring_published(&first, Some(&without), Some(&file), 30, ready);
+        assert_eq!(gate.verdict, Verdict::Fail, "{}", gate.input);
     }
 }

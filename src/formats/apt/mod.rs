@@ -10,7 +10,8 @@
 //! * [`cleartext`]: the frame of `InRelease`
 //! * [`index`]: comparing the lists with the disk
 //! * [`verify`]: what a client with a given keyring would say on a given day
-//! * [`published`]: keyring files, sources and packages for clients, and when a new key may begin to sign
+//! * [`published`]: keyring files, sources and packages for clients
+//! * [`road`]: prepared, signed, placed, as files are
 
 pub mod cleartext;
 pub mod date;

@@ -1,19 +1,16 @@
-//! What clients need: keyring files, `sources` entries, a keyring package, and patience.
+//! What clients need: keyring files, `sources` entries, a keyring package.
 //!
 //! A new key may sign once every client that updates has had time to get the keyring with it (rule R3). The
 //! trust root of most APT clients is a file that was fetched once, so a key that signs too early looks to
-//! them like a break-in.
+//! them like a break-in. That is why publishing closes a permit: the ledger says when, and a gate counts from it.
 
 use super::index::read_bounded;
-use crate::clock::{Time, rfc3339};
 use crate::error::{Context, Error, Result};
 use crate::files::safe;
 use crate::gate::{Completes, sealed};
 use crate::model::Hash256;
-use crate::pki::openpgp::certificate::{Certificate, KeyStatus, MAX_KEYRING};
-use crate::pki::openpgp::plan::Flag;
+use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
 use crate::request::PublishKeyring;
-use chrono::TimeDelta;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -249,59 +246,4 @@ fn check_package(package: &Package<'_>) -> Result<()> {
         return bad("maintainer");
     }
     if is_line(package.description) { Ok(()) } else { bad("description") }
-}
-
-/// Whether a key may begin to sign, with the numbers that decide it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Safety {
-    /// Whole days since the keyring with the key was published; `None` if it was not.
-    pub days_published: Option<i64>,
-    /// How many it takes.
-    pub days_wanted: u32,
-    /// From when on it may sign.
-    pub from: Option<Time>,
-    /// Why it may not sign yet; `None` when it may.
-    pub refusal: Option<String>,
-}
-
-/// Rule R3: a subkey may sign when the *published* keyring holds it, good at `now`, and has done so for
-/// `publish_safety_days`. `published` is the certificate as read from the published file, whose hash the
-/// caller compared ([`require_published`]), and `published_at` when that file first held the subkey.
-///
-/// # Errors
-/// `openpgp_time` when `now` is outside OpenPGP's times.
-pub fn safety(
-    published: &Certificate,
-    subkey: &str,
-    published_at: Option<Time>,
-    publish_safety_days: u32,
-    now: Time,
-) -> Result<Safety> {
-    let wanted = TimeDelta::days(i64::from(publish_safety_days));
-    let from = published_at.and_then(|at| at.checked_add_signed(wanted));
-    let refusal = match (published.key(subkey, now)?, published_at, from) {
-        (None, ..) => Some(format!("the published keyring does not hold {subkey}")),
-        (Some(key), ..) if key.status != KeyStatus::Valid => Some(format!("{subkey} is {}", key.status)),
-        (Some(key), ..) if !key.flags.contains(&Flag::Sign) => Some(format!("{subkey} has no signing flag")),
-        (_, None, _) => Some("the keyring was never published".to_owned()),
-        (_, Some(at), _) if at > now => Some(format!("the keyring is published {} only", rfc3339(at))),
-        (_, _, Some(from)) if from > now => {
-            Some(format!("the keyring has to be public for {publish_safety_days} days, until {}", rfc3339(from)))
-        }
-        (_, _, None) => Some("the waiting time is out of range".to_owned()),
-        _ => None,
-    };
-    let days_published = published_at.map(|at| (now - at).num_days());
-    Ok(Safety { days_published, days_wanted: publish_safety_days, from, refusal })
-}
-
-/// Reads a published keyring file whose hash is known.
-///
-/// # Errors
-/// `keyring_changed` (blocked) when the bytes are others; as [`Certificate::parse_all`].
-pub fn require_published(file: &[u8], expected: Hash256) -> Result<Vec<Certificate>> {
-    if Hash256::of(file) != expected {
-        return Err(Error::blocked("keyring_changed", "the published keyring is not the one that was recorded"));
-    }
-    Certificate::parse_all(file)
 }
