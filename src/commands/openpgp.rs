@@ -202,22 +202,23 @@ pub(super) fn keyring_gate(world: &World, generation: &Generation, settings: &Se
 }
 
 /// Publishes the keyrings that are not in place as they should be, and records it: the waiting time of their keys
-/// counts from then.
+/// counts from then. Says whether there were any.
 ///
 /// # Errors
 /// `published/apt` cannot be written; the gate refuses.
-pub(super) fn publish(world: &mut World) -> Result<()> {
+pub(super) fn publish(world: &mut World) -> Result<bool> {
     let all = query::generations(world.ledger.connection())?;
+    let mut any = false;
     for key in apt_keys(&all) {
         let generations = in_keyring(&all, &key);
         if let Some(newest) = generations.last() {
-            publish_one(world, &key, newest, &generations)?;
+            any |= publish_one(world, &key, newest, &generations)?;
         }
     }
-    Ok(())
+    Ok(any)
 }
 
-fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, generations: &[Generation]) -> Result<()> {
+fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, generations: &[Generation]) -> Result<bool> {
     let certificates = road::merged(generations.iter().filter_map(Generation::credential))?;
     let now = world.globals.clock.now();
     let mut fingerprints = Vec::new();
@@ -245,13 +246,14 @@ fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, generation
     let sha256 = Hash256::of(&publication.keyring.binary);
     let recorded = query::keyring(world.ledger.connection(), key)?;
     if recorded.is_some_and(|recorded| recorded.sha256 == sha256) && publication.is_in_place(&dir) {
-        return Ok(());
+        return Ok(false);
     }
     let params = PublishKeyring { generation: newest.id.clone(), sha256, fingerprints };
     let request = world.request(key.to_string(), params);
     let permit = keygen::admit_one(world, request)?;
     let written = publication.publish(&dir).map_err(Into::into);
-    keygen::close_one(world, permit, written)
+    keygen::close_one(world, permit, written)?;
+    Ok(true)
 }
 
 /// What clients put into `/etc/apt/sources.list.d`, where the settings say where the archive is.

@@ -60,14 +60,21 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
                 .with("detail", detail),
         );
     }
-    openpgp::publish(world)?;
+    let published = openpgp::publish(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
+    }
+    if published {
+        world.ui().say("published keyrings were written again");
+    }
+    if rows.is_empty() && !published {
         return Ok(Worst::default());
     }
     world.checkpoint()?;
     super::publish::register(world)?;
-    world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
+    if !rows.is_empty() {
+        world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
+    }
     Ok(Worst::default())
 }
 

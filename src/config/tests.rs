@@ -199,6 +199,26 @@ fn what_does_not_fit_together_names_its_line() {
             "keys.apt.issuer: windows-ca is for intermediate-ca; a key for apt is certified by a key for openpgp-primary",
         ),
         ("issuer    = \"apt-root\"", "issuer = \"external\" #!", "certified by our own key for openpgp-primary"),
+        (
+            "issuer    = \"apt-root\"",
+            "issuer = \"apt-root\"\narchive = \"https://apt.example.org stable\" #!",
+            "keys.apt.archive: a suite has components",
+        ),
+        (
+            "issuer    = \"apt-root\"",
+            "issuer = \"apt-root\"\narchive = \"https://apt.example.org stable\\nTrusted: main\" #!",
+            "keys.apt.archive: an archive is",
+        ),
+        (
+            "issuer    = \"root\"",
+            "issuer = \"root\"\narchive = \"https://apt.example.org stable main\" #!",
+            "only a key for apt signs an archive",
+        ),
+        (
+            "revoke_retired =",
+            "revoke_retired = \"never\"\npublish_safety_days = 6 #!",
+            "rotation.publish_safety_days: 7 to 365, not 6",
+        ),
         ("purpose   = \"ledger\"", "purpose = \"ledger\"\nissuer = \"root\" #!", "a key for ledger has no issuer"),
         (
             "purpose   = \"root-ca\"",
@@ -405,6 +425,24 @@ fn urls_hosts_and_origins() {
         assert!(text::bad_origin(bad).is_some(), "{bad}");
     }
     assert_eq!(text::bad_origin("sandbox.invalid/keyctl"), None);
+}
+
+#[test]
+fn an_archive_is_written_as_clients_write_it() {
+    for text in ["https://apt.example.org stable main contrib", "https://apt.example.org/x ./", "http://a.example b/c/"]
+    {
+        assert_eq!(text.parse::<Archive>().unwrap().to_string(), text);
+    }
+    for text in ["", "https://apt.example.org", "https://apt.example.org stable", "https://apt.example.org ./ main"] {
+        assert_eq!(text.parse::<Archive>().unwrap_err().code(), "bad_archive", "{text}");
+    }
+    let with =
+        GOOD.replace("issuer    = \"apt-root\"", "issuer = \"apt-root\"\narchive = \"https://a.example s main\"");
+    let with = with.replace("revoke_retired = \"never\"", "revoke_retired = \"never\"\npublish_safety_days = 45");
+    let adopted = parse(&with).unwrap().adopted();
+    assert_eq!(Settings::from_json(&adopted.to_json().unwrap()).unwrap(), adopted);
+    assert_eq!(adopted.rotation.publish_safety_days, 45);
+    assert_eq!(parse(GOOD).unwrap().rotation.publish_safety_days, 30);
 }
 
 #[test]

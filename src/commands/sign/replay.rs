@@ -9,6 +9,7 @@ use crate::formats::artifact;
 use crate::ledger::query;
 use crate::model::{Hash256, KeyName};
 use crate::outcome::Receipt;
+use crate::policy::rules::KEYRING_OPTION;
 use crate::request::{PackReference, SignArtifact};
 use crate::world::World;
 use sha2::Digest;
@@ -69,8 +70,10 @@ pub(super) struct Wanted<'a> {
 pub(super) fn again(world: &mut World, wanted: &Wanted<'_>, seq: u64) -> Result<(Receipt, std::path::PathBuf)> {
     let receipt = Receipt::load(&world.ledger, seq)?;
     let params = receipt.intent().body.get("request").and_then(|request| request.get("params")).cloned();
-    let stored: SignArtifact = serde_json::from_value(params.unwrap_or_default())
+    let mut stored: SignArtifact = serde_json::from_value(params.unwrap_or_default())
         .map_err(|error| Error::failed("bad_entry", format!("entry {seq} is no signature")).because(error))?;
+    // Found, not asked for: the published keyring may have grown since.
+    stored.options.remove(KEYRING_OPTION);
     let same = stored.generation.key == *wanted.key
         && stored.options == *wanted.options
         && stored.pack.as_ref() == wanted.pack;

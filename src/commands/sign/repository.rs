@@ -58,6 +58,16 @@ pub(super) fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
         return Err(Error::usage("not_for_repositories", message));
     }
     let key = choose_key(world, args.key.as_ref(), Purpose::Apt)?;
+    Ok(Plan {
+        pack: args.for_pack.as_deref().map(pack::read).transpose()?,
+        provenance: pack::provenance(args),
+        is_sandboxed: args.sandbox,
+        ..plan_of(world, key)?
+    })
+}
+
+/// The key's part of the plan.
+fn plan_of(world: &World, key: KeyName) -> Result<Plan> {
     let active = world.active(&key)?;
     if active.purpose != Purpose::Apt {
         let message = format!("{key} is for {}; repositories are signed with a key for apt", active.purpose);
@@ -70,9 +80,9 @@ pub(super) fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
         certificates: openpgp::certificates(world, &key)?,
         keyring: openpgp::keyring_hash(world, &key)?,
         key,
-        pack: args.for_pack.as_deref().map(pack::read).transpose()?,
-        provenance: pack::provenance(args),
-        is_sandboxed: args.sandbox,
+        pack: None,
+        provenance: None,
+        is_sandboxed: false,
     })
 }
 
@@ -194,7 +204,9 @@ fn stored(world: &mut World, plan: &Plan, dir: &Path) -> Result<Option<(Receipt,
     let known = |hash: &Hash256| query::signed_as(world.ledger.connection(), &id, "sign", hash);
     match (known(&before)?, known(&after)?) {
         (Some(_), Some(seq)) => {
-            let wanted = replay::Wanted { key: &plan.key, options: &options(plan, dir), pack: plan.pack.as_ref() };
+            let mut options = options(plan, dir);
+            options.remove(KEYRING_OPTION);
+            let wanted = replay::Wanted { key: &plan.key, options: &options, pack: plan.pack.as_ref() };
             replay::again(world, &wanted, seq).map(Some)
         }
         _ => Ok(None),
@@ -278,3 +290,6 @@ fn close(
     let path = paths.into_iter().next().unwrap_or_default();
     Ok((receipt, path))
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,7 +169,13 @@ impl Signed {
     /// # Errors
     /// As [`place::place`]; `apt_result` when the disk holds something else.
     pub fn place(self) -> Result<Placed> {
-        place::place(&self.dir, &self.signed)?;
+        if let Err(error) = place::place(&self.dir, &self.signed) {
+            // Once the journal is written, what failed half-way can often be finished; else it is taken back.
+            match place::recover(&self.dir) {
+                Ok(place::Recovered::Finished) => {}
+                _ => return Err(error),
+            }
+        }
         let placed = Placed {
             release: self.signed.release,
             in_release: Hash256::of(&self.signed.in_release),
