@@ -7,3 +7,6 @@ mod support;
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+
+#[path = "it/apt.rs"]
+mod apt;
