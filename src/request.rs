@@ -122,8 +122,9 @@ pub struct GenerateKey {
     /// Planned label; display only.
     pub label: String,
     /// When it counts as made. Part of an OpenPGP key's fingerprint, so it is fixed before the token is asked.
-    #[serde(with = "crate::clock::serde_rfc3339")]
-    pub created: Time,
+    /// The first records have none.
+    #[serde(with = "crate::clock::serde_rfc3339_option", skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<Time>,
     /// Whether the object may be destroyed later; CA keys are made so that they cannot (K3).
     pub destroyable: bool,
     /// The proof of possession's nonce, lower-case hex.

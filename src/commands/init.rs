@@ -248,7 +248,7 @@ fn ledger_request(
         token_serial: token.info().serial.clone(),
         cka_id: CkaId::new(keygen::random::<16>()?)?,
         label: format!("{name}/{}/1", now.format("%Y%m%d")),
-        created: now,
+        created: Some(now),
         destroyable: true,
         nonce: hex(&keygen::random::<32>()?),
     };

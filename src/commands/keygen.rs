@@ -145,7 +145,7 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
     let now = world.globals.clock.now();
     let params = GenerateKey {
         label: format!("{}/{}/{}", name, now.format("%Y%m%d"), number),
-        created: now,
+        created: Some(now),
         generation,
         purpose: key.purpose,
         environment: world.genesis.environment,

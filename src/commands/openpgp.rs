@@ -43,7 +43,7 @@ pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> 
             generation: generation.id.clone(),
             issuer: issuer.id.clone(),
             fingerprint: draft.fingerprint(),
-            created: generation.identity()?.created,
+            created: dated(generation.identity()?)?.created,
             expires,
             plan: keygen::to_value(&draft.plan())?,
         },
@@ -83,14 +83,20 @@ fn keep(path: &std::path::Path, revocation: &Revocation) -> Result<Hash256> {
 }
 
 fn dated(identity: &Identity) -> Result<DatedKey> {
-    Ok(DatedKey { public: identity.public_key()?, created: identity.created })
+    let created = identity.created.ok_or_else(|| {
+        Error::blocked(
+            "no_creation_time",
+            "the register does not say when the key was made, which its fingerprint needs",
+        )
+    });
+    Ok(DatedKey { public: identity.public_key()?, created: created? })
 }
 
 /// A key lasts for its interval and the overlap behind it, and no longer than the key that binds it: verifiers take
 /// the earlier of both ends anyway, and so the binding says what is true.
 fn expiry(generation: &Generation, key: &Key, issuer: &Generation) -> Result<Time> {
     let days = i64::from(key.rotation_days.saturating_add(OVERLAP));
-    let created = generation.identity()?.created;
+    let created = dated(generation.identity()?)?.created;
     let end = TimeDelta::try_days(days).and_then(|days| created.checked_add_signed(days));
     let end = end.ok_or_else(|| Error::usage("openpgp_time", "rotation_days leads out of the calendar"))?;
     Ok(issuer.credential().map_or(end, |credential| credential.validity().1.min(end)))

@@ -49,9 +49,9 @@ pub struct Identity {
     /// DER SubjectPublicKeyInfo.
     #[serde(with = "crate::model::serde_base64")]
     pub spki: Vec<u8>,
-    /// When it counts as made, as its intent fixed it; part of an OpenPGP fingerprint.
-    #[serde(with = "crate::clock::serde_rfc3339")]
-    pub created: Time,
+    /// When it counts as made, as its intent fixed it; part of an OpenPGP fingerprint. The first records have none.
+    #[serde(with = "crate::clock::serde_rfc3339_option", skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<Time>,
     /// The certificate, once there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub credential: Option<Credential>,

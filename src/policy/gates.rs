@@ -218,7 +218,7 @@ mod tests {
             algorithm: crate::model::KeyAlgorithm::Ed25519,
             spki_sha256: Hash256([0; 32]),
             spki: Vec::new(),
-            created,
+            created: Some(created),
             credential: Some(credential),
             copies: Vec::new(),
         };
