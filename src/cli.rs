@@ -28,19 +28,47 @@ pub struct Cli {
 #[derive(Debug, clap::Args)]
 struct GlobalArgs {
     /// The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)
-    #[arg(long, global = true, value_name = "DIR", env = "KEYCTL_WORKSPACE", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "KEYCTL_WORKSPACE",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     workspace: Option<PathBuf>,
     /// Form of results: table, json or csv (default: table on a terminal, else json)
-    #[arg(long, global = true, value_name = "FORM", env = "KEYCTL_OUTPUT", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        env = "KEYCTL_OUTPUT",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     output: Option<Output>,
     /// Ties this run to a deployment; generated when absent
-    #[arg(long, global = true, value_name = "ID", env = "KEYCTL_CORRELATION_ID", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ID",
+        env = "KEYCTL_CORRELATION_ID",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     correlation_id: Option<CorrelationId>,
     /// Who asks, by e-mail address; recorded as asserted
-    #[arg(long, global = true, value_name = "EMAIL", env = "KEYCTL_ACTOR", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "EMAIL",
+        env = "KEYCTL_ACTOR",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     actor: Option<Email>,
     /// Print the resolved request and the gates; touch no key and change nothing
-    #[arg(long, global = true, env = "KEYCTL_DRY_RUN", help_heading = "Global options")]
+    #[arg(long, global = true, env = "KEYCTL_DRY_RUN", hide_env_values = true, help_heading = "Global options")]
     dry_run: bool,
     /// Only results and errors
     #[arg(
@@ -53,7 +81,7 @@ struct GlobalArgs {
     )]
     quiet: bool,
     /// More words on stderr
-    #[arg(short, long, global = true, env = "KEYCTL_VERBOSE", help_heading = "Global options")]
+    #[arg(short, long, global = true, env = "KEYCTL_VERBOSE", hide_env_values = true, help_heading = "Global options")]
     verbose: bool,
 }
 
@@ -120,8 +148,8 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Verify(args) => commands::verify::run(&args, globals),
         Command::Audit(args) => commands::audit::run(&args, globals),
         Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
-        Command::Completions(args) => commands::completions::completions(&args, &globals.ui),
-        Command::Man(args) => commands::completions::man(&args, &globals.ui),
+        Command::Completions(args) => commands::completions::completions(&args, self::command(), &globals.ui),
+        Command::Man(args) => commands::completions::man(&args, self::command(), &globals.ui),
     }
 }
 

@@ -341,7 +341,8 @@ fn remove_if_empty(ledger: &Path) -> Result<()> {
     Ok(())
 }
 
-const GENESIS_INTENT: &str = "genesis.intent";
+/// The file that stands for the intent of a founding, until entry 0 takes it over.
+pub const GENESIS_INTENT: &str = "genesis.intent";
 
 /// Leave to make the ledger keys of a new workspace, before there is a ledger.
 #[derive(Debug)]

@@ -2,13 +2,14 @@
 //! `--dry-run` prints it, the ledger keeps it.
 
 use crate::clock::Time;
-use crate::keys::State;
+use crate::keys::{State, TokenRecord};
 use crate::model::{
     Actor, CkaId, CorrelationId, Custody, Environment, GenerationId, Hash256, HsmName, KeyAlgorithm, Mechanism,
     Purpose, SpkiHash, Tbs,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
 /// from being used for another.
@@ -227,6 +228,9 @@ pub struct ImportCertificate {
     pub serial: String,
 }
 
+/// The option of a [`SignArtifact`] that says which kind of timestamp the signature gets; absent for none.
+pub const TIMESTAMP: &str = "timestamp";
+
 /// Signs one artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,8 +262,8 @@ pub struct SignArtifact {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub provenance: Option<Provenance>,
     /// Everything else that shapes the signature, as the format names it (`program_name`, `page_hashes`, …).
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty", default)]
-    pub options: std::collections::BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub options: BTreeMap<String, String>,
 }
 
 /// What an evidence pack says about the artifact it waits for (B17).
@@ -306,6 +310,9 @@ pub struct AdoptSettings {
     pub to_sha256: Hash256,
     /// The settings to adopt, whole.
     pub settings: serde_json::Value,
+    /// The tokens that are new or not as they were recorded; the other records stay.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub tokens: BTreeMap<HsmName, TokenRecord>,
 }
 
 macro_rules! operations {

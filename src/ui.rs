@@ -85,16 +85,16 @@ impl Ui {
 
     /// Prints results of a batch as they come: the head of a table or of CSV only the first time.
     pub fn batch(&self, columns: &[&'static str], rows: &[Row], first: bool) {
-        let mut text = Vec::new();
-        if !rows.is_empty() {
-            text = self
-                .render(columns, rows)
-                .lines()
-                .skip(usize::from(!first && self.output != Output::Json))
-                .map(|l| format!("{l}\n"))
-                .collect();
+        self.raw(&self.part(columns, rows, first));
+    }
+
+    fn part(&self, columns: &[&'static str], rows: &[Row], first: bool) -> String {
+        if rows.is_empty() {
+            return String::new();
         }
-        self.raw(&text.concat());
+        // Lines keep their ends, since those of CSV are CRLF. No cell has one inside: all are escaped.
+        let head = usize::from(!first && self.output != Output::Json);
+        self.render(columns, rows).split_inclusive('\n').skip(head).collect()
     }
 
     /// Prints one object: `name  value` lines in a table.
@@ -231,7 +231,21 @@ mod tests {
             "\"'=1+1\",\"a\"\"b\",\"x\\u{1b}y\"\r\n"
         );
         let row = Row::new().with("file", "a\u{1b}[2Jb").with("state", "signed");
-        assert_eq!(table(&["file", "state"], &[row]), "FILE          STATE\na\\u{1b}[2Jb  signed\n");
+        assert_eq!(table(&["file", "state"], &[row]), "FILE         STATE\na\\u{1b}[2Jb  signed\n");
+    }
+
+    #[test]
+    fn the_parts_of_a_batch_make_one_document() {
+        let columns = ["file", "state"];
+        let row = |file: &str| Row::new().with("file", file).with("state", "signed");
+        for output in [Output::Table, Output::Json, Output::Csv] {
+            let ui = Ui { output, quiet: true, verbose: false, correlation_id: CorrelationId::generate() };
+            let whole = ui.render(&columns, &[row("a\nb"), row("a\rb")]);
+            let parts = [ui.part(&columns, &[row("a\nb")], true), ui.part(&columns, &[row("a\rb")], false)];
+            assert_eq!(parts.concat(), whole, "{output}");
+            assert_eq!(ui.part(&columns, &[], true), "");
+            assert_eq!(whole.contains('\r'), output == Output::Csv);
+        }
     }
 
     #[test]

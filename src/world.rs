@@ -96,7 +96,10 @@ impl World {
                 .is_ok_and(|genesis| Pin::load(&state, &genesis.workspace_id).is_ok_and(|pin| pin.is_some()))
         };
         let current = std::env::current_dir()?;
-        let workspace = Workspace::find(globals.workspace.as_deref(), &current, &pinned)?;
+        let workspace = Workspace::find(globals.workspace.as_deref(), &current, &pinned).map_err(|error| {
+            let beside = globals.workspace.is_none() && current.join(".keyctl-sandbox/keyctl.toml").exists();
+            if beside { error.hint("export KEYCTL_WORKSPACE=.keyctl-sandbox") } else { error }
+        })?;
         Self::open_at(workspace, globals)
     }
 
@@ -105,6 +108,14 @@ impl World {
     /// # Errors
     /// As [`World::open`].
     pub fn open_at(workspace: Workspace, globals: Globals) -> Result<Self> {
+        Self::open_with(workspace, globals, None)
+    }
+
+    /// [`World::open_at`] with the tokens that the founding has open: a PIN from a descriptor can be read only once.
+    ///
+    /// # Errors
+    /// As [`World::open`].
+    pub fn open_with(workspace: Workspace, globals: Globals, store: Option<Store>) -> Result<Self> {
         let Workspace { dir, config } = workspace;
         let config = Config::load(&config)?;
         let ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
@@ -114,8 +125,9 @@ impl World {
             return Err(Error::blocked("environment_changed", message)
                 .hint("an environment never changes; make another workspace"));
         }
-        let pin = trusted_pin(&globals, &ledger, &genesis)?;
-        let store = Store::new(token_specs(&config, &dir, globals.sessions));
+        let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
+        let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
+        store.pin(query::tokens(ledger.connection())?);
         Ok(World { globals, dir, config, ledger, genesis, store, tool: tool(), pin, process: None })
     }
 
@@ -235,8 +247,9 @@ impl World {
 }
 
 /// The pin of this workspace in the user's state folder, made on first sight, checked against the ledger.
-fn trusted_pin(globals: &Globals, ledger: &Ledger, genesis: &Genesis) -> Result<Pin> {
+fn trusted_pin(globals: &Globals, dir: &Path, ledger: &Ledger, genesis: &Genesis) -> Result<Pin> {
     let state = state_dir()?;
+    not_replaced(&state, dir, &genesis.workspace_id)?;
     let hash = ledger.entry(0)?.leaf_hash()?;
     let pin = match Pin::load(&state, &genesis.workspace_id)? {
         Some(pin) => pin,
@@ -248,11 +261,28 @@ fn trusted_pin(globals: &Globals, ledger: &Ledger, genesis: &Genesis) -> Result<
             ));
             let pin = pin_of(genesis, hash)?;
             pin.create(&state)?;
+            pin.bind_folder(&state, dir)?;
             pin
         }
     };
     pin.check(ledger)?;
     Ok(pin)
+}
+
+/// Where this user knows another workspace, a new one would be trusted on first use: that is how a whole ledger
+/// would be exchanged.
+///
+/// # Errors
+/// `workspace_replaced`.
+pub fn not_replaced(state: &Path, dir: &Path, workspace_id: &str) -> Result<()> {
+    match Pin::bound_to(state, dir)? {
+        Some(known) if known != workspace_id => {
+            let message = format!("{} held workspace {known}, now it holds {workspace_id}", dir.display());
+            Err(Error::blocked("workspace_replaced", message)
+                .hint("put the ledger back; a workspace that was moved here is opened from a folder of its own"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The first pin of a workspace.
@@ -293,6 +323,7 @@ pub fn token_specs(config: &Config, dir: &Path, sessions: usize) -> Vec<TokenSpe
         pin: pin_source(&hsm.pins, dir),
         timeout: hsm.timeout,
         sessions: sessions.clamp(1, 64),
+        recorded: None,
     };
     config.hsm.iter().map(spec).collect()
 }

@@ -3,10 +3,33 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/apt.rs"]
+mod apt;
 #[path = "it/arrows.rs"]
 mod arrows;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
-
-#[path = "it/apt.rs"]
-mod apt;
+#[path = "it/docs.rs"]
+mod docs;
+#[path = "it/doctor.rs"]
+mod doctor;
+#[path = "it/evidence.rs"]
+mod evidence;
+#[path = "it/first_signature.rs"]
+mod first_signature;
+#[path = "it/import.rs"]
+mod import;
+#[path = "it/keygen.rs"]
+mod keygen;
+#[path = "it/ledger.rs"]
+mod ledger;
+#[path = "it/softhsm.rs"]
+mod softhsm;
+#[path = "it/timestamps.rs"]
+mod timestamps;
+#[path = "it/tokens.rs"]
+mod tokens;
+#[path = "it/tsa.rs"]
+mod tsa;
+#[path = "it/verify.rs"]
+mod verify;

@@ -50,7 +50,7 @@ pub fn run(args: &AuditArgs, globals: Globals) -> Result<Worst> {
 fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
     let dir = Workspace::find(globals.workspace.as_deref(), &std::env::current_dir()?, &|_| true)?.dir;
     let ledger = Ledger::open_read_only(&dir.join(ledger::FILE), globals.clock.clone())?;
-    let pin = pin_of(&ledger)?;
+    let pin = pin_of(&dir, &ledger)?;
     let mut notes: Vec<SignedNote> = pin.anchor()?.into_iter().collect();
     for path in anchors {
         notes.push(SignedNote::parse(&safe::read_bounded(path, 64 << 10)?)?);
@@ -92,11 +92,14 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
 }
 
 /// Trust comes from the user's pin, never from the database; the database only says which pin.
-fn pin_of(ledger: &Ledger) -> Result<Pin> {
+fn pin_of(dir: &std::path::Path, ledger: &Ledger) -> Result<Pin> {
     let missing = || {
         Error::finding("no_pin", "this user has no pin of this workspace, so nothing says what its ledger should be")
             .hint("keyctl status")
     };
     let genesis = query::genesis(ledger.connection()).map_err(|error| missing().because(error))?;
-    Pin::load(&state_dir()?, &genesis.workspace_id)?.ok_or_else(missing)
+    let state = state_dir()?;
+    crate::world::not_replaced(&state, dir, &genesis.workspace_id)
+        .map_err(|error| Error::finding("workspace_replaced", error.full()))?;
+    Pin::load(&state, &genesis.workspace_id)?.ok_or_else(missing)
 }

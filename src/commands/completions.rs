@@ -31,8 +31,8 @@ pub struct ManArgs {
 ///
 /// # Errors
 /// None of its own.
-pub fn completions(args: &CompletionsArgs, ui: &Ui) -> Result<Worst> {
-    ui.raw(&render_completions(args.shell));
+pub fn completions(args: &CompletionsArgs, tree: clap::Command, ui: &Ui) -> Result<Worst> {
+    ui.raw(&render_completions(args.shell, tree));
     Ok(Worst::default())
 }
 
@@ -40,9 +40,9 @@ pub fn completions(args: &CompletionsArgs, ui: &Ui) -> Result<Worst> {
 ///
 /// # Errors
 /// There is no such command.
-pub fn man(args: &ManArgs, ui: &Ui) -> Result<Worst> {
+pub fn man(args: &ManArgs, tree: clap::Command, ui: &Ui) -> Result<Worst> {
     let name = args.command.as_deref().map_or("keyctl".to_owned(), |command| format!("keyctl-{command}"));
-    let pages = render_man();
+    let pages = render_man(tree);
     let unknown =
         || crate::error::Error::usage("unknown_command", format!("there is no page {name}")).hint("keyctl --help");
     let (_, page) = pages.iter().find(|(page, _)| *page == name).ok_or_else(unknown)?;
@@ -50,16 +50,15 @@ pub fn man(args: &ManArgs, ui: &Ui) -> Result<Worst> {
     Ok(Worst::default())
 }
 
-/// Completions for a shell.
-pub fn render_completions(shell: Shell) -> String {
+/// Completions of the clap tree for a shell.
+pub fn render_completions(shell: Shell, mut tree: clap::Command) -> String {
     let mut bytes = Vec::new();
-    clap_complete::generate(shell, &mut crate::cli::command(), "keyctl", &mut bytes);
+    clap_complete::generate(shell, &mut tree, "keyctl", &mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Every man page with its name: `keyctl`, `keyctl-sign`, …
-pub fn render_man() -> Vec<(String, String)> {
-    let mut tree = crate::cli::command();
+pub fn render_man(mut tree: clap::Command) -> Vec<(String, String)> {
     tree.build();
     let mut commands = vec![("keyctl".to_owned(), tree.clone())];
     for command in tree.get_subcommands().filter(|command| !command.is_hide_set()) {

@@ -3,15 +3,19 @@
 use crate::config::{Hsm, Settings};
 use crate::error::{Kind, Result};
 use crate::hsm::doctor::{self, FipsClaim, Level};
+use crate::hsm::store::record;
 use crate::hsm::{Token, TokenSpec};
+use crate::keys::{Generation, State, TokenRecord};
 use crate::ledger::query;
-use crate::model::Environment;
+use crate::model::{Environment, HsmName};
 use crate::ui::{Row, Worst};
 use crate::world::{World, token_specs};
 
 /// Examine tokens, PIN flags, mechanisms, clock and settings
 ///
-/// Logs in nowhere, changes nothing and signs nothing. Exit 6 if something stands in the way of a configured key.
+/// Logs in nowhere, asks for no PIN, changes nothing and signs nothing. Each token and its PKCS#11 module are held
+/// against what was adopted; a module that is another one is not loaded. Exit 6 if something stands in the way of a
+/// configured key. With -v also what each token could be used for besides.
 ///
 /// Examples:
 ///   keyctl doctor
@@ -25,8 +29,11 @@ pub struct DoctorArgs {}
 /// The workspace cannot be opened. What is wrong with a token stands in the result.
 pub fn run(_args: &DoctorArgs, world: &mut World) -> Result<Worst> {
     let mut rows = Rows::default();
+    let recorded = query::tokens(world.ledger.connection())?;
+    let keys = query::generations(world.ledger.connection())?;
     for spec in token_specs(&world.config, &world.dir, 1) {
-        token(world, spec, &mut rows);
+        let spec = TokenSpec { recorded: recorded.get(&spec.name).cloned(), ..spec };
+        token(world, spec, &keys, &mut rows);
     }
     clock(world, &mut rows)?;
     settings(world, &mut rows)?;
@@ -55,9 +62,13 @@ crate::model::words! {
     Verdict: "verdict" { Ok = "ok", Cannot = "cannot", Warning = "warning", Problem = "problem" }
 }
 
-fn token(world: &World, spec: TokenSpec, rows: &mut Rows) {
+fn token(world: &World, spec: TokenSpec, keys: &[Generation], rows: &mut Rows) {
     let name = spec.name.clone();
     let object = format!("hsm.{name}");
+    let recorded = spec.recorded.clone();
+    if !spec.pin.is_present() {
+        rows.add(&object, "PIN source", Verdict::Warning, "the configured PIN source is absent".into());
+    }
     let token = match Token::open_without_login(spec) {
         Ok(token) => token,
         Err(fault) => return rows.add(&object, "reachable", Verdict::Problem, fault.to_string()),
@@ -65,11 +76,8 @@ fn token(world: &World, spec: TokenSpec, rows: &mut Rows) {
     let info = token.info();
     let about = format!("{} {} serial {} firmware {}", info.manufacturer, info.model, info.serial, info.firmware);
     rows.add(&object, "reachable", Verdict::Ok, about);
-    if let Some(recorded) = world.genesis.tokens.get(&name) {
-        let same = recorded.serial == info.serial;
-        let detail = format!("serial {}, at genesis {}", info.serial, recorded.serial);
-        rows.add(&object, "the token of the genesis", if same { Verdict::Ok } else { Verdict::Problem }, detail);
-    }
+    as_adopted(&object, recorded.as_ref(), &record(info), rows);
+    keys_are_here(&object, &name, &info.serial, keys, rows);
     let mechanisms = match token.mechanisms() {
         Ok(mechanisms) => mechanisms,
         Err(fault) => return rows.add(&object, "mechanisms", Verdict::Problem, fault.to_string()),
@@ -85,6 +93,9 @@ fn token(world: &World, spec: TokenSpec, rows: &mut Rows) {
         let wanted = world.config.keys.iter().find(|(_, key)| {
             key.hsm.contains(&name) && key.purpose == capability.purpose && key.algorithm == capability.algorithm
         });
+        if wanted.is_none() && !world.ui().verbose {
+            continue;
+        }
         let verdict = match (capability.is_there(), wanted) {
             (true, _) => Verdict::Ok,
             (false, None) => Verdict::Cannot,
@@ -92,6 +103,35 @@ fn token(world: &World, spec: TokenSpec, rows: &mut Rows) {
         };
         let check = format!("{} with {}", capability.purpose, capability.algorithm);
         rows.add(&object, &check, verdict, capability.missing.join(", "));
+    }
+}
+
+/// Holds the token and its module against their record.
+fn as_adopted(object: &str, recorded: Option<&TokenRecord>, found: &TokenRecord, rows: &mut Rows) {
+    const CHECK: &str = "as adopted";
+    let Some(recorded) = recorded else {
+        return rows.add(object, CHECK, Verdict::Problem, "it was never adopted; keyctl adopt".into());
+    };
+    let differences = recorded.differences(found);
+    if differences.is_empty() {
+        rows.add(object, CHECK, Verdict::Ok, format!("serial {}", found.token.serial));
+    }
+    for difference in differences {
+        let words = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".into());
+        let verdict = if difference.decisive { Verdict::Problem } else { Verdict::Warning };
+        let (now, then) = (words(&difference.found), words(&difference.recorded));
+        rows.add(object, CHECK, verdict, format!("{}: {now}, recorded {then}", difference.what));
+    }
+}
+
+/// A key lives on the token it was made on; another one with the same name does not have it.
+fn keys_are_here(object: &str, name: &HsmName, serial: &str, keys: &[Generation], rows: &mut Rows) {
+    for generation in keys.iter().filter(|generation| generation.state == State::Active) {
+        let copies = generation.identities.iter().flat_map(|identity| &identity.copies);
+        for copy in copies.filter(|copy| copy.hsm == *name && copy.token.serial != serial) {
+            let detail = format!("{} is on the token with serial {}", generation.id, copy.token.serial);
+            rows.add(object, "keys", Verdict::Problem, detail);
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::{keygen, openpgp, publish};
 use crate::config::workspace::Workspace;
-use crate::config::{Config, Issuer, Key, Module};
+use crate::config::{Config, Issuer, Key, MAX_CONFIG, MAX_TRUST, Module};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
-use crate::files::safe;
+use crate::files::{safe, shown_path};
 use crate::gate;
-use crate::hsm::store::{Store, facts};
+use crate::hsm::store::{Store, record};
 use crate::hsm::{Fault, Pin as TokenPin, Refusal, builtin};
 use crate::ledger::anchor::state_dir;
 use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey};
@@ -91,10 +91,9 @@ pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Resul
     }
     config.keys.iter().try_for_each(|(name, key)| keygen::check_custody(name, key))?;
     make_builtin_tokens(&dir, &config)?;
-    if !dir.join(crate::ledger::FILE).exists() || dir.join("genesis.intent").exists() {
-        genesis(&dir, &config, globals)?;
-    }
-    let mut world = World::open_at(Workspace::open(&dir)?, globals.clone())?;
+    let unfounded = !dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();
+    let store = if unfounded { Some(genesis(&dir, &config, globals)?) } else { None };
+    let mut world = World::open_with(Workspace::open(&dir)?, globals.clone(), store)?;
     let settings = world.settings()?;
     for name in by_issuer(&settings) {
         let key = keygen::setting(&settings, &name)?;
@@ -113,7 +112,11 @@ pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Resul
 /// `published/` is for others to read.
 fn create_public_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    safe::create_private_dir(path)?;
+    match path.symlink_metadata() {
+        // An interrupted founding left it; it is open to readers already.
+        Ok(_) => drop(safe::trusted_path(path)?),
+        Err(_) => safe::create_private_dir(path)?,
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -137,18 +140,26 @@ fn by_issuer(settings: &crate::config::Settings) -> Vec<KeyName> {
     names
 }
 
+/// Puts the configuration in its place. As long as nothing was made by it, another one may replace it.
 fn settle_config(dir: &Path, from: Option<&Path>) -> Result<Config> {
-    let path = dir.join("keyctl.toml");
-    if !path.exists() {
-        let text = match from {
-            Some(from) => String::from_utf8(safe::read_bounded(from, 256 << 10)?)
-                .map_err(|_| Error::usage("bad_config", format!("{} is not UTF-8", from.display())))?,
-            None => Config::render_default("Example Corp", "sandbox.invalid/keyctl"),
-        };
-        Config::parse(&text, &path, &|file| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), 1 << 20)?)))?;
-        safe::write_atomic(&path, text.as_bytes(), 0o600)?;
-    } else if from.is_some() {
-        return Err(Error::usage("workspace_exists", format!("{} has a keyctl.toml already", dir.display())));
+    let path = dir.join(crate::config::workspace::CONFIG);
+    let text = match from {
+        Some(from) => Some(safe::read_text(from, MAX_CONFIG)?),
+        None if path.exists() => None,
+        None => Some(Config::render_default("Example Corp", "sandbox.invalid/keyctl")),
+    };
+    let begun = || dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();
+    match text {
+        Some(text) if path.exists() && begun() && safe::read_text(&path, MAX_CONFIG)? != text => {
+            let message = format!("{} was begun with another keyctl.toml", shown_path(dir));
+            return Err(Error::usage("workspace_exists", message)
+                .hint("the same file continues it; after that, edit the workspace's own and run keyctl adopt"));
+        }
+        Some(text) => {
+            Config::parse(&text, &path, &|file| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), MAX_TRUST)?)))?;
+            safe::write_atomic(&path, text.as_bytes(), 0o600)?;
+        }
+        None => {}
     }
     Config::load(&path)
 }
@@ -172,15 +183,22 @@ fn make_builtin_tokens(dir: &Path, config: &Config) -> Result<()> {
         let label = hsm.token.label.clone().unwrap_or_else(|| name.to_string());
         match builtin::create(&folder, &label, &TokenPin::new(so_pin)?, &TokenPin::new(pin)?) {
             // A finished token is never touched.
-            Err(Fault::Refusal(Refusal::IdTaken, _)) => {}
+            Err(Fault::Refusal(Refusal::TokenExists, _)) => {}
             made => made?,
         }
     }
     Ok(())
 }
 
-fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
+/// Writes entry 0; gives the tokens it opened.
+fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<Store> {
     let store = Store::new(token_specs(config, dir, 1));
+    // All of them before anything is made: a wrong PIN or a missing token is found out now.
+    let tokens = config
+        .hsm
+        .keys()
+        .map(|name| Ok((name.clone(), record(store.token(name)?.info()))))
+        .collect::<Result<BTreeMap<_, _>>>()?;
     let settings = config.adopted();
     let ledger_keys = config
         .keys
@@ -204,14 +222,13 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
     for permit in founding.permits() {
         let key = store.generate_or_take_over(permit).map_err(|failure| failure.error)?;
         let identity = key.identity().clone();
+        if let Some(wrong) = identity.mismatches() {
+            let message = format!("the token reports other values for {wrong} of the ledger key");
+            return Err(Error::blocked("quarantined", message).hint("put the ledger key on another token"));
+        }
         let verifier = VerifierKey::new(&config.organization.origin, identity.public_key()?)?.to_string();
         made.push(LedgerKey { generation: permit.request().params.generation.clone(), identity, verifier });
     }
-    let tokens = config
-        .hsm
-        .keys()
-        .map(|name| Ok((name.clone(), facts(store.token(name)?.info()))))
-        .collect::<Result<BTreeMap<_, _>>>()?;
     let genesis = Genesis {
         workspace_id: founding.intent().workspace_id.clone(),
         environment: config.environment,
@@ -225,7 +242,10 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<()> {
         tool: tool(),
     };
     let (_ledger, hash) = founding.finish(dir, &genesis, globals.clock.clone())?;
-    pin_of(&genesis, hash)?.create(&state_dir()?)
+    let (pin, state) = (pin_of(&genesis, hash)?, state_dir()?);
+    pin.create(&state)?;
+    pin.bind_folder(&state, dir)?;
+    Ok(store)
 }
 
 fn ledger_request(

@@ -4,7 +4,9 @@ use super::{openpgp, publish};
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
+use crate::files::shown_path;
 use crate::gate::{self, Failure, Permit};
+use crate::hsm::store::GeneratedKey;
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
 use crate::model::{CkaId, Custody, GenerationId, HashAlgorithm, HsmName, KeyName, Purpose, SpkiHash, Tbs, hex};
@@ -57,6 +59,9 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
         }
         (issuer, Some(_)) if *issuer != Issuer::External => {
             return Err(Error::usage("csr_not_wanted", format!("the issuer of {} is not external", args.key)));
+        }
+        (_, Some(path)) if path.symlink_metadata().is_ok() => {
+            return Err(Error::usage("target_exists", format!("{} exists already", shown_path(path))));
         }
         _ => {}
     }
@@ -141,10 +146,16 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
     let generation = GenerationId { key: name.clone(), number };
     check_custody(name, key)?;
     let hsm = first_hsm(key)?;
-    let token = world.store.token(hsm)?;
+    // As it was adopted: the token itself is not needed before the permit, and compared then.
+    let recorded = query::tokens(conn)?.remove(hsm).ok_or_else(|| {
+        Error::blocked("token_unrecorded", format!("the token of [hsm.{hsm}] was never adopted")).hint("keyctl adopt")
+    })?;
+    // What an earlier try may have left on the token keeps its label.
+    let tries = query::count_intents(conn, GenerateKey::ENTRY, &generation)?;
+    let again = if tries > 0 { format!(".{}", tries.saturating_add(1)) } else { String::new() };
     let now = world.globals.clock.now();
     let params = GenerateKey {
-        label: format!("{}/{}/{}", name, now.format("%Y%m%d"), number),
+        label: format!("{}/{}/{}{again}", name, now.format("%Y%m%d"), number),
         created: Some(now),
         generation,
         purpose: key.purpose,
@@ -152,7 +163,7 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
         custody: Custody::Bound,
         algorithm: key.algorithm,
         hsm: hsm.clone(),
-        token_serial: token.info().serial.clone(),
+        token_serial: recorded.token.serial,
         cka_id: CkaId::new(random::<16>()?)?,
         destroyable: !matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa),
         nonce: hex(&random::<32>()?),
@@ -203,9 +214,48 @@ fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> 
     let request = generate_request(world, name, key)?;
     let id = request.params.generation.clone();
     let permit = admit_one(world, request)?;
-    let made = world.store.generate(&permit);
-    close_one(world, permit, made)?;
+    make(world, permit)?;
     world.generation(&id)
+}
+
+/// Makes the pair. Where nobody can say whether it was made, it is looked for at once; if the token cannot be asked,
+/// the intent stays open, and `recover` asks later.
+fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
+    let failure = match world.store.generate(&permit).and_then(|made| never_seen(world, made)) {
+        Err(failure) if failure.unknown => failure,
+        made => return close_one(world, permit, made),
+    };
+    let found = world.store.take_over(&permit);
+    let settled = match found.and_then(|found| found.map(|made| never_seen(world, made)).transpose()) {
+        Ok(Some(made)) => {
+            world.ui().warn(&format!("{}; the pair is there and whole, and is used", failure.error.full()));
+            Ok(made)
+        }
+        Ok(None) => {
+            let error = &failure.error;
+            let message = format!("{}; nothing is under the planned CKA_ID, so no pair was made", error.full());
+            Err(Error::new(error.kind(), error.code(), message).into())
+        }
+        Err(later) if [failure.error.kind(), later.error.kind()].contains(&Kind::Unavailable) => {
+            return Err(failure.error);
+        }
+        Err(_) => Err(failure),
+    };
+    close_one(world, permit, settled)
+}
+
+/// A public key that comes twice (K5) is refused: two keys that are one, or a token without randomness.
+pub(super) fn never_seen(world: &World, made: GeneratedKey) -> Result<GeneratedKey, Failure> {
+    let spki = made.identity().spki_sha256;
+    match query::generation_by_spki(world.ledger.connection(), &spki)? {
+        None => Ok(made),
+        Some(other) => {
+            let message = format!("the token made the public key {spki}, which is that of {} already", other.id);
+            Err(Error::failed("public_key_seen", message)
+                .hint("do not use this token before its maker explained it")
+                .into())
+        }
+    }
 }
 
 fn refuse_orphans(world: &mut World, hsm: &crate::model::HsmName) -> Result<()> {
@@ -304,7 +354,7 @@ fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) 
         },
         serial: Serial::random()?,
         crl_url: key.crl_url.clone(),
-        aia_url: None,
+        aia_url: key.aia_url.clone(),
         policies: Vec::new(),
         mechanism: issuer_identity.algorithm.mechanism(HashAlgorithm::Sha256),
     })

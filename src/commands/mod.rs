@@ -13,4 +13,5 @@ pub mod recover;
 mod repository;
 pub mod sign;
 pub mod status;
+pub mod timestamps;
 pub mod verify;

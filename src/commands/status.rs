@@ -50,7 +50,8 @@ fn overview(world: &mut World) -> Result<Worst> {
     ui.say(&format!("\n{} workspace {}", world.genesis.environment, world.genesis.workspace_id));
     ui.say(&format!("ledger: {} entries, {} after the last checkpoint", head.size, head.size.saturating_sub(covered)));
     for (generation, count) in query::signed_counts(world.ledger.connection())? {
-        ui.say(&format!("{generation} signed {count} artifacts"));
+        let what = if count == 1 { "artifact" } else { "artifacts" };
+        ui.say(&format!("{generation} signed {count} {what}"));
     }
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());

@@ -1,31 +1,39 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
-use super::{openpgp, repository};
+use super::{openpgp, repository, timestamps};
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
 use crate::evidence::fragment;
 use crate::files::source::{Source, SourcePolicy};
 use crate::files::{safe, shown_path};
-use crate::formats::artifact::{self, Verdict};
+use crate::formats::verify::{self, ChainState, Report, Trust, Verdict};
+use crate::keys::{Generation, State};
 use crate::ledger::query;
+use crate::model::GenerationId;
+use crate::pki::crl::{Crl, MAX_CRL};
 use crate::pki::openpgp::certificate::Certificate;
 use crate::pki::pem;
-use crate::ui::{Row, Worst, error_value};
+use crate::ui::{Output, Row, Worst, error_value};
 use crate::world::{Globals, World};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Check signed files and evidence fragments
 ///
-/// A file's digest is computed again, its signature checked with the certificate in it, and the certificate's
-/// chain built to a trusted root: those of --roots, else the workspace's own. A fragment (NAME.json) is checked
-/// with the ledger keys alone: those of --ledger-key, else the workspace's. Of an APT repository (a folder) it is
-/// said whether apt would accept it with the keyring of --keyring, else with those published here: signatures,
-/// dates, and each listed file. Exit 6 if anything does not verify.
+/// A file's digest is computed again and each signature, outer or nested, checked with the certificate in it.
+/// The certificate's chain must lead to a trusted root (--roots, else the workspace's own) at the time of the
+/// timestamp, if its authority is trusted (--timestamp-roots, else the configured roots, else those of --roots),
+/// else now or --at. Revocation lists (--crl, and the workspace's) count from their dates on, so what was
+/// timestamped before stays good. The worst signature decides; -v shows the parts.
+///
+/// A fragment (NAME.json) is checked with the ledger keys alone: those of --ledger-key, else the workspace's. Of an
+/// APT repository (a folder) it is said whether apt would accept it with the keyring of --keyring, else with those
+/// published here: signatures, dates, and each listed file. Exit 6 if anything does not verify.
 ///
 /// Examples:
 ///   keyctl verify app.exe
-///   keyctl verify app.exe --roots root.pem
+///   keyctl verify -v app.exe --roots root.pem --timestamp-roots tsa-root.pem
 ///   keyctl verify dists/stable --keyring archive.pgp --at 2026-11-23T12:00:00Z
 ///   keyctl verify evidence.json --ledger-key ledger.pub
 #[derive(Debug, clap::Args)]
@@ -37,6 +45,15 @@ pub struct VerifyArgs {
     /// Trusted root certificates (PEM), instead of the workspace's
     #[arg(long, value_name = "PEM")]
     roots: Vec<PathBuf>,
+    /// Trusted root certificates of timestamp authorities (PEM)
+    #[arg(long, value_name = "PEM")]
+    timestamp_roots: Vec<PathBuf>,
+    /// Revocation lists (DER or PEM), besides the workspace's
+    #[arg(long, value_name = "FILE")]
+    crl: Vec<PathBuf>,
+    /// A signature without a good timestamp does not pass
+    #[arg(long)]
+    require_timestamp: bool,
     /// Trusted ledger keys (verifier key lines), instead of the workspace's
     #[arg(long, value_name = "FILE")]
     ledger_key: Vec<PathBuf>,
@@ -49,11 +66,14 @@ pub struct VerifyArgs {
 }
 
 /// What the files are held against.
-struct Trust {
+struct Held {
     roots: Vec<Vec<u8>>,
+    timestamp_roots: Vec<Vec<u8>>,
+    crls: Vec<Crl>,
     ledger_keys: Vec<VerifierKey>,
     at: Time,
     keyring: Vec<Certificate>,
+    require_timestamp: bool,
     world: Option<World>,
 }
 
@@ -63,70 +83,120 @@ struct Trust {
 /// Nothing could be tried at all. What each file is stands in the result.
 pub fn run(args: &VerifyArgs, globals: Globals) -> Result<Worst> {
     let ui = globals.ui.clone();
-    let trust = trust(args, globals)?;
+    let held = held(args, globals)?;
     let mut worst = Worst::default();
     let mut rows = Vec::new();
     for file in &args.files {
         if file.is_dir() {
-            let found = repository::verify_folder(file, &trust.keyring, trust.at, trust.world.as_ref(), &mut worst);
-            rows.extend(found);
+            rows.extend(repository::verify_folder(file, &held.keyring, held.at, held.world.as_ref(), &mut worst));
             continue;
         }
-        let row = match verify_one(file, &trust) {
-            Ok(row) => row,
+        match verify_one(file, &held, &mut worst) {
+            Ok(Judged { row, parts }) => {
+                rows.push(row);
+                if ui.verbose && ui.output == Output::Table {
+                    rows.extend(parts);
+                }
+            }
             Err(error) => {
                 worst.add(error.kind());
                 let row = Row::new().with("file", file.to_string_lossy().into_owned());
-                row.with("verdict", error.code()).with("detail", error.full()).with("error", error_value(&error))
+                let row = row.with("verdict", error.code()).with("detail", error.full());
+                rows.push(row.with("error", error_value(&error)));
             }
-        };
-        rows.push(row);
+        }
     }
     ui.rows(&["file", "verdict", "detail"], &rows);
     Ok(worst)
 }
 
-fn trust(args: &VerifyArgs, globals: Globals) -> Result<Trust> {
+fn held(args: &VerifyArgs, globals: Globals) -> Result<Held> {
     let at = match &args.at {
         Some(text) => {
             clock::parse(text).ok_or_else(|| Error::usage("bad_time", format!("--at {text:?} is not RFC 3339")))?
         }
         None => globals.clock.now(),
     };
-    let mut roots = Vec::new();
-    for path in &args.roots {
-        let pem = safe::read_bounded(path, 4 << 20)?;
-        roots.extend(pem::decode(pem::label::CERTIFICATE, &pem, 256)?);
-    }
-    let mut ledger_keys = Vec::new();
+    let mut held = Held {
+        roots: timestamps::roots_in(&args.roots)?,
+        timestamp_roots: timestamps::roots_in(&args.timestamp_roots)?,
+        crls: args.crl.iter().map(|path| crl_in(path)).collect::<Result<_>>()?,
+        ledger_keys: Vec::new(),
+        at,
+        keyring: repository::read_keyrings(&args.keyring)?,
+        require_timestamp: args.require_timestamp,
+        world: None,
+    };
     for path in &args.ledger_key {
         for line in safe::read_text(path, 64 << 10)?.lines().filter(|line| !line.trim().is_empty()) {
-            ledger_keys.push(line.trim().parse()?);
+            held.ledger_keys.push(line.trim().parse()?);
         }
     }
-    let mut keyring = repository::read_keyrings(&args.keyring)?;
-    let self_contained = !roots.is_empty() || !ledger_keys.is_empty() || !keyring.is_empty();
-    let world = match (World::open(globals), self_contained) {
-        (Ok(world), _) => Some(world),
-        (Err(_), true) => None,
-        (Err(error), false) => {
-            return Err(error
-                .maybe_hint(Some("--roots PEM, --keyring FILE or --ledger-key FILE to verify without a workspace")));
+    let self_contained = !held.roots.is_empty() || !held.ledger_keys.is_empty() || !held.keyring.is_empty();
+    match (World::open(globals), self_contained) {
+        (Ok(world), _) => held.fill_from(world)?,
+        (Err(_), true) => {}
+        (Err(error), false) if error.code() == "no_workspace" => {
+            return Err(error.hint(
+                "keyctl verify --roots ROOT.pem FILE, --keyring ARCHIVE.pgp for a repository, or --ledger-key LEDGER.pub for a fragment",
+            ));
         }
-    };
-    if let Some(world) = &world {
-        if roots.is_empty() {
-            roots = workspace_roots(world)?;
+        (Err(error), false) => return Err(error),
+    }
+    if held.timestamp_roots.is_empty() {
+        held.timestamp_roots.clone_from(&held.roots);
+    }
+    Ok(held)
+}
+
+impl Held {
+    /// Takes from the workspace what the flags leave open, and its revocation lists.
+    fn fill_from(&mut self, world: World) -> Result<()> {
+        if self.roots.is_empty() {
+            self.roots = workspace_roots(&world)?;
         }
-        if keyring.is_empty() {
-            keyring = openpgp::published_keyrings(world)?;
+        if self.keyring.is_empty() {
+            self.keyring = openpgp::published_keyrings(&world)?;
         }
-        if ledger_keys.is_empty() {
+        if self.timestamp_roots.is_empty() {
+            let adopted = query::settings(world.ledger.connection())?;
+            self.timestamp_roots = timestamps::adopted_roots(&world.dir, &adopted.settings.timestamp)?;
+        }
+        if self.ledger_keys.is_empty() {
             let lines = world.genesis.ledger_keys.iter().map(|key| key.verifier.parse());
-            ledger_keys = lines.collect::<Result<_>>()?;
+            self.ledger_keys = lines.collect::<Result<_>>()?;
+        }
+        self.crls.extend(workspace_crls(&world.dir.join("published/crl"))?);
+        self.world = Some(world);
+        Ok(())
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        Trust {
+            roots: &self.roots,
+            timestamp_roots: &self.timestamp_roots,
+            crls: &self.crls,
+            at: self.at,
+            require_timestamp: self.require_timestamp,
         }
     }
-    Ok(Trust { roots, ledger_keys, at, keyring, world })
+}
+
+fn crl_in(path: &Path) -> Result<Crl> {
+    let read = || {
+        let blocks = pem::decode(pem::label::CRL, &safe::read_bounded(path, MAX_CRL as u64)?, 1)?;
+        Crl::parse(&blocks.concat())
+    };
+    read().map_err(|error| error.about(shown_path(path)))
+}
+
+/// Every `*.crl` of the folder, by name.
+fn workspace_crls(folder: &Path) -> Result<Vec<Crl>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "crl"));
+    paths.sort();
+    paths.iter().map(|path| crl_in(path)).collect()
 }
 
 fn workspace_roots(world: &World) -> Result<Vec<Vec<u8>>> {
@@ -135,36 +205,100 @@ fn workspace_roots(world: &World) -> Result<Vec<Vec<u8>>> {
     Ok(roots.filter_map(|root| root.identities.first()?.x509().map(<[u8]>::to_vec)).collect())
 }
 
-fn verify_one(path: &Path, trust: &Trust) -> Result<Row> {
-    let source = Source::open(path, SourcePolicy::READ)?;
-    if artifact::looks_like_json(&source)? {
-        return verify_fragment(path, trust);
-    }
-    let report = artifact::verify(&source, &trust.roots, trust.at)?;
-    let file = path.to_string_lossy().into_owned();
-    let mut row = Row::new()
-        .with("file", file.as_str())
-        .with("verdict", report.verdict.as_str())
-        .with("detail", report.detail.as_str())
-        .with("sha256", report.sha256.to_string())
-        .with("signatures", report.signatures);
-    if let Some(world) = &trust.world {
-        let entry = query::signed_into(world.ledger.connection(), &report.sha256)?;
-        row = row.with("ledger_entry", entry);
-    }
-    match report.verdict {
-        Verdict::Valid => Ok(row),
-        verdict => Err(Error::new(Kind::Findings, verdict.code(), format!("{}: {}", shown_path(path), report.detail))),
-    }
+/// A file that was judged: its row, and further rows about the parts of its signatures.
+struct Judged {
+    row: Row,
+    parts: Vec<Row>,
 }
 
-fn verify_fragment(path: &Path, trust: &Trust) -> Result<Row> {
-    if trust.ledger_keys.is_empty() {
+fn verify_one(path: &Path, held: &Held, worst: &mut Worst) -> Result<Judged> {
+    let source = Source::open(path, SourcePolicy::READ)?;
+    // By its name too, so that a fragment with a spoilt beginning is a bad fragment and no unknown format.
+    let named = path.extension().is_some_and(|extension| extension == "json");
+    if named || verify::looks_like_json(&source)? {
+        return Ok(Judged { row: verify_fragment(path, held)?, parts: Vec::new() });
+    }
+    let mut report = verify::verify(&source, &held.trust())?;
+    let known = known_keys(&mut report, held.world.as_ref())?;
+    let (verdict, detail) = report.verdict();
+    let mut signatures = report.signatures_value();
+    for (value, known) in signatures.as_array_mut().into_iter().flatten().zip(&known) {
+        value["register"] = json!(known);
+    }
+    let mut row = Row::new()
+        .with("file", path.to_string_lossy().into_owned())
+        .with("verdict", verdict.as_str())
+        .with("detail", detail.as_str())
+        .with("sha256", report.sha256.to_string())
+        .with("signatures", signatures)
+        .with("notes", report.notes_value());
+    if let Some(world) = &held.world {
+        row = row.with("ledger_entry", query::signed_into(world.ledger.connection(), &report.sha256)?);
+    }
+    if verdict != Verdict::Valid {
+        worst.add(Kind::Findings);
+        let error = Error::finding(verdict.code(), format!("{}: {detail}", shown_path(path)));
+        row = row.with("error", error_value(&error));
+    }
+    Ok(Judged { row, parts: part_rows(&report, &known) })
+}
+
+/// What the register knows of a signer's key.
+#[derive(serde::Serialize)]
+struct Known {
+    generation: GenerationId,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantined: Option<String>,
+}
+
+/// Looks the signers up. One that is revoked there although no list says so is revoked: the list, which would say
+/// since when, is missing.
+fn known_keys(report: &mut Report, world: Option<&World>) -> Result<Vec<Option<Known>>> {
+    let mut all = Vec::new();
+    for signature in &mut report.signatures {
+        let found = match (world, signature.spki_sha256()) {
+            (Some(world), Some(spki)) => query::generation_by_spki(world.ledger.connection(), &spki)?,
+            _ => None,
+        };
+        if let Some(generation) = found.as_ref().filter(|generation| generation.state == State::Revoked) {
+            let listed = matches!(signature.chain, Some(ChainState::Trusted { revocation_checked: true, .. }));
+            if !listed {
+                let why = format!("{} is revoked, and no revocation list says since when", generation.id);
+                signature.add((Verdict::Revoked, why));
+            }
+        }
+        all.push(found.map(|Generation { id, state, quarantined, .. }| Known { generation: id, state, quarantined }));
+    }
+    Ok(all)
+}
+
+/// Rows for people: each signature and, indented, its parts.
+fn part_rows(report: &Report, known: &[Option<Known>]) -> Vec<Row> {
+    let row = |name: String, word: &str, detail: &str| {
+        Row::new().with("file", name).with("verdict", word).with("detail", detail)
+    };
+    let mut rows = Vec::new();
+    for (number, (signature, known)) in (1..).zip(report.signatures.iter().zip(known)) {
+        let (verdict, detail) = signature.verdict();
+        let nested = if signature.level > 1 { ", nested" } else { "" };
+        rows.push(row(format!("  signature {number}{nested}"), verdict.as_str(), &detail));
+        rows.extend(signature.lines().iter().map(|(name, word, detail)| row(format!("    {name}"), word, detail)));
+        if let Some(known) = known {
+            rows.push(row("    register".into(), known.state.as_str(), &known.generation.to_string()));
+        }
+    }
+    rows.extend(report.notes.iter().map(|note| row("  note".into(), "", &note.message)));
+    rows
+}
+
+fn verify_fragment(path: &Path, held: &Held) -> Result<Row> {
+    if held.ledger_keys.is_empty() {
         return Err(Error::usage("no_ledger_key", "a fragment is checked with the ledger's key")
             .hint("--ledger-key published/ledger.pub"));
     }
     let bytes = safe::read_bounded(path, fragment::MAX_LEN as u64)?;
-    let checked = fragment::check(&bytes, &trust.ledger_keys).map_err(|error| error.about(shown_path(path)))?;
+    let checked = fragment::check(&bytes, &held.ledger_keys).map_err(|error| error.about(shown_path(path)))?;
     let text = |name: &str| checked.value.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
     let detail =
         format!("{} at {}, in a tree of {} entries", text("event_type"), text("created_at"), checked.checkpoint.size);

@@ -295,12 +295,14 @@ impl<'a> Check<'a> {
         let most = number(raw.max_backoff_seconds, "max_backoff_seconds", 1..=3600);
         let threshold = number(raw.circuit_breaker_threshold, "circuit_breaker_threshold", 1..=100);
         let pause = number(raw.circuit_breaker_pause_minutes, "circuit_breaker_pause_minutes", 1..=1440);
+        let timeout = number(raw.timeout_seconds, "timeout_seconds", 1..=600);
         let retry = Retry {
             max_attempts: attempts.map_or(default.max_attempts, |(_, n)| n),
             base: base.as_ref().map_or(default.base, |(_, n)| seconds(*n)),
             max_backoff: most.as_ref().map_or(default.max_backoff, |(_, n)| seconds(*n)),
             circuit_breaker_threshold: threshold.map_or(default.circuit_breaker_threshold, |(_, n)| n),
             circuit_breaker_pause: pause.map_or(default.circuit_breaker_pause, |(_, n)| seconds(n) * 60),
+            timeout: timeout.map_or(default.timeout, |(_, n)| seconds(n)),
         };
         if let (true, Some((span, _))) = (retry.base > retry.max_backoff, base.or(most)) {
             self.bad(span, "retry.base_seconds", "longer than max_backoff_seconds");

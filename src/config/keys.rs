@@ -2,7 +2,7 @@
 
 use super::check::{Check, PlacedHsm};
 use super::raw::{RawKey, RawSubject};
-use super::text::{bad_country, bad_text, bad_url};
+use super::text::{bad_certificate_url, bad_country, bad_text};
 use super::types::{Issuer, Key, Module, RotationMode, Subject};
 use crate::config::policy::Role;
 use crate::model::{Custody, Email, Environment, HsmName, KeyAlgorithm, KeyName, Purpose};
@@ -72,11 +72,12 @@ fn one(
         mode.into_inner()
     });
     let tokens = raw.hsm.span();
-    if let Some(url) = &raw.crl_url {
-        let certified_here = matches!(issuer, Issuer::Key(_)) && is_x509(purpose);
-        let why = bad_url(url.get_ref())
+    let certified_here = matches!(issuer, Issuer::Key(_)) && is_x509(purpose);
+    for (part, url) in [("crl_url", &raw.crl_url), ("aia_url", &raw.aia_url)] {
+        let Some(url) = url else { continue };
+        let why = bad_certificate_url(url.get_ref())
             .or_else(|| (!certified_here).then(|| "only for certificates that we issue".to_owned()));
-        check.bad_if(url.span(), &field("crl_url"), why);
+        check.bad_if(url.span(), &field(part), why);
     }
     let archive = raw.archive.and_then(|text| {
         let parsed = text.get_ref().parse();
@@ -99,6 +100,7 @@ fn one(
         custody: raw.custody.map_or(custody(purpose), Spanned::into_inner),
         hsm: tokens_of(check, name, raw.hsm, hsm),
         crl_url: raw.crl_url.map(Spanned::into_inner),
+        aia_url: raw.aia_url.map(Spanned::into_inner),
         subject: subject(check, name, raw.subject, purpose, entry.clone()),
         issuer,
     };
@@ -249,8 +251,14 @@ fn issuer(
     };
     check.bad_if(this.issuer.clone(), &field, why);
     let issued_here = matches!(this.key.issuer, Issuer::Key(_)) && is_x509(purpose);
-    if issued_here && environment != Environment::Sandbox && this.key.crl_url.is_none() {
-        check.bad(this.entry.clone(), &format!("keys.{name}.crl_url"), "verifiers need to know where the CRL is");
+    let urls = [
+        ("crl_url", &this.key.crl_url, "verifiers need to know where the CRL is"),
+        ("aia_url", &this.key.aia_url, "verifiers need to know where the issuer's certificate is"),
+    ];
+    for (part, url, why) in urls {
+        if issued_here && environment != Environment::Sandbox && url.is_none() {
+            check.bad(this.entry.clone(), &format!("keys.{name}.{part}"), why);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub mod policy;
 mod raw;
 mod render;
 pub mod settings;
-mod text;
+pub(crate) mod text;
 pub mod types;
 pub mod workspace;
 

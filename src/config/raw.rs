@@ -97,6 +97,7 @@ pub(super) struct RawKey {
     pub hsm: Spanned<Vec<Spanned<HsmName>>>,
     pub crl_url: Option<Spanned<String>>,
     pub archive: Option<Spanned<String>>,
+    pub aia_url: Option<Spanned<String>>,
     pub subject: Option<Spanned<RawSubject>>,
 }
 
@@ -144,6 +145,7 @@ pub(super) struct RawRetry {
     pub max_backoff_seconds: Option<Spanned<u64>>,
     pub circuit_breaker_threshold: Option<Spanned<u64>>,
     pub circuit_breaker_pause_minutes: Option<Spanned<u64>>,
+    pub timeout_seconds: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize, Default)]

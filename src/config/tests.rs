@@ -42,6 +42,7 @@ algorithm = "ecdsa-p384"
 rotation  = "review"
 hsm       = ["issuing"]
 crl_url   = "http://pki.example.corp/root.crl"
+aia_url   = "http://pki.example.corp/root.crt"
 subject   = { country = "US", organization = "Example Corp", common_name = "Example Windows CA" }
 
 [keys.windows]
@@ -54,6 +55,7 @@ rotate_lead_days = 14
 custody          = "bound"
 hsm              = ["primary"]
 crl_url          = "http://pki.example.corp:8080/windows.crl"
+aia_url          = "http://pki.example.corp:8080/windows-ca.crt"
 subject          = { country = "US", organization = "Example Corp", common_name = "Example Corp" }
 
 [keys.mac]
@@ -139,6 +141,7 @@ fn the_example_reads_and_means_what_it_says() {
     assert_eq!(revoke.roles, Operation::Revoke.default_rule().roles);
     assert_eq!(config.rotation.resign_after, ResignAfter::Untimestamped);
     assert_eq!((config.retry.max_attempts, config.retry.max_backoff), (3, Duration::from_secs(60)));
+    assert_eq!(config.retry.timeout, Duration::from_secs(30));
     assert_eq!(config.max_artifact, 16 << 30);
     assert_eq!(config.warnings.len(), 1);
     assert!(config.warnings[0].starts_with("keyctl.toml:24: hsm.primary.fips: FIPS 140-2"), "{:?}", config.warnings);
@@ -237,7 +240,15 @@ fn what_does_not_fit_together_names_its_line() {
         ("hsm              =", "hsm = [\"tertiary\"] #!", "there is no [hsm.tertiary]"),
         ("hsm              =", "hsm = [] #!", "name the token"),
         // what certificates need
-        ("crl_url          =", "crl_url = \"ldap://x/y\" #!", "keys.windows.crl_url: an http:// or https:// URL"),
+        ("crl_url          =", "crl_url = \"ldap://x/y\" #!", "keys.windows.crl_url: an http:// URL"),
+        ("crl_url          =", "crl_url = \"https://x/y\" #!", "keys.windows.crl_url: an http:// URL"),
+        ("aia_url          =", "aia_url = \"https://x/y\" #!", "keys.windows.aia_url: an http:// URL"),
+        ("aia_url          =", "aia_url = \"http://x y\" #!", "keys.windows.aia_url: not a URL with a host"),
+        (
+            "issuer    = \"external\"",
+            "issuer = \"external\"\naia_url = \"http://x/y\" #!",
+            "keys.mac.aia_url: only for certificates that we issue",
+        ),
         ("crl_url          =", "crl_url = \"http://user:secret@x/y\" #!", "no user name or password"),
         (
             "subject          =",
@@ -305,6 +316,7 @@ fn what_does_not_fit_together_names_its_line() {
         ),
         ("[policy.revoke]", "[policy.break-glass]\nmax_age_hours = 5 #!\n[policy.revoke]", "1 to 4 hours, not 5"),
         ("max_attempts", "base_seconds = 90 #!", "longer than max_backoff_seconds"),
+        ("max_attempts", "timeout_seconds = 601 #!", "1 to 600, not 601"),
     ] {
         refused(line, with, words);
     }
@@ -340,6 +352,11 @@ fn entries_without_a_needed_field_are_named_by_their_header() {
             "crl_url          = \"http://pki.example.corp:8080/windows.crl\"\n",
             "[keys.windows]",
             "keys.windows.crl_url: verifiers need",
+        ),
+        (
+            "aia_url          = \"http://pki.example.corp:8080/windows-ca.crt\"\n",
+            "[keys.windows]",
+            "keys.windows.aia_url: verifiers need",
         ),
         (
             "issuer           = \"windows-ca\"\n",

@@ -27,7 +27,7 @@ pub(super) fn bad_origin(text: &str) -> Option<String> {
 
 /// An `http` or `https` URL of at most 2048 bytes, without user name, password or fragment. The value is not repeated,
 /// since such a URL may hold a password.
-pub(super) fn bad_url(text: &str) -> Option<String> {
+pub(crate) fn bad_url(text: &str) -> Option<String> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let Some(rest) = rest else { return Some("an http:// or https:// URL".to_owned()) };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -45,6 +45,15 @@ pub(super) fn bad_url(text: &str) -> Option<String> {
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|n| n > 0 && n.to_string() == port));
     let clean = text.len() <= 2048 && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b));
     (!(clean && port_fits && (ipv6 || is_host(host)))).then(|| "not a URL with a host and printable ASCII".to_owned())
+}
+
+/// An `http` URL in a certificate, with the limits of [`bad_url`]. Not `https`: whoever fetches it may be checking the
+/// very certificate of the server (RFC 5280 §8).
+pub(super) fn bad_certificate_url(text: &str) -> Option<String> {
+    let plain = text.starts_with("http://");
+    bad_url(text).filter(|_| plain).or_else(|| {
+        (!plain).then(|| "an http:// URL, since a certificate's URLs are fetched to check certificates".into())
+    })
 }
 
 fn is_host(text: &str) -> bool {

@@ -182,6 +182,9 @@ pub struct Key {
     /// Where clients find the archive that it signs; for their `sources` entry.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub archive: Option<Archive>,
+    /// Where its issuer's certificate can be had (caIssuers, RFC 5280 §4.2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub aia_url: Option<String>,
     /// What its certificates say about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subject: Option<Subject>,
@@ -379,6 +382,8 @@ pub struct Retry {
     pub circuit_breaker_threshold: u32,
     /// How long it stays open.
     pub circuit_breaker_pause: Duration,
+    /// How long one try may take.
+    pub timeout: Duration,
 }
 
 impl Default for Retry {
@@ -389,6 +394,7 @@ impl Default for Retry {
             max_backoff: Duration::from_secs(60),
             circuit_breaker_threshold: 5,
             circuit_breaker_pause: Duration::from_secs(300),
+            timeout: Duration::from_secs(30),
         }
     }
 }

@@ -5,11 +5,11 @@
 //! [`Signed`] only after a fresh parse of the written file agreed; [`Signed::place`] gives the [`Placed`] that
 //! closes the permit.
 
+use super::Sink;
 use super::authenticode::{self, Content, Draft, OpusInfo};
-use super::fan::fan_out;
+use super::fan::{self, fan_out};
+use super::feed;
 use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
-use super::{Sink, feed};
-use crate::clock::Time;
 use crate::error::{Error, Result, shown};
 use crate::files::copy::copy_while;
 use crate::files::place::{self, Placement, Target};
@@ -18,7 +18,7 @@ use crate::gate::{Completes, Failure, sealed};
 use crate::hsm::store::SigningKey;
 use crate::keys::{Copy, Identity, TokenFacts};
 use crate::model::{GenerationId, Hash256, HashAlgorithm, Tbs, hex};
-use crate::request::SignArtifact;
+use crate::request::{self, SignArtifact};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,8 @@ pub struct SignOptions {
     pub follow: bool,
     /// Whether to compute the file's SHA-512 too.
     pub sha512: bool,
+    /// Whether a timestamp will be asked for ([`Prepared::sign_and_stamp`]).
+    pub timestamp: bool,
 }
 
 impl Default for SignOptions {
@@ -75,6 +77,7 @@ impl Default for SignOptions {
             opus: OpusInfo::default(),
             follow: false,
             sha512: false,
+            timestamp: false,
         }
     }
 }
@@ -89,14 +92,14 @@ pub trait Stamp: Sync {
 }
 
 /// SHA-256 of a whole file.
-struct FileHash(sha2::Sha256);
+pub(super) struct FileHash(sha2::Sha256);
 
 impl FileHash {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         FileHash(sha2::Digest::new())
     }
 
-    fn finish(self) -> Hash256 {
+    pub(super) fn finish(self) -> Hash256 {
         Hash256(sha2::Digest::finalize(self.0).into())
     }
 }
@@ -169,10 +172,24 @@ pub fn prepare(
     layout.signable().map_err(named)?;
     let outer = existing(&source, &layout, options.existing).map_err(named)?;
     let (target, destination) = match to {
-        Some(to) => (Target::beside(to)?, Destination::New),
+        Some(to) => {
+            free(to)?;
+            (Target::beside(to)?, Destination::New)
+        }
         None => (Target::replacing(&source)?, Destination::InPlace),
     };
     copy_and_draft(source, target, destination, layout, outer, chain, options, stop).map_err(named)
+}
+
+/// Placing never overwrites; this only says so before anything is signed for nothing.
+fn free(path: &Path) -> Result<()> {
+    match path.symlink_metadata() {
+        Ok(_) => {
+            let name = shown(&path.display().to_string());
+            Err(Error::failed("target_exists", format!("{name}: exists already and is not overwritten")))
+        }
+        Err(_) => Ok(()),
+    }
 }
 
 /// The first signature, if ours is to be nested into it.
@@ -249,11 +266,15 @@ pub fn option_words(options: &SignOptions) -> BTreeMap<String, String> {
     put("page_hashes", options.page_hashes.then(|| "yes".into()));
     put("program_name", options.opus.program_name.as_deref().map(shown));
     put("program_url", options.opus.url.as_deref().map(shown));
+    put(request::TIMESTAMP, options.timestamp.then(|| "rfc3161".into()));
     words
 }
 
 /// The first bytes tell the format.
-fn expect_pe(source: &Source) -> Result<()> {
+///
+/// # Errors
+/// `unsupported_format`; those of reading.
+pub(super) fn expect_pe(source: &Source) -> Result<()> {
     let mut magic = [0; 8];
     let take = magic.len().min(usize::try_from(source.len()).unwrap_or(usize::MAX));
     source.read_at(magic.get_mut(..take).unwrap_or_default(), 0)?;
@@ -311,6 +332,9 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::sign`]; or no authority gave a good timestamp.
     pub fn sign_and_stamp(mut self, key: &SigningKey<'_>, stamp: Option<&dyn Stamp>) -> Result<Signed, Failure> {
+        if stamp.is_some() != self.options.contains_key(request::TIMESTAMP) {
+            return Err(Error::bug("the request says something else about a timestamp than what is done").into());
+        }
         let signature = key.sign(self.draft.tbs())?;
         let mut pkcs7 = self.draft.finish(&signature)?;
         let mut timestamp = None;
@@ -325,7 +349,13 @@ impl Prepared {
         }
         let attached = self.layout.attach(&pkcs7, &self.sums)?;
         self.target.apply(&attached.edits, attached.len)?;
-        let hash_after = verify_written(&self.target, &inner, &self.content_digest, self.hash)?;
+        let hash_after = std::thread::scope(|scope| {
+            // The disk works while the digests are computed again; placing asks it once more and reports its errors.
+            if attached.len >= fan::WORTHWHILE {
+                scope.spawn(|| rustix::fs::fdatasync(self.target.file()).is_ok());
+            }
+            verify_written(&self.target, &inner, &self.content_digest, self.hash)
+        })?;
         Ok(Signed {
             source: self.source,
             target: self.target,
@@ -502,135 +532,4 @@ pub fn remove(
         target.place(Placement::Replace { expect: &source })?;
     }
     Ok(Removed { hash_before, hash_after: whole.finish(), restored: original.is_some() })
-}
-
-crate::model::words! {
-    /// What verification of a file found, worst part first.
-    Verdict: "verdict" {
-        /// Everything holds.
-        Valid = "valid",
-        /// There is no signature.
-        Unsigned = "unsigned",
-        /// The file is not what was signed, or the signature is not the key's.
-        Tampered = "tampered",
-        /// A structure is broken or an algorithm proves nothing.
-        Malformed = "malformed",
-        /// No chain to a trusted root.
-        UnknownIssuer = "unknown_issuer",
-        /// The certificate was not valid at that time.
-        Expired = "expired",
-        /// The certificate or its chain does not allow code signing.
-        WrongPurpose = "wrong_purpose",
-        /// The certificate was revoked by that time.
-        Revoked = "revoked",
-    }
-}
-
-impl Verdict {
-    /// Stable word for programs.
-    pub fn code(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-/// What verification of a file found.
-#[derive(Debug)]
-pub struct VerifyReport {
-    /// SHA-256 of the file.
-    pub sha256: Hash256,
-    /// The worst of its signatures.
-    pub verdict: Verdict,
-    /// In words.
-    pub detail: String,
-    /// How many signatures there are, nested ones included.
-    pub signatures: usize,
-}
-
-/// Whether a file looks like JSON, as fragments do.
-///
-/// # Errors
-/// It cannot be read.
-pub fn looks_like_json(source: &Source) -> Result<bool> {
-    let mut first = [0];
-    if source.is_empty() {
-        return Ok(false);
-    }
-    source.read_at(&mut first, 0)?;
-    Ok(first == *b"{")
-}
-
-/// Verifies a file: digest, signature, and the chain of each signer to one of `roots` at the time `at`.
-///
-/// # Errors
-/// The file cannot be read or has an unknown format. What is wrong with its signatures is in the report.
-pub fn verify(source: &Source, roots: &[Vec<u8>], at: Time) -> Result<VerifyReport> {
-    expect_pe(source)?;
-    let mut whole = FileHash::new();
-    let report = match authenticode::image::verify_with(source.file(), &mut [&mut whole]) {
-        Ok(report) => report,
-        Err(error) => {
-            let mut whole = FileHash::new();
-            feed(source.file(), &mut [&mut whole])?;
-            return Ok(VerifyReport {
-                sha256: whole.finish(),
-                verdict: Verdict::Malformed,
-                detail: error.full(),
-                signatures: 0,
-            });
-        }
-    };
-    let sha256 = whole.finish();
-    let signatures = report.signatures.len();
-    let done = |verdict: Verdict, detail: String| Ok(VerifyReport { sha256, verdict, detail, signatures });
-    if signatures == 0 {
-        return done(Verdict::Unsigned, "the file has no signature".into());
-    }
-    if let Some(finding) = report.findings.first() {
-        return done(Verdict::Tampered, finding.message.clone());
-    }
-    let mut signers = Vec::new();
-    for (signature, verdict) in &report.signatures {
-        if let Some((fault, detail)) = verdict.fault() {
-            let verdict = match fault.as_str() {
-                "tampered" | "bad_signature" | "content_mismatch" => Verdict::Tampered,
-                _ => Verdict::Malformed,
-            };
-            return done(verdict, detail.to_owned());
-        }
-        if !verdict.is_good() {
-            return done(Verdict::Malformed, "a part of the signature could not be checked".into());
-        }
-        match chain_of(signature, roots, at) {
-            Ok(subject) => signers.push(subject),
-            Err((verdict, detail)) => return done(verdict, detail),
-        }
-    }
-    done(Verdict::Valid, format!("signed by {}", signers.join("; ")))
-}
-
-fn chain_of(
-    signature: &authenticode::AuthenticodeSignature,
-    roots: &[Vec<u8>],
-    at: Time,
-) -> std::result::Result<String, (Verdict, String)> {
-    use crate::pki::chain::{self, Eku, Revocation};
-    let leaf =
-        signature.certificate.as_ref().ok_or((Verdict::Malformed, "the signer's certificate is missing".to_owned()))?;
-    let built =
-        chain::build(&leaf.der, &signature.signed.certificates, roots, at, Eku::CodeSigning, Revocation::Unchecked);
-    match built {
-        Ok(_) => Ok(leaf.subject_text()),
-        Err(error) => Err((verdict_of(&error), format!("{}: {error}", leaf.subject_text()))),
-    }
-}
-
-fn verdict_of(error: &crate::pki::chain::ChainError) -> Verdict {
-    use crate::pki::chain::ChainError;
-    match error {
-        ChainError::UnknownIssuer { .. } => Verdict::UnknownIssuer,
-        ChainError::Expired { .. } | ChainError::NotYetValid { .. } => Verdict::Expired,
-        ChainError::Revoked { .. } => Verdict::Revoked,
-        ChainError::WrongPurpose { .. } => Verdict::WrongPurpose,
-        _ => Verdict::UnknownIssuer,
-    }
 }

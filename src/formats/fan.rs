@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// From this length on, in bytes, threads pay.
-const WORTHWHILE: u64 = 4 << 20;
+pub const WORTHWHILE: u64 = 4 << 20;
 
 /// Buffers that may wait for one sink.
 const AHEAD: usize = 3;

@@ -23,6 +23,7 @@ pub mod pe;
 pub(crate) mod testing;
 pub mod timestamp;
 pub mod tlv;
+pub mod verify;
 
 pub use crate::files::place::Edit;
 
@@ -97,7 +98,7 @@ pub trait Sink: Send {
 /// # Errors
 /// Those of [`ReadAt`].
 pub fn feed(file: &dyn ReadAt, sinks: &mut [&mut dyn Sink]) -> Result<()> {
-    const CHUNK: u64 = 256 * 1024;
+    const CHUNK: u64 = 1 << 20;
     let len = file.len()?;
     fan::fan_out(len, sinks, |give| {
         let mut buffer = vec![0; CHUNK.min(len) as usize];

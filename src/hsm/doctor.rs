@@ -209,7 +209,8 @@ fn fips_findings(info: &TokenInfo, fips: Option<&FipsClaim>, production: bool, f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hsm::module::{ModuleInfo, SteeringVariable};
+    use crate::hsm::module::ModuleInfo;
+    use crate::keys::SteeringVariable;
     use crate::model::Hash256;
 
     fn token(flags: CK_FLAGS, software: bool) -> TokenInfo {

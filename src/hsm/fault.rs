@@ -48,7 +48,7 @@ pub enum Refusal {
     Uninitialized,
     /// No token, or more than one, has the configured label and serial.
     TokenNotFound,
-    /// The token is not the one that was opened.
+    /// The token is not the one that was recorded, or opened before.
     WrongToken,
     /// No key with this CKA_ID.
     KeyMissing,
@@ -255,7 +255,10 @@ impl Fault {
     fn kind(&self) -> Kind {
         match self {
             Fault::Outage(..) => Kind::Unavailable,
-            Fault::Refusal(Refusal::Forbidden | Refusal::ModuleChanged | Refusal::Untrusted, _) => Kind::Blocked,
+            Fault::Refusal(
+                Refusal::Forbidden | Refusal::ModuleChanged | Refusal::WrongToken | Refusal::Untrusted,
+                _,
+            ) => Kind::Blocked,
             Fault::Refusal(..) => Kind::Failed,
         }
     }
@@ -273,6 +276,7 @@ impl Fault {
             }
             Fault::Refusal(Refusal::KeyAmbiguous | Refusal::IdTaken, _) => "keyctl audit keys",
             Fault::Refusal(Refusal::ModuleChanged, _) => "keyctl adopt, if the new module is wanted",
+            Fault::Refusal(Refusal::WrongToken, _) => "keyctl adopt, if the token was replaced on purpose",
             _ => return None,
         })
     }

@@ -11,6 +11,7 @@ use super::fault::{Fault, Outage, Refusal};
 use super::raw::{Functions, LibraryInfo};
 use super::{builtin, worker};
 use crate::error::shown;
+use crate::keys::{ModuleFacts, SteeringVariable};
 use crate::model::Hash256;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::RvError;
@@ -55,15 +56,6 @@ impl ModuleSpec {
     }
 }
 
-/// A variable that may steer a module: its name and the SHA-256 of its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SteeringVariable {
-    /// Name, escaped.
-    pub name: String,
-    /// SHA-256 of the value's bytes.
-    pub value_sha256: Hash256,
-}
-
 /// What is known of a module's file and library. Strings are escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModuleInfo {
@@ -85,6 +77,20 @@ pub struct ModuleInfo {
     pub environment: Vec<SteeringVariable>,
 }
 
+impl ModuleInfo {
+    /// What the ledger keeps of it.
+    pub fn facts(&self) -> ModuleFacts {
+        ModuleFacts {
+            path: self.path.as_deref().map(name),
+            sha256: self.sha256,
+            manufacturer: self.manufacturer.clone(),
+            description: self.description.clone(),
+            version: self.version.clone(),
+            environment: self.environment.clone(),
+        }
+    }
+}
+
 /// A loaded and (unless builtin) initialised module.
 pub(super) struct Module {
     pub context: Pkcs11,
@@ -98,24 +104,32 @@ type Place = Arc<Mutex<Option<Arc<Module>>>>;
 static MODULES: Mutex<BTreeMap<Option<PathBuf>, Place>> = Mutex::new(BTreeMap::new());
 
 impl Module {
-    /// The module a token needs, and the token's slot if the module alone decides it.
-    pub fn open(spec: &ModuleSpec) -> Result<(Arc<Module>, Option<CK_SLOT_ID>), Fault> {
+    /// The module a token needs, and the token's slot if the module alone decides it. A module that is not the
+    /// recorded one is not loaded.
+    pub fn open(spec: &ModuleSpec, recorded: Option<&ModuleFacts>) -> Result<(Arc<Module>, Option<CK_SLOT_ID>), Fault> {
         match spec {
             ModuleSpec::Builtin { folder } => {
+                compare(recorded, None, None)?;
                 let module = Module::builtin()?;
                 let slot = builtin::attach(&module, folder)?;
                 Ok((module, Some(slot)))
             }
             ModuleSpec::File { path, sha256, init_args } => {
-                Ok((Module::library(path, *sha256, init_args.as_deref())?, None))
+                let file = examine(path)?;
+                compare(recorded, Some(&file.0), Some(file.1))?;
+                Ok((Module::library(file, *sha256, init_args.as_deref())?, None))
             }
         }
     }
 
     /// [`Module::open`] with a deadline, since loading and `C_Initialize` may hang as well.
-    pub fn open_within(timeout: Duration, spec: &ModuleSpec) -> Result<(Arc<Module>, Option<CK_SLOT_ID>), Fault> {
-        let spec = spec.clone();
-        worker::within(timeout, "C_Initialize", move || Module::open(&spec))
+    pub fn open_within(
+        timeout: Duration,
+        spec: &ModuleSpec,
+        recorded: Option<&ModuleFacts>,
+    ) -> Result<(Arc<Module>, Option<CK_SLOT_ID>), Fault> {
+        let (spec, recorded) = (spec.clone(), recorded.cloned());
+        worker::within(timeout, "C_Initialize", move || Module::open(&spec, recorded.as_ref()))
     }
 
     /// The module inside this program; its databases are added one by one.
@@ -132,8 +146,11 @@ impl Module {
         })
     }
 
-    fn library(path: &Path, pinned: Option<Hash256>, init_args: Option<&str>) -> Result<Arc<Module>, Fault> {
-        let (path, actual) = examine(path)?;
+    fn library(
+        (path, actual): (PathBuf, Hash256),
+        pinned: Option<Hash256>,
+        init_args: Option<&str>,
+    ) -> Result<Arc<Module>, Fault> {
         if let Some(pinned) = pinned.filter(|pinned| *pinned != actual) {
             let message = format!("the module {} has SHA-256 {actual}, not the pinned {pinned}", name(&path));
             return Err(Fault::refusal(Refusal::ModuleChanged, message));
@@ -156,6 +173,23 @@ impl Module {
         }
         Ok(module)
     }
+}
+
+/// Holds a module's file against what was recorded; nothing is compared where nothing was.
+fn compare(recorded: Option<&ModuleFacts>, path: Option<&Path>, sha256: Option<Hash256>) -> Result<(), Fault> {
+    let Some(recorded) = recorded else { return Ok(()) };
+    let called = |path: Option<&str>| path.map_or("the builtin module".to_owned(), |path| format!("the module {path}"));
+    let found = path.map(name);
+    let message = if recorded.path != found {
+        format!("{} is configured, recorded is {}", called(found.as_deref()), called(recorded.path.as_deref()))
+    } else if recorded.sha256 != sha256 {
+        let hash = |hash: Option<Hash256>| hash.map(|hash| hash.to_string()).unwrap_or_default();
+        let (now, then) = (hash(sha256), hash(recorded.sha256));
+        format!("{} has SHA-256 {now}, recorded is {then}", called(found.as_deref()))
+    } else {
+        return Ok(());
+    };
+    Err(Fault::refusal(Refusal::ModuleChanged, message))
 }
 
 /// Loads a module once per process.
@@ -278,10 +312,38 @@ mod tests {
         std::fs::write(&path, b"not a library").unwrap();
         let spec =
             |pin: &[u8]| ModuleSpec::File { path: path.clone(), sha256: Some(Hash256::of(pin)), init_args: None };
-        let error = |spec| crate::error::Error::from(Module::open(&spec).err().unwrap());
+        let error = |spec| crate::error::Error::from(Module::open(&spec, None).err().unwrap());
         let changed = error(spec(b"another library"));
         assert_eq!((changed.code(), changed.kind()), ("module_changed", crate::error::Kind::Blocked));
         assert_eq!(error(spec(b"not a library")).code(), "token_gone");
+    }
+
+    #[test]
+    fn a_module_that_is_not_the_recorded_one_is_not_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("module.so");
+        std::fs::write(&path, b"not a library").unwrap();
+        let recorded = |path: Option<&Path>, content: &[u8]| ModuleFacts {
+            path: path.map(name),
+            sha256: path.map(|_| Hash256::of(content)),
+            manufacturer: String::new(),
+            description: String::new(),
+            version: String::new(),
+            environment: Vec::new(),
+        };
+        let code =
+            |recorded: &ModuleFacts| Module::open(&ModuleSpec::file(&path), Some(recorded)).err().unwrap().code();
+        assert_eq!(code(&recorded(Some(&path), b"not a library")), "token_gone", "it came as far as being loaded");
+        for other in [
+            recorded(Some(&path), b"another"),
+            recorded(Some(Path::new("/other.so")), b"not a library"),
+            recorded(None, b""),
+        ] {
+            assert_eq!(code(&other), "module_changed");
+        }
+        let builtin = ModuleSpec::Builtin { folder: dir.path().into() };
+        let error = Module::open(&builtin, Some(&recorded(Some(&path), b"x"))).err().unwrap();
+        assert_eq!(error.code(), "module_changed");
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! [`SigningKey`] signs what its permit lists, while the permit lasts. [`CheckpointKey`] is the one exception
 //! to permits and signs checkpoint texts only. A new key is made for a permit too, and shows at once, by a
 //! typed signature that can never be an artifact's, that its private part is there.
+//!
+//! Tokens are opened as they were recorded ([`Store::pin`]). What one refused once (a wrong PIN above all) is not
+//! tried again in the same process, by whichever command or thread.
 
-use super::fault::Fault;
+use super::fault::{Fault, Outage};
 use super::generate::KeyTemplate;
 use super::keycheck;
 use super::object::{AttributeState, KeyRef, Presence, State};
@@ -13,7 +16,7 @@ use crate::crypto::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Result};
 use crate::gate::{Completes, Failure, Permit, Spends, sealed};
-use crate::keys::{self, AttributeFact, Copy, Identity, TokenFacts};
+use crate::keys::{self, AttributeFact, Copy, Identity, TokenFacts, TokenRecord};
 use crate::model::{HashAlgorithm, HsmName, Signature, Tbs};
 use crate::request::{GenerateKey, Operation, Role};
 use serde_json::{Value, json};
@@ -23,29 +26,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The configured tokens, each opened when it is first needed.
 pub struct Store {
     specs: BTreeMap<HsmName, TokenSpec>,
-    open: Mutex<BTreeMap<HsmName, Arc<Token>>>,
+    recorded: Option<BTreeMap<HsmName, TokenRecord>>,
+    opened: Mutex<BTreeMap<HsmName, Result<Arc<Token>, Fault>>>,
 }
 
 impl Store {
-    /// A store over these tokens; opens none of them.
+    /// A store over these tokens, for founding a workspace: they are taken as they come. Opens none of them.
     pub fn new(specs: impl IntoIterator<Item = TokenSpec>) -> Self {
         let specs = specs.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
-        Store { specs, open: Mutex::default() }
+        Store { specs, recorded: None, opened: Mutex::default() }
+    }
+
+    /// From now on opens the recorded tokens and no others. Those that are open stay so: the records were made of them.
+    pub fn pin(&mut self, recorded: BTreeMap<HsmName, TokenRecord>) {
+        self.recorded = Some(recorded);
     }
 
     /// The token with this name, opened and logged in.
     ///
     /// # Errors
-    /// It is not configured, not there, or refuses the PIN.
+    /// It is not configured, was never recorded, is not the recorded one, not there, or refuses the PIN.
     pub fn token(&self, name: &HsmName) -> Result<Arc<Token>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = open.get(name) {
-            return Ok(token.clone());
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = opened.get(name) {
+            return Ok(known.clone()?);
         }
         let missing = || Error::usage("unknown_hsm", format!("there is no [hsm.{name}] in keyctl.toml"));
-        let token = Arc::new(Token::open(self.specs.get(name).ok_or_else(missing)?.clone())?);
-        open.insert(name.clone(), token.clone());
-        Ok(token)
+        let mut spec = self.specs.get(name).ok_or_else(missing)?.clone();
+        if let Some(recorded) = &self.recorded {
+            let unknown = || {
+                Error::blocked("token_unrecorded", format!("the token of [hsm.{name}] was never adopted"))
+                    .hint("keyctl adopt")
+            };
+            spec.recorded = Some(recorded.get(name).ok_or_else(unknown)?.clone());
+        }
+        let answer = Token::open(spec).map(Arc::new);
+        let is_final = matches!(answer, Ok(_) | Err(Fault::Refusal(..) | Fault::Outage(Outage::TimedOut, _)));
+        if is_final {
+            opened.insert(name.clone(), answer.clone());
+        }
+        Ok(answer?)
     }
 
     /// Opens a key for a permit and one of its roles. The token must be the one the key was made on.
@@ -210,6 +230,11 @@ pub fn facts(info: &TokenInfo) -> TokenFacts {
         firmware: info.firmware.clone(),
         software: info.software,
     }
+}
+
+/// What the ledger keeps of a token and its module when they are adopted.
+pub fn record(info: &TokenInfo) -> TokenRecord {
+    TokenRecord { token: facts(info), module: info.module.facts() }
 }
 
 /// What a new key signs to show that its private part is there: a fixed prefix, its name and a fresh nonce.

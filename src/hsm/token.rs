@@ -15,6 +15,7 @@ use super::sign::Plan;
 use super::worker::{Flight, Login, Seat, Shared, Worker, check_pin_flags, dismiss, within};
 use crate::crypto::verify::PublicKey;
 use crate::error::shown;
+use crate::keys::TokenRecord;
 use crate::model::{CkaId, HsmName, Signature, Tbs};
 use cryptoki_sys::*;
 use serde::Serialize;
@@ -48,6 +49,8 @@ pub struct TokenSpec {
     pub timeout: Duration,
     /// Sessions to sign with at once, 1 to 64.
     pub sessions: usize,
+    /// What was adopted; nothing else is logged in to.
+    pub recorded: Option<TokenRecord>,
 }
 
 /// What the token and its module say of themselves. Text is escaped.
@@ -114,22 +117,24 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// Opens the token and logs the user in.
+    /// Opens the token and logs the user in, if token and module are the recorded ones.
     ///
     /// # Errors
-    /// `token_not_found`, `token_uninitialized`, `pin_locked`, `last_pin_try`, `no_pin`, `wrong_pin`, the
+    /// `module_changed`, `wrong_token`, `token_not_found`, `token_uninitialized`, `pin_locked`, `last_pin_try`, `no_pin`, `wrong_pin`, the
     /// module's, and outages.
     pub fn open(spec: TokenSpec) -> Result<Token, Fault> {
         let (module, slot, facts) = survey(&spec)?;
+        check_recorded(spec.recorded.as_ref(), &facts).map_err(|fault| fault.at(&facts.label))?;
         check_ready(&facts).map_err(|fault| fault.at(&facts.label))?;
         let login = prepare_login(&spec, &facts).map_err(|fault| fault.at(&facts.label))?;
         Self::start(spec, module, slot, &facts, login)
     }
 
-    /// Opens the token without a login: its facts, mechanisms and public objects. No PIN is fetched.
+    /// Opens the token without a login: its facts, mechanisms and public objects. No PIN is fetched. A module that is not
+    /// the recorded one is not loaded; whether the token is, is the caller's to compare.
     ///
     /// # Errors
-    /// As [`Token::open`], but locked PINs do not matter.
+    /// As [`Token::open`], but another token and locked PINs do not matter.
     pub fn open_without_login(spec: TokenSpec) -> Result<Token, Fault> {
         let (module, slot, facts) = survey(&spec)?;
         Self::start(spec, module, slot, &facts, Login::Nobody)
@@ -334,20 +339,23 @@ impl Drop for Token {
 
 /// Loads the module and chooses the token, within the deadline.
 fn survey(spec: &TokenSpec) -> Result<(Arc<Module>, CK_SLOT_ID, TokenFacts), Fault> {
-    let (module, fixed) = Module::open_within(spec.timeout, &spec.module)?;
-    let (label, serial) = (spec.label.clone(), spec.serial.clone());
+    let recorded = spec.recorded.as_ref();
+    let (module, fixed) = Module::open_within(spec.timeout, &spec.module, recorded.map(|it| &it.module))?;
+    let (label, serial, known) = (spec.label.clone(), spec.serial.clone(), recorded.is_some());
     within(spec.timeout, "C_GetSlotList", move || {
-        let (slot, facts) = choose(&module, fixed, label.as_deref(), serial.as_deref())?;
+        let (slot, facts) = choose(&module, fixed, label.as_deref(), serial.as_deref(), known)?;
         Ok((module, slot, facts))
     })
 }
 
-/// Exactly one token must have the label and the serial, as far as they are given.
+/// Exactly one token must have the label and the serial, as far as they are given. A token that was `known` is away
+/// when none has; one that never was is configured wrongly.
 fn choose(
     module: &Module,
     fixed: Option<CK_SLOT_ID>,
     label: Option<&str>,
     serial: Option<&str>,
+    known: bool,
 ) -> Result<(CK_SLOT_ID, TokenFacts), Fault> {
     let (mut fitting, mut candidates) = (Vec::new(), Vec::new());
     for slot in module.functions.slots()?.into_iter().filter(|slot| fixed.is_none_or(|fixed| fixed == *slot)) {
@@ -371,11 +379,28 @@ fn choose(
         (_, 0) if candidates.is_empty() => {
             Err(Fault::outage(Outage::Gone, format!("no token is there; wanted {wanted}")))
         }
+        (_, 0) if known => {
+            let message = format!("no token has {wanted} any more; present: {}", candidates.join(", "));
+            Err(Fault::outage(Outage::Gone, message))
+        }
         _ => {
             let message = format!("{count} tokens have {wanted}; present: {}", candidates.join(", "));
             Err(Fault::refusal(Refusal::TokenNotFound, message))
         }
     }
+}
+
+/// Serial number and label must be the recorded ones.
+fn check_recorded(recorded: Option<&TokenRecord>, facts: &TokenFacts) -> Result<(), Fault> {
+    let Some(TokenRecord { token, .. }) = recorded else { return Ok(()) };
+    for (what, then, now) in [("serial number", &token.serial, &facts.serial), ("label", &token.label, &facts.label)] {
+        let now = shown(now);
+        if *then != now {
+            let message = format!("this is another token: its {what} is {now}, recorded is {then}");
+            return Err(Fault::refusal(Refusal::WrongToken, message));
+        }
+    }
+    Ok(())
 }
 
 fn check_ready(facts: &TokenFacts) -> Result<(), Fault> {

@@ -7,6 +7,7 @@
 //! These are records read back from the ledger. What may happen to them is in [`state`].
 
 pub mod state;
+pub mod token;
 
 use crate::clock::Time;
 use crate::crypto::verify::PublicKey;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 pub use state::State;
+pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord};
 
 /// One generation of a key with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,6 +222,14 @@ impl Identity {
             return Err(Error::failed("register_broken", "the recorded public key does not have the recorded hash"));
         }
         Ok(key)
+    }
+
+    /// The attributes of which a token reports other values than were asked for (K4), by name; `None` if there are none.
+    pub fn mismatches(&self) -> Option<String> {
+        let facts = self.copies.iter().flat_map(|copy| &copy.attributes);
+        let wrong: Vec<_> =
+            facts.filter(|fact| fact.state == AttributeState::Mismatch).map(|fact| fact.name.as_str()).collect();
+        (!wrong.is_empty()).then(|| wrong.join(", "))
     }
 
     /// The DER of its X.509 certificate, if it has one.

@@ -14,6 +14,7 @@ use crate::crypto::jcs;
 use crate::crypto::merkle::Nodes;
 use crate::crypto::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::error::{Context, Error, Result};
+use crate::files::safe::{create_private_dir, read_text, write_atomic};
 use crate::model::Hash256;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
@@ -183,6 +184,30 @@ impl Pin {
         self.head.as_ref().map(|head| head.note.parse()).transpose()
     }
 
+    /// Remembers which workspace a folder holds, so that another one in its place is noticed. Founding a workspace
+    /// there anew overwrites it.
+    ///
+    /// # Errors
+    /// `pin_unwritable` and other file errors.
+    pub fn bind_folder(&self, base: &Path, folder: &Path) -> Result<()> {
+        let path = folder_path(base, folder);
+        let parent = path.parent().unwrap_or(base);
+        create_private_dir(parent)?;
+        write_atomic(&path, self.workspace_id.as_bytes(), 0o600).map(drop)
+    }
+
+    /// The workspace that a folder is known to hold.
+    ///
+    /// # Errors
+    /// `bad_pin` if what is remembered cannot be read.
+    pub fn bound_to(base: &Path, folder: &Path) -> Result<Option<String>> {
+        let path = folder_path(base, folder);
+        if !path.exists() {
+            return Ok(None);
+        }
+        read_text(&path, 64).map(Some).map_err(|error| bad_pin(&path, "cannot be read").because(error))
+    }
+
     fn take_over(&mut self, stored: Pin, base: &Path) -> Result<()> {
         if stored.trust() != self.trust() {
             return Err(bad_pin(&Pin::path(base, &self.workspace_id)?, "was replaced by one that trusts other keys"));
@@ -232,6 +257,11 @@ impl Pin {
         file.persist(&path).or_failed("pin_unwritable", unwritable)?;
         File::open(folder).and_then(|folder| folder.sync_all()).or_failed("pin_unwritable", unwritable)
     }
+}
+
+fn folder_path(base: &Path, folder: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    base.join("folders").join(Hash256::of(folder.as_os_str().as_bytes()).to_string())
 }
 
 fn contains(reader: &Reader<'_>, size: u64, root: &Hash256) -> Result<()> {

@@ -1,9 +1,9 @@
 //! One entry of the ledger and its exact bytes, the leaf of the tree.
 
 use crate::clock::{self, Time};
-use crate::crypto::jcs;
+use crate::crypto::{jcs, merkle};
 use crate::error::{Context, Error, Result};
-use crate::model::{Actor, CorrelationId};
+use crate::model::{Actor, CorrelationId, Hash256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -133,6 +133,14 @@ impl Entry {
             return Err(Error::failed("bad_entry", "a field of the entry is not in its one form"));
         }
         Ok(entry)
+    }
+
+    /// The RFC 6962 hash of its leaf.
+    ///
+    /// # Errors
+    /// As [`Self::to_bytes`].
+    pub fn leaf_hash(&self) -> Result<Hash256> {
+        Ok(merkle::leaf_hash(&self.to_bytes()?))
     }
 
     /// `body.phase`, if it is there.

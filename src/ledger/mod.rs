@@ -15,6 +15,8 @@ pub mod anchor;
 pub mod checkpoint;
 mod entry;
 pub mod export;
+#[cfg(test)]
+mod fixtures;
 pub mod genesis;
 mod open;
 pub mod projection;

@@ -1,39 +1,65 @@
 //! What the leaves say, as tables: the register of keys, open intents, signed artifacts, adopted settings.
 //!
 //! Everything here is derived from leaves by [`apply`] and nothing else; the audit rebuilds it in memory and
-//! compares row by row. So a forged row is found, and a lost table is no loss.
+//! compares row by row. So a forged row is found, and a lost table is no loss. For that to hold, a row may depend on
+//! nothing but the leaves in front: documents are kept as canonical JSON (RFC 8785), and no clock is read.
+//!
+//! An entry that contradicts what came before is refused. The constraints in the schema say the same once more; here
+//! each is asked for before a row is written, so that the refusal says what is wrong and the tables stay whole.
 
-use super::genesis::Genesis;
-use super::{Entry, Sql, sql_int};
+use super::genesis::{Genesis, LedgerKey};
+use super::{Entry, Sql, query, sql_int};
+use crate::crypto::jcs;
 use crate::error::{Error, Result};
-use crate::keys::{AttributeState, Credential, Generation, Identity, State};
-use crate::model::GenerationId;
+use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
+use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, Operation, PublishKeyring, Request,
-    SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
+    PublishKeyring, Request, SignArtifact,
 };
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// The projection tables.
+/// The SQL that makes the projection tables, empty.
 pub const SCHEMA: &str = include_str!("projection.sql");
+
+/// The names of all projection tables: what the audit compares.
+pub const TABLES: &[&str] =
+    &["genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings"];
 
 /// What the database was doing, for its errors.
 const KEEPING: &str = "keeping a projection";
 
-/// Their names.
-pub const TABLES: &[&str] =
-    &["genesis", "settings", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings"];
-
-/// Brings the tables up to date with one more entry.
+/// Brings the tables up to date with one more entry, in the caller's transaction.
+///
+/// Intents open a row that their outcome closes; a successful outcome also does to the register what its request
+/// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals and entries without a
+/// `phase` change nothing.
 ///
 /// # Errors
-/// The entry contradicts what came before (a second outcome, a state that cannot follow, a serial used twice);
-/// nothing of it is kept then, since the caller's transaction ends.
+/// The entry contradicts what came before; the tables are then as they were.
+///
+/// | code | what the entry says |
+/// |---|---|
+/// | `bad_entry` | its body is not of the form that its type has |
+/// | `second_genesis`, `bad_genesis` | a genesis that is not entry 0; one whose keys are not those of its intent |
+/// | `bad_outcome` | an outcome whose intent does not exist, is of another type, or is closed already |
+/// | `generation_exists` | a generation is to be made that was made already |
+/// | `unknown_generation`, `no_identity` | something was done to a generation that does not exist or has no key |
+/// | `bad_transition` | a state that cannot follow ([`State::may_become`]), or a step from another than the present one |
+/// | `bad_transition` | a mere change to `generated` or `certified`, which come with a key and a certificate |
+/// | `one_active` | a second active generation of one key |
+/// | `public_key_seen` | a public key that some generation has already (K5) |
+/// | `serial_taken` | a serial number that the issuer gave out already (H5) |
+/// | `artifact_id_taken` | an artifact identifier that was used already |
+/// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
+///
+/// Database errors come as [`Sql`] says.
 pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
-    let phase = entry.body.get("phase").and_then(Value::as_str);
-    match (entry.entry_type.as_str(), phase) {
+    match (entry.entry_type.as_str(), entry.phase()) {
         ("GENESIS", _) => genesis(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
@@ -46,71 +72,102 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
         return Err(Error::failed("second_genesis", format!("entry {} is another genesis", entry.seq)));
     }
     let genesis: Genesis = read(&entry.body)?;
-    conn.execute("INSERT INTO genesis (seq, doc) VALUES (0, ?1)", params![entry.body.to_string()]).sql(KEEPING)?;
-    settings(conn, entry, genesis.settings_sha256.to_string(), &genesis.settings)?;
-    for (key, request) in genesis.ledger_keys.iter().zip(&genesis.intent.ledger_keys) {
-        let mut generation = planned(&request.params);
+    let planned = &genesis.intent.ledger_keys;
+    let matches = |(key, request): (&LedgerKey, &Request<GenerateKey>)| key.generation == request.params.generation;
+    let fulfilled = genesis.workspace_id == genesis.intent.workspace_id
+        && genesis.ledger_keys.len() == planned.len()
+        && genesis.ledger_keys.iter().zip(planned).all(matches);
+    if !fulfilled {
+        return Err(Error::failed("bad_genesis", "the genesis does not fulfil the intent it carries"));
+    }
+    let doc = settings_doc(&genesis.settings_sha256, &genesis.settings)?;
+    for (key, request) in genesis.ledger_keys.iter().zip(planned) {
+        let mut generation = planned_generation(conn, &request.params)?;
         generation.state = State::Active;
         generation.identities = vec![key.identity.clone()];
-        remember_public_key(conn, &generation.id, &key.identity)?;
+        check_one_active(conn, &generation)?;
+        check_public_key(conn, &key.identity.spki_sha256)?;
+        remember_public_key(conn, &generation.id, &key.identity.spki_sha256)?;
         store(conn, &generation)?;
     }
-    Ok(())
+    conn.execute("INSERT INTO genesis (seq, doc) VALUES (0, ?1)", [canonical(&entry.body)?]).sql(KEEPING)?;
+    store_settings(conn, entry, &genesis.settings_sha256, &doc)?;
+    store_tokens(conn, entry, &genesis.tokens)
 }
 
-fn settings(conn: &Connection, entry: &Entry, sha256: String, doc: &Value) -> Result<()> {
-    let sql = "INSERT INTO settings (seq, sha256, doc) VALUES (?1, ?2, ?3)";
-    conn.execute(sql, params![sql_int(entry.seq), sha256, doc.to_string()]).sql(KEEPING)?;
+fn store_tokens(conn: &Connection, entry: &Entry, records: &BTreeMap<HsmName, TokenRecord>) -> Result<()> {
+    for (hsm, record) in records {
+        let doc = canonical(record)?;
+        let sql = "INSERT INTO tokens (hsm, seq, doc) VALUES (?1, ?2, ?3)";
+        conn.execute(sql, params![hsm.as_str(), sql_int(entry.seq), doc]).sql(KEEPING)?;
+    }
     Ok(())
 }
 
 fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
     let request = field(&entry.body, "request")?;
-    let text = |name: &str| request.get(name).and_then(Value::as_str);
+    let object = text(request, "object")?;
+    let process = text(&entry.body, "process")?;
     let params = field(request, "params")?;
     let id = params.get("generation").and_then(Value::as_str);
     let hsm = params.get("hsm").and_then(Value::as_str);
-    let process = entry.body.get("process").and_then(Value::as_str);
-    conn.execute(
-        "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![sql_int(entry.seq), entry.entry_type.as_str(), text("object"), id, hsm, process, request.to_string()],
-    )
-    .sql(KEEPING)?;
+    let doc = canonical(request)?;
     match entry.entry_type.as_str() {
         GenerateKey::ENTRY => {
             let request: Request<GenerateKey> = read(request)?;
-            let generation = planned(&request.params);
-            let known = load(conn, &generation.id)?;
-            if known.is_some_and(|known| known.state != State::Planned) {
-                return Err(Error::failed("generation_exists", format!("{} exists already", generation.id)));
-            }
-            store(conn, &generation)
+            store(conn, &planned_generation(conn, &request.params)?)?;
         }
-        IssueCertificate::ENTRY => {
-            let request: Request<IssueCertificate> = read(request)?;
-            let sql = "INSERT INTO serials (issuer, serial, seq) VALUES (?1, ?2, ?3)";
-            let serial = params![request.params.issuer.to_string(), request.params.serial, sql_int(entry.seq)];
-            conn.execute(sql, serial).sql(KEEPING)?;
-            Ok(())
-        }
-        _ => Ok(()),
+        IssueCertificate::ENTRY => reserve_serial(conn, entry, &read(request)?)?,
+        // What cannot be read could never be closed as done.
+        ImportCertificate::ENTRY => drop(read::<Request<ImportCertificate>>(request)?),
+        ChangeState::ENTRY => drop(read::<Request<ChangeState>>(request)?),
+        CertifyOpenPgp::ENTRY => drop(read::<Request<CertifyOpenPgp>>(request)?),
+        PublishKeyring::ENTRY => drop(read::<Request<PublishKeyring>>(request)?),
+        MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
+        SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
+        AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
+        _ => {}
     }
+    conn.execute(
+        "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![sql_int(entry.seq), entry.entry_type.as_str(), object, id, hsm, process, doc],
+    )
+    .sql(KEEPING)?;
+    Ok(())
+}
+
+fn reserve_serial(conn: &Connection, entry: &Entry, request: &Request<IssueCertificate>) -> Result<()> {
+    let (issuer, serial) = (request.params.issuer.to_string(), &request.params.serial);
+    let taken = "SELECT seq FROM serials WHERE issuer = ?1 AND serial = ?2";
+    if let Some(seq) = first::<i64>(conn, taken, params![issuer, serial])? {
+        let message = format!("the serial number {serial} of {issuer} was reserved by entry {seq}");
+        return Err(Error::failed("serial_taken", message));
+    }
+    let sql = "INSERT INTO serials (issuer, serial, seq) VALUES (?1, ?2, ?3)";
+    conn.execute(sql, params![issuer, serial, sql_int(entry.seq)]).sql(KEEPING)?;
+    Ok(())
 }
 
 fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
     let broken = |what: &str| Error::failed("bad_outcome", format!("entry {}: {what}", entry.seq));
-    let of = entry.body.get("intent").and_then(Value::as_u64).ok_or_else(|| broken("no intent"))?;
+    let of = entry.body.get("intent").and_then(Value::as_u64).ok_or_else(|| broken("it names no intent"))?;
+    if of >= entry.seq {
+        return Err(broken("its intent does not come before it"));
+    }
     let sql = "SELECT request FROM intents WHERE seq = ?1 AND type = ?2 AND outcome IS NULL";
-    let open = conn.query_row(sql, params![sql_int(of), entry.entry_type.as_str()], |row| row.get(0)).optional();
-    let request: Option<String> = open.sql("reading an open intent")?;
+    let request: Option<String> = first(conn, sql, params![sql_int(of), entry.entry_type.as_str()])?;
     let request = request.ok_or_else(|| broken("its intent does not exist or has an outcome already"))?;
+    match entry.body.get("result").and_then(Value::as_str) {
+        Some("ok") => succeeded(conn, entry, &parse(&request)?)?,
+        Some("failed" | "unknown") => {}
+        _ => return Err(broken("its result is none of ok, failed, unknown")),
+    }
     let sql = "UPDATE intents SET outcome = ?1, request = NULL WHERE seq = ?2";
     conn.execute(sql, params![sql_int(entry.seq), sql_int(of)]).sql(KEEPING)?;
-    if entry.body.get("result").and_then(Value::as_str) != Some("ok") {
-        return Ok(());
-    }
-    let request: Value = parse(&request)?;
-    let request = &request;
+    Ok(())
+}
+
+fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
     let done = field(&entry.body, "done")?;
     match entry.entry_type.as_str() {
         GenerateKey::ENTRY => generated(conn, &read(request)?, read(field(done, "identity")?)?),
@@ -122,30 +179,30 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
             let request: Request<ImportCertificate> = read(request)?;
             certified(conn, &request.params.generation, read(field(done, "credential")?)?)
         }
-        ChangeState::ENTRY => {
-            let request: Request<ChangeState> = read(request)?;
-            step(conn, &request.params.generation, |generation| {
-                generation.state = request.params.to;
-                Ok(())
-            })
-        }
         CertifyOpenPgp::ENTRY => {
             let request: Request<CertifyOpenPgp> = read(request)?;
             certified(conn, &request.params.generation, read(field(done, "credential")?)?)
         }
         PublishKeyring::ENTRY => keyring_published(conn, entry, &read(request)?),
+        ChangeState::ENTRY => moved(conn, &read(request)?),
         SignArtifact::ENTRY => signed(conn, entry, &read(request)?, done),
-        "SETTINGS_ADOPTED" => {
-            let params = field(request, "params")?;
-            let sha256 = field(params, "to_sha256")?.as_str().unwrap_or_default().to_owned();
-            settings(conn, entry, sha256, field(params, "settings")?)
+        AdoptSettings::ENTRY => {
+            let request: Request<AdoptSettings> = read(request)?;
+            let doc = settings_doc(&request.params.to_sha256, &request.params.settings)?;
+            store_settings(conn, entry, &request.params.to_sha256, &doc)?;
+            store_tokens(conn, entry, &request.params.tokens)
         }
         _ => Ok(()),
     }
 }
 
-fn planned(params: &GenerateKey) -> Generation {
-    Generation {
+/// A generation that is about to be made: new, or planned before and never made.
+fn planned_generation(conn: &Connection, params: &GenerateKey) -> Result<Generation> {
+    let known = load(conn, &params.generation)?;
+    if known.is_some_and(|known| known.state != State::Planned) {
+        return Err(Error::failed("generation_exists", format!("{} exists already", params.generation)));
+    }
+    Ok(Generation {
         id: params.generation.clone(),
         purpose: params.purpose,
         environment: params.environment,
@@ -153,40 +210,50 @@ fn planned(params: &GenerateKey) -> Generation {
         state: State::Planned,
         quarantined: None,
         identities: Vec::new(),
-    }
+    })
 }
 
 fn generated(conn: &Connection, request: &Request<GenerateKey>, identity: Identity) -> Result<()> {
-    remember_public_key(conn, &request.params.generation, &identity)?;
-    step(conn, &request.params.generation, |generation| {
-        let wrong: Vec<_> = identity
-            .copies
-            .iter()
-            .flat_map(|copy| &copy.attributes)
-            .filter(|fact| fact.state == AttributeState::Mismatch)
-            .map(|fact| fact.name.clone())
-            .collect();
-        if !wrong.is_empty() {
-            generation.quarantined = Some(format!("the token reports other values for {}", wrong.join(", ")));
-        }
-        generation.state = State::Generated;
-        generation.identities = vec![identity.clone()];
-        Ok(())
-    })
+    let mut generation = at_step(conn, &request.params.generation, State::Generated)?;
+    check_public_key(conn, &identity.spki_sha256)?;
+    remember_public_key(conn, &generation.id, &identity.spki_sha256)?;
+    let wrong = identity.mismatches();
+    generation.quarantined = wrong.map(|wrong| format!("the token reports other values for {wrong}"));
+    generation.identities = vec![identity];
+    store(conn, &generation)
 }
 
 fn certified(conn: &Connection, id: &GenerationId, credential: Credential) -> Result<()> {
-    step(conn, id, |generation| {
-        let identity = generation.identities.first_mut();
-        let identity = identity.ok_or_else(|| Error::failed("no_identity", format!("{id} has no key to certify")))?;
-        identity.credential = Some(credential);
-        generation.state = State::Certified;
-        Ok(())
-    })
+    let mut generation = at_step(conn, id, State::Certified)?;
+    let identity = generation.identities.first_mut();
+    let identity = identity.ok_or_else(|| Error::failed("no_identity", format!("{id} has no key to certify")))?;
+    identity.credential = Some(credential);
+    store(conn, &generation)
+}
+
+fn moved(conn: &Connection, request: &Request<ChangeState>) -> Result<()> {
+    let ChangeState { generation: id, from, to, .. } = &request.params;
+    let before = find(conn, id)?.state;
+    if before != *from {
+        return Err(Error::failed("bad_transition", format!("{id} is {before}, not {from}")));
+    }
+    // A key and a certificate come with these two, and only where they were made.
+    if matches!(to, State::Generated | State::Certified) {
+        return Err(Error::failed("bad_transition", format!("{id} cannot be declared {to}")));
+    }
+    let generation = at_step(conn, id, *to)?;
+    check_one_active(conn, &generation)?;
+    store(conn, &generation)
 }
 
 fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, done: &Value) -> Result<()> {
     let params = &request.params;
+    let hash_after: Hash256 = read(field(done, "hash_after")?)?;
+    let taken = "SELECT seq FROM artifacts WHERE artifact_id = ?1";
+    if let Some(seq) = first::<i64>(conn, taken, params![params.artifact_id])? {
+        let message = format!("the artifact id {} was used by entry {seq}", params.artifact_id);
+        return Err(Error::failed("artifact_id_taken", message));
+    }
     conn.execute(
         "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -196,7 +263,7 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
             request.correlation_id.as_str(),
             request.operation,
             params.hash_before.to_string(),
-            field(done, "hash_after")?.as_str(),
+            hash_after.to_string(),
             params.generation.to_string(),
             crate::clock::rfc3339(entry.time),
         ],
@@ -208,6 +275,7 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
 /// A key that stays in the keyring keeps the time since when it has been there; one that left begins anew.
 fn keyring_published(conn: &Connection, entry: &Entry, request: &Request<PublishKeyring>) -> Result<()> {
     let params = &request.params;
+    find(conn, &params.generation)?;
     let (key, sha256) = (params.generation.key.as_str(), params.sha256.to_string());
     let sql = "INSERT INTO keyrings (key, fingerprint, seq, sha256, since) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT (key, fingerprint) DO UPDATE SET seq = excluded.seq, sha256 = excluded.sha256";
@@ -220,31 +288,69 @@ fn keyring_published(conn: &Connection, entry: &Entry, request: &Request<Publish
     Ok(())
 }
 
-/// Changes one generation, checking that its life allows the step.
-fn step(conn: &Connection, id: &GenerationId, change: impl FnOnce(&mut Generation) -> Result<()>) -> Result<()> {
-    let missing = || Error::failed("unknown_generation", format!("{id} is not in the register"));
-    let mut generation = load(conn, id)?.ok_or_else(missing)?;
-    let before = generation.state;
-    change(&mut generation)?;
-    if before != generation.state && !before.may_become(generation.state) {
-        let message = format!("{id} cannot go from {before} to {}", generation.state);
+/// The record of a generation after the step to `next`, if its life allows that one.
+fn at_step(conn: &Connection, id: &GenerationId, next: State) -> Result<Generation> {
+    let mut generation = find(conn, id)?;
+    if !generation.state.may_become(next) {
+        let message = format!("{id} cannot go from {} to {next}", generation.state);
         return Err(Error::failed("bad_transition", message));
     }
-    store(conn, &generation)
+    generation.state = next;
+    Ok(generation)
 }
 
-fn remember_public_key(conn: &Connection, id: &GenerationId, identity: &Identity) -> Result<()> {
+fn find(conn: &Connection, id: &GenerationId) -> Result<Generation> {
+    load(conn, id)?.ok_or_else(|| Error::failed("unknown_generation", format!("{id} is not in the register")))
+}
+
+fn check_one_active(conn: &Connection, generation: &Generation) -> Result<()> {
+    if generation.state != State::Active {
+        return Ok(());
+    }
+    match query::active(conn, &generation.id.key)? {
+        Some(other) if other.id != generation.id => {
+            let message = format!("{} cannot be active while {} is", generation.id, other.id);
+            Err(Error::failed("one_active", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_public_key(conn: &Connection, spki: &SpkiHash) -> Result<()> {
+    let sql = "SELECT generation FROM public_keys WHERE spki_sha256 = ?1";
+    match first::<String>(conn, sql, params![spki.to_string()])? {
+        Some(id) => Err(Error::failed("public_key_seen", format!("the public key {spki} is that of {id} already"))),
+        None => Ok(()),
+    }
+}
+
+fn remember_public_key(conn: &Connection, id: &GenerationId, spki: &SpkiHash) -> Result<()> {
     let sql = "INSERT INTO public_keys (spki_sha256, generation) VALUES (?1, ?2)";
-    conn.execute(sql, params![identity.spki_sha256.to_string(), id.to_string()]).sql(KEEPING)?;
+    conn.execute(sql, params![spki.to_string(), id.to_string()]).sql(KEEPING)?;
+    Ok(())
+}
+
+/// The canonical form of settings that are named by `sha256`.
+fn settings_doc(sha256: &Hash256, settings: &Value) -> Result<String> {
+    let doc = canonical(settings)?;
+    let actual = Hash256::of(doc.as_bytes());
+    if actual != *sha256 {
+        return Err(Error::failed("bad_settings_hash", format!("settings named {sha256} have the hash {actual}")));
+    }
+    Ok(doc)
+}
+
+fn store_settings(conn: &Connection, entry: &Entry, sha256: &Hash256, doc: &str) -> Result<()> {
+    let sql = "INSERT INTO settings (seq, sha256, doc) VALUES (?1, ?2, ?3)";
+    conn.execute(sql, params![sql_int(entry.seq), sha256.to_string(), doc]).sql(KEEPING)?;
     Ok(())
 }
 
 fn store(conn: &Connection, generation: &Generation) -> Result<()> {
-    let doc = serde_json::to_string(generation).map_err(|e| Error::bug("a generation has no JSON form").because(e))?;
     conn.execute(
         "INSERT INTO generations (key, number, state, doc) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (key, number) DO UPDATE SET state = excluded.state, doc = excluded.doc",
-        params![generation.id.key.as_str(), generation.id.number, generation.state.as_str(), doc],
+        params![generation.id.key.as_str(), generation.id.number, generation.state.as_str(), canonical(generation)?],
     )
     .sql(KEEPING)?;
     Ok(())
@@ -253,16 +359,29 @@ fn store(conn: &Connection, generation: &Generation) -> Result<()> {
 /// The record of one generation.
 pub(super) fn load(conn: &Connection, id: &GenerationId) -> Result<Option<Generation>> {
     let sql = "SELECT doc FROM generations WHERE key = ?1 AND number = ?2";
-    let doc: Option<String> = conn
-        .query_row(sql, params![id.key.as_str(), id.number], |row| row.get(0))
-        .optional()
-        .sql("reading the register")?;
+    let doc: Option<String> = first(conn, sql, params![id.key.as_str(), id.number])?;
     doc.map(|doc| parse(&doc)).transpose()
 }
 
+/// Reads a document that is kept in a table.
 pub(super) fn parse<T: DeserializeOwned>(doc: &str) -> Result<T> {
     serde_json::from_str(doc)
         .map_err(|error| Error::failed("register_broken", "a record cannot be read").because(error))
+}
+
+/// The one column of the first row, if there is a row.
+fn first<T: rusqlite::types::FromSql>(
+    conn: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<Option<T>> {
+    conn.prepare_cached(sql)
+        .and_then(|mut query| query.query_row(params, |row| row.get(0)).optional())
+        .sql("reading the register")
+}
+
+fn canonical(value: &impl Serialize) -> Result<String> {
+    String::from_utf8(jcs::to_vec(value)?).map_err(|error| Error::bug("canonical JSON is no text").because(error))
 }
 
 fn read<T: DeserializeOwned>(value: &Value) -> Result<T> {
@@ -272,3 +391,11 @@ fn read<T: DeserializeOwned>(value: &Value) -> Result<T> {
 fn field<'a>(value: &'a Value, name: &str) -> Result<&'a Value> {
     value.get(name).ok_or_else(|| Error::failed("bad_entry", format!("an entry's body has no {name}")))
 }
+
+fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
+    let text = field(value, name)?.as_str();
+    text.ok_or_else(|| Error::failed("bad_entry", format!("{name} in an entry's body is no text")))
+}
+
+#[cfg(test)]
+mod tests;

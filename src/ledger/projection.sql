@@ -13,6 +13,14 @@ CREATE TABLE settings (
     doc    TEXT NOT NULL                    -- canonical JSON
 ) STRICT;
 
+-- Tokens and their modules as they were adopted, JSON; of each name the newest row is in force.
+CREATE TABLE tokens (
+    hsm TEXT NOT NULL,                      -- its [hsm.NAME] entry
+    seq INTEGER NOT NULL,                   -- the entry that recorded it
+    doc TEXT NOT NULL,
+    PRIMARY KEY (hsm, seq)
+) STRICT;
+
 -- Every intent and, once it is closed, the entry that closed it.
 CREATE TABLE intents (
     seq        INTEGER PRIMARY KEY,         -- the intent's entry

@@ -1,13 +1,19 @@
-//! Reading the projections.
+//! Reading the projections: what the gate decides on, what commands show.
+//!
+//! Each takes any connection to the ledger: that of an open ledger, or a writer's, which then sees the entries
+//! appended so far. Nothing here is proof; whether the tables follow from the leaves is
+//! [verification's](super::verify::verify()) to say. All give `register_broken` for a record that cannot be read, and
+//! database errors as [`Sql`] says.
 
 use super::Sql;
 use super::genesis::Genesis;
 use super::projection::{load, parse};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::keys::{Generation, PublishedKeyring};
-use crate::model::{CorrelationId, GenerationId, Hash256, KeyName, SpkiHash};
+use crate::keys::{Generation, PublishedKeyring, TokenRecord};
+use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiHash};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
 
 const READING: &str = "reading the register";
 
@@ -16,10 +22,10 @@ fn place(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// Entry 0.
+/// The body of entry 0.
 ///
 /// # Errors
-/// The ledger has none.
+/// `no_genesis` if the ledger has no entries; those of the module.
 pub fn genesis(conn: &Connection) -> Result<Genesis> {
     let doc: Option<String> =
         conn.query_row("SELECT doc FROM genesis WHERE seq = 0", [], |row| row.get(0)).optional().sql(READING)?;
@@ -29,18 +35,18 @@ pub fn genesis(conn: &Connection) -> Result<Genesis> {
 /// Settings with the entry that adopted them.
 #[derive(Debug)]
 pub struct Adopted {
-    /// The entry.
+    /// The entry: 0 for the genesis, else the outcome of an adoption.
     pub seq: u64,
-    /// Their SHA-256.
+    /// SHA-256 of their canonical JSON.
     pub sha256: Hash256,
     /// What they say.
     pub settings: Settings,
 }
 
-/// The settings in force.
+/// The settings in force: those adopted last.
 ///
 /// # Errors
-/// There are none, or they cannot be read.
+/// `no_settings` if the ledger has no entries, `bad_settings` if this program cannot read them; those of the module.
 pub fn settings(conn: &Connection) -> Result<Adopted> {
     let row: Option<(i64, String, String)> = conn
         .query_row("SELECT seq, sha256, doc FROM settings ORDER BY seq DESC LIMIT 1", [], |row| {
@@ -52,12 +58,33 @@ pub fn settings(conn: &Connection) -> Result<Adopted> {
     Ok(Adopted { seq: place(seq), sha256: sha256.parse()?, settings: Settings::from_json(&doc)? })
 }
 
-/// One generation of a key.
+/// The tokens in force, each with its module, as they were adopted. Names that are not configured any more are among them.
+///
+/// # Errors
+/// They cannot be read.
+pub fn tokens(conn: &Connection) -> Result<BTreeMap<HsmName, TokenRecord>> {
+    let sql = "SELECT hsm, doc FROM tokens AS t WHERE seq = (SELECT max(seq) FROM tokens WHERE hsm = t.hsm)";
+    let mut statement = conn.prepare(sql).sql(READING)?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).sql(READING)?;
+    rows.map(|row| {
+        let (hsm, doc) = row.sql(READING)?;
+        Ok((hsm.parse()?, parse(&doc)?))
+    })
+    .collect()
+}
+
+/// One generation of a key, if the register has it.
+///
+/// # Errors
+/// Those of the module.
 pub fn generation(conn: &Connection, id: &GenerationId) -> Result<Option<Generation>> {
     load(conn, id)
 }
 
-/// The active generation of a key.
+/// The active generation of a key; there is at most one.
+///
+/// # Errors
+/// Those of the module.
 pub fn active(conn: &Connection, key: &KeyName) -> Result<Option<Generation>> {
     let sql = "SELECT doc FROM generations WHERE key = ?1 AND state = 'active'";
     let doc: Option<String> = conn.query_row(sql, [key.as_str()], |row| row.get(0)).optional().sql(READING)?;
@@ -65,20 +92,29 @@ pub fn active(conn: &Connection, key: &KeyName) -> Result<Option<Generation>> {
 }
 
 /// Every generation of every key, by name and number.
+///
+/// # Errors
+/// Those of the module.
 pub fn generations(conn: &Connection) -> Result<Vec<Generation>> {
     let mut statement = conn.prepare("SELECT doc FROM generations ORDER BY key, number").sql(READING)?;
     let docs = statement.query_map([], |row| row.get::<_, String>(0)).sql(READING)?;
     docs.map(|doc| parse(&doc.sql(READING)?)).collect()
 }
 
-/// The number that the key's next generation gets.
+/// The number that the key's next generation gets: 1, or one more than the newest has, planned ones included.
+///
+/// # Errors
+/// `too_many_generations` after number 2^32 - 1; those of the module.
 pub fn next_number(conn: &Connection, key: &KeyName) -> Result<u32> {
     let sql = "SELECT coalesce(max(number), 0) FROM generations WHERE key = ?1";
     let newest: u32 = conn.query_row(sql, [key.as_str()], |row| row.get(0)).sql(READING)?;
     newest.checked_add(1).ok_or_else(|| Error::failed("too_many_generations", format!("{key} has no more numbers")))
 }
 
-/// The generation that has this public key.
+/// The generation that has this public key, whatever has become of it.
+///
+/// # Errors
+/// Those of the module.
 pub fn generation_by_spki(conn: &Connection, spki: &SpkiHash) -> Result<Option<Generation>> {
     let sql = "SELECT generation FROM public_keys WHERE spki_sha256 = ?1";
     let id: Option<String> = conn.query_row(sql, [spki.to_string()], |row| row.get(0)).optional().sql(READING)?;
@@ -109,19 +145,22 @@ pub fn keyring(conn: &Connection, key: &KeyName) -> Result<Option<PublishedKeyri
 pub struct OpenIntent {
     /// Its entry.
     pub seq: u64,
-    /// Entry type.
+    /// Its entry's type, such as `PACKAGE_SIGNED`.
     pub entry_type: String,
-    /// What it is about.
+    /// What it is about: a file's SHA-256 in lower-case hex, or a generation.
     pub object: String,
-    /// The key generation, if any.
+    /// The key generation it acts with or on, as in `windows/3`.
     pub generation: Option<String>,
-    /// The token it makes a key on, if any.
+    /// The configured name of the token it makes a key on; `None` for other operations.
     pub hsm: Option<String>,
-    /// Lock of the owning process.
+    /// The lock of the process that owns it; once that lock is free, the intent is an orphan.
     pub process: String,
 }
 
-/// Intents without an outcome, oldest first.
+/// Intents without an outcome, oldest first; at most ten thousand of them.
+///
+/// # Errors
+/// Those of the module.
 pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
     let mut statement = conn.prepare(
         "SELECT seq, type, object, generation, hsm, process FROM intents WHERE outcome IS NULL ORDER BY seq LIMIT 10000",
@@ -141,13 +180,23 @@ pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
 
+/// How many intents of a type there were about a generation, whatever became of them.
+pub fn count_intents(conn: &Connection, entry_type: &str, id: &GenerationId) -> Result<u64> {
+    let sql = "SELECT count(*) FROM intents WHERE type = ?1 AND generation = ?2";
+    Ok(place(conn.query_row(sql, [entry_type, &id.to_string()], |row| row.get(0)).sql(READING)?))
+}
+
 /// Whether anything was signed under a correlation id.
 pub fn knows_correlation(conn: &Connection, id: &CorrelationId, operation: &str) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE correlation_id = ?1 AND operation = ?2)";
     conn.query_row(sql, params![id.as_str(), operation], |row| row.get(0)).sql(READING)
 }
 
-/// The entry of the outcome that signed this file under a correlation id, found by its hash before or after.
+/// The entry of the outcome that signed this file under a correlation id, found by the SHA-256 of the whole file
+/// before or after signing. Gives the oldest such entry.
+///
+/// # Errors
+/// Those of the module.
 pub fn signed_as(conn: &Connection, id: &CorrelationId, operation: &str, hash: &Hash256) -> Result<Option<u64>> {
     let sql = "SELECT seq FROM artifacts WHERE correlation_id = ?1 AND operation = ?2
                AND (hash_before = ?3 OR hash_after = ?3) ORDER BY seq LIMIT 1";
@@ -155,27 +204,31 @@ pub fn signed_as(conn: &Connection, id: &CorrelationId, operation: &str, hash: &
     Ok(seq.sql(READING)?.map(place))
 }
 
-/// The newest entry that produced a file with this hash.
+/// The newest entry that produced a file with this SHA-256.
+///
+/// # Errors
+/// Those of the module.
 pub fn signed_into(conn: &Connection, hash: &Hash256) -> Result<Option<u64>> {
     let sql = "SELECT seq FROM artifacts WHERE hash_after = ?1 ORDER BY seq DESC LIMIT 1";
     Ok(conn.query_row(sql, [hash.to_string()], |row| row.get(0)).optional().sql(READING)?.map(place))
 }
 
-/// How many artifacts each generation signed.
+/// The entries of all outcomes that signed something, oldest first.
+pub fn signed_entries(conn: &Connection) -> Result<Vec<u64>> {
+    let mut statement = conn.prepare("SELECT seq FROM artifacts ORDER BY seq").sql(READING)?;
+    let rows = statement.query_map([], |row| Ok(place(row.get(0)?))).sql(READING)?;
+    rows.collect::<rusqlite::Result<_>>().sql(READING)
+}
+
+/// How many artifacts each generation signed and put in place, by generation as text. Those that signed none are
+/// not listed.
+///
+/// # Errors
+/// Those of the module.
 pub fn signed_counts(conn: &Connection) -> Result<Vec<(String, u64)>> {
     let mut statement = conn
         .prepare("SELECT generation, count(*) FROM artifacts GROUP BY generation ORDER BY generation")
         .sql(READING)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, place(row.get(1)?)))).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
-}
-
-impl super::Entry {
-    /// The RFC 6962 hash of its leaf.
-    ///
-    /// # Errors
-    /// As [`super::Entry::to_bytes`].
-    pub fn leaf_hash(&self) -> Result<Hash256> {
-        Ok(crate::crypto::merkle::leaf_hash(&self.to_bytes()?))
-    }
 }

@@ -1,5 +1,7 @@
 //! What the tests of this folder share: a small ledger in a temporary folder, a key, a clock to turn, and a
-//! second connection for sabotage.
+//! second connection for sabotage. Its entries come from [`acts`].
+
+pub mod acts;
 
 use super::verify::Trust;
 use super::{Entry, Ledger, NewEntry};
@@ -7,8 +9,9 @@ use crate::clock::{self, Clock};
 use crate::crypto::merkle;
 use crate::crypto::note::{SignedNote, VerifierKey};
 use crate::crypto::verify::PublicKey;
-use crate::model::{Actor, Assurance, Hash256};
-use openssl::pkey::{PKey, Private};
+use crate::keys::State;
+use crate::model::{Actor, Assurance, Hash256, KeyAlgorithm, Purpose};
+use openssl::pkey::{Id, PKey, Private};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -21,13 +24,12 @@ pub fn clock() -> Clock {
     Clock::manual(clock::parse("2026-01-02T03:04:05Z").unwrap())
 }
 
+pub fn actor() -> Actor {
+    Actor { email: "a@example.corp".parse().unwrap(), role: None, assurance: Assurance::Asserted }
+}
+
 pub fn new_entry(entry_type: &str, body: Value) -> NewEntry {
-    NewEntry {
-        entry_type: entry_type.parse().unwrap(),
-        actor: Actor { email: "a@example.corp".parse().unwrap(), role: None, assurance: Assurance::Asserted },
-        correlation_id: "c-1".parse().unwrap(),
-        body,
-    }
+    NewEntry { entry_type: entry_type.parse().unwrap(), actor: actor(), correlation_id: "c-1".parse().unwrap(), body }
 }
 
 /// A key in memory where there would be a token.
@@ -37,6 +39,11 @@ pub struct Signer(PKey<Private>);
 impl Signer {
     pub fn generate() -> Self {
         Signer(PKey::generate_ed25519().unwrap())
+    }
+
+    /// The key that every test ledger's genesis names. It is thrown away in the sense that it protects nothing.
+    pub fn fixed() -> Self {
+        Signer(PKey::private_key_from_raw_bytes(&acts::fixed("ledger key", 0).0, Id::ED25519).unwrap())
     }
 
     pub fn keys(&self) -> Vec<VerifierKey> {
@@ -59,37 +66,78 @@ pub struct Test {
     folder: TempDir,
 }
 
-/// A ledger with `n` entries: genesis, then intents, outcomes and others in turn.
+/// A ledger with `n` entries. Entry 0 is a genesis; then an intent, its outcome, a note and a refusal take turns. The
+/// first three acts make `windows/1` and bring it to `active`; all further ones sign a file with it, some in vain.
 pub fn ledger(n: u64) -> Test {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let clock = clock();
-    let ledger = Ledger::create(&path, clock.clone()).unwrap();
-    let mut test = Test { ledger, path, clock, signer: Signer::generate(), folder };
+    let mut ledger = Ledger::create(&path, clock.clone()).unwrap();
+    ledger.host = "signer".into();
+    let mut test = Test { ledger, path, clock, signer: Signer::fixed(), folder };
     test.grow(n);
     test
 }
 
+/// The intent of the `n`th act.
+fn intent(n: u64) -> NewEntry {
+    match n {
+        0 => acts::intent(&windows()),
+        1 => acts::intent(&acts::step("windows/1", State::Generated, State::Staged)),
+        2 => acts::intent(&acts::step("windows/1", State::Staged, State::Active)),
+        _ => acts::intent(&acts::sign("windows/1", n)),
+    }
+}
+
+fn outcome(n: u64, intent: &Entry) -> NewEntry {
+    match n {
+        0 => acts::done(intent, json!({ "identity": acts::identity(&acts::p256(1), &windows().params) })),
+        1 | 2 => acts::done(intent, json!({})),
+        _ if n.is_multiple_of(5) => acts::not_done(intent, "failed"),
+        _ if n.is_multiple_of(7) => acts::not_done(intent, "unknown"),
+        _ => acts::done(intent, acts::signed(n)),
+    }
+}
+
+/// What was asked before the `n`th act and refused.
+fn refusal(n: u64) -> NewEntry {
+    match n % 3 {
+        0 => acts::refused(&acts::keygen("windows/2", Purpose::Authenticode, KeyAlgorithm::EcdsaP256, "primary")),
+        1 => acts::refused(&acts::step("windows/1", State::Active, State::Revoked)),
+        _ => acts::refused(&acts::sign("windows/1", n)),
+    }
+}
+
+fn windows() -> crate::request::Request<crate::request::GenerateKey> {
+    acts::keygen("windows/1", Purpose::Authenticode, KeyAlgorithm::EcdsaP256, "primary")
+}
+
 impl Test {
     pub fn append(&mut self, entry_type: &str, body: Value) -> Entry {
+        self.add(new_entry(entry_type, body))
+    }
+
+    pub fn add(&mut self, new: NewEntry) -> Entry {
         let mut writer = self.ledger.writer().unwrap();
-        let entry = writer.append(new_entry(entry_type, body)).unwrap();
+        let entry = writer.append(new).unwrap();
         writer.commit().unwrap();
         entry
     }
 
     /// Appends `n` entries in one transaction.
     pub fn grow(&mut self, n: u64) {
+        let genesis = acts::genesis(&self.signer);
         let mut writer = self.ledger.writer().unwrap();
         let size = writer.reader().size().unwrap();
         for seq in size..size + n {
-            let (entry_type, body) = match seq % 4 {
-                _ if seq == 0 => ("GENESIS", json!({"workspace_id": WORKSPACE})),
-                1 => ("SIGNED", json!({"phase": "intent", "process": "p-1", "request": {"object": format!("f{seq}")}})),
-                2 => ("SIGNED", json!({"phase": "outcome", "intent": seq - 1, "result": "ok"})),
-                _ => ("NOTE", json!({"n": seq})),
+            let new = match seq % 4 {
+                _ if seq == 0 => acts::founding(&genesis),
+                0 => refusal(seq / 4),
+                1 => intent(seq / 4),
+                2 => outcome(seq / 4, &writer.reader().entry(seq - 1).unwrap()),
+                _ => new_entry("NOTE", json!({"n": seq})),
             };
-            writer.append(new_entry(entry_type, body)).unwrap();
+            writer.append(new).unwrap();
         }
         writer.commit().unwrap();
     }

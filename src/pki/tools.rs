@@ -1,5 +1,5 @@
 //! What other people's tools say about our certificates, lists and requests. A tool that is not installed is skipped,
-//! with a word on stdout; `$KEYCTL_TOOLS/bin` is looked at before `PATH`.
+//! with a word on stdout; what `tests/setup` puts into `$KEYCTL_TOOLS` (else `~/.cache/keyctl-tools`) comes before `PATH`.
 
 use super::crl::{Reason, Revocation};
 use super::csr::RequestDraft;
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn find(tool: &str) -> Option<PathBuf> {
-    let tools = std::env::var_os("KEYCTL_TOOLS").map(|dir| Path::new(&dir).join("bin"));
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/keyctl-tools"));
+    let tools = std::env::var_os("KEYCTL_TOOLS").map(PathBuf::from).or_else(home).map(|dir| dir.join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = tools.into_iter().chain(std::env::split_paths(&path)).map(|dir| dir.join(tool)).find(|p| p.is_file());
     if found.is_none() {

@@ -7,7 +7,7 @@ use crate::keys::{Credential, Generation, PublishedKeyring, State};
 use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::request::{
     AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, Request, SignArtifact,
+    PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
@@ -64,6 +64,9 @@ impl Decide for SignArtifact {
         found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
         found.extend(repository_gates(&request.params, generation, facts));
         found.extend(pack_gates(&request.params, generation, facts.environment));
+        // OpenPGP signatures have no timestamps.
+        let stampable = request.params.format != "apt";
+        found.extend(stampable.then(|| timestamp_gate(&request.params, facts.environment)));
         Decision::from_gates(found)
     }
 }
@@ -137,6 +140,13 @@ fn pack_gates(params: &SignArtifact, generation: &Generation, workspace: Environ
             certificate == pack.certificate,
         ),
     ]
+}
+
+/// `Timestamp`: in production every signature has one, so that it outlives its certificate.
+fn timestamp_gate(params: &SignArtifact, workspace: Environment) -> Gate {
+    let asked = params.options.get(TIMESTAMP).map_or("none", String::as_str);
+    let needed = workspace == Environment::Production;
+    gates::holds("Timestamp", asked, if needed { "required" } else { "as asked" }, asked != "none" || !needed)
 }
 
 /// The gates between a key and an artifact.
@@ -244,7 +254,13 @@ impl Decide for ChangeState {
                 params.from.as_str(),
                 generation.state == params.from && generation.quarantined.is_none(),
             ),
-            gates::holds("Transition", params.from.as_str(), params.to.as_str(), params.from.may_become(params.to)),
+            // A key and its certificate come from keygen, issuing and import, never from a mere step.
+            gates::holds(
+                "Transition",
+                params.from.as_str(),
+                params.to.as_str(),
+                params.from.may_become(params.to) && !matches!(params.to, State::Generated | State::Certified),
+            ),
         ];
         if params.to == State::Active {
             let others = if facts.has_active { "one is active" } else { "none is active" };
@@ -303,4 +319,194 @@ fn with_people(gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
 fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
     let name = request.params.generation().to_string();
     Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::parse;
+    use crate::config::Config;
+    use crate::keys::{AttributeFact, AttributeState, Copy, Identity, TokenFacts};
+    use crate::model::{Actor, Assurance, CkaId, Custody, Hash256, KeyAlgorithm};
+    use crate::policy::Verdict;
+    use crate::request::PackReference;
+    use chrono::TimeDelta;
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    fn settings() -> Settings {
+        let text = Config::render_default("Example Corp", "example.invalid/keyctl");
+        Config::parse(&text, Path::new("/x/keyctl.toml"), &|_| unreachable!("no trust files")).unwrap().adopted()
+    }
+
+    fn issued() -> Time {
+        parse("2026-03-01T12:00:00Z").unwrap()
+    }
+
+    fn windows(environment: Environment) -> Generation {
+        let fact = |name: &str, value| AttributeFact {
+            name: name.into(),
+            value: Some(value),
+            state: AttributeState::Asserted,
+        };
+        let token = TokenFacts {
+            label: "primary".into(),
+            manufacturer: "M".into(),
+            model: "m".into(),
+            serial: "1".into(),
+            firmware: "1.0".into(),
+            software: false,
+        };
+        let credential = Credential::X509 {
+            certificate: vec![0x30],
+            fingerprint: Hash256::of(b"certificate"),
+            thumbprint: "AB".repeat(20),
+            subject: "CN=x".into(),
+            issuer: "CN=y".into(),
+            serial: "01".into(),
+            not_before: issued(),
+            not_after: issued() + TimeDelta::days(120),
+            issued_by: None,
+            chain: Vec::new(),
+        };
+        Generation {
+            id: "windows/1".parse().unwrap(),
+            purpose: Purpose::Authenticode,
+            environment,
+            custody: Custody::Bound,
+            state: State::Active,
+            quarantined: None,
+            identities: vec![Identity {
+                algorithm: KeyAlgorithm::EcdsaP256,
+                spki_sha256: Hash256::of(b"key"),
+                spki: vec![0x30],
+                created: None,
+                credential: Some(credential),
+                copies: vec![Copy {
+                    hsm: "primary".parse().unwrap(),
+                    token,
+                    cka_id: CkaId::new([1]).unwrap(),
+                    attributes: vec![fact("CKA_EXTRACTABLE", false), fact("CKA_NEVER_EXTRACTABLE", true)],
+                }],
+            }],
+        }
+    }
+
+    fn sign(pack: Option<PackReference>) -> Request<SignArtifact> {
+        let params = SignArtifact {
+            generation: "windows/1".parse().unwrap(),
+            cosigners: Vec::new(),
+            artifact_id: "a".into(),
+            name: "app.exe".into(),
+            format: "pe".into(),
+            hash_before: Hash256::of(b"file"),
+            size_before: 4,
+            content_digest: "sha256:00".into(),
+            pack,
+            sha512_before: None,
+            provenance: None,
+            options: BTreeMap::new(),
+        };
+        request(params)
+    }
+
+    fn request<O: Operation>(params: O) -> Request<O> {
+        Request {
+            request_id: "r".into(),
+            correlation_id: "c".parse().unwrap(),
+            operation: O::NAME.into(),
+            object: "o".into(),
+            actor: Actor { email: "a@b.invalid".parse().unwrap(), role: None, assurance: Assurance::Asserted },
+            params,
+            signatures: Vec::new(),
+            approvals: Vec::new(),
+        }
+    }
+
+    fn facts(settings: &Settings, environment: Environment, generation: Generation, now: Time) -> Facts<'_> {
+        Facts {
+            now,
+            environment,
+            settings,
+            generation: Some(generation),
+            issuer: None,
+            cosigners: Vec::new(),
+            keyring: None,
+            has_active: false,
+            next_number: 2,
+        }
+    }
+
+    fn failing(decision: &Decision) -> Vec<&str> {
+        let failing = decision.gates().iter().filter(|gate| gate.verdict != Verdict::Pass);
+        failing.map(|gate| gate.name.as_str()).collect()
+    }
+
+    #[test]
+    fn each_gate_stops_a_signature_by_itself() {
+        let (settings, sandbox) = (settings(), Environment::Sandbox);
+        let decide = |generation: Generation, now: Time| {
+            SignArtifact::decide(&sign(None), &facts(&settings, sandbox, generation, now))
+        };
+        assert!(matches!(decide(windows(sandbox), issued()), Decision::Allow(_)));
+        let last = issued() + TimeDelta::days(90) - TimeDelta::seconds(1);
+        assert!(matches!(decide(windows(sandbox), last), Decision::Allow(_)));
+        assert_eq!(failing(&decide(windows(sandbox), last + TimeDelta::seconds(1))), ["CertificateAgeDays"]);
+        assert_eq!(failing(&decide(windows(sandbox), issued() - TimeDelta::seconds(1))), ["CertificateAgeDays"]);
+        for state in State::ALL.iter().filter(|state| **state != State::Active) {
+            let generation = Generation { state: *state, ..windows(sandbox) };
+            assert_eq!(failing(&decide(generation, issued())), ["Status"], "{state}");
+        }
+        let quarantined = Generation { quarantined: Some("x".into()), ..windows(sandbox) };
+        assert_eq!(failing(&decide(quarantined, issued())), ["Status"]);
+        assert_eq!(failing(&decide(windows(Environment::Production), issued())), ["Environment"]);
+        let mut leaky = windows(sandbox);
+        leaky.identities[0].copies[0].attributes[0].value = Some(true);
+        assert_eq!(failing(&decide(leaky, issued())), ["HSMExportLock"]);
+        let mut silent = windows(sandbox);
+        silent.identities[0].copies[0].attributes.clear();
+        let decision = decide(silent, issued());
+        let gate = decision.gates().iter().find(|gate| gate.name == "HSMExportLock").unwrap();
+        assert_eq!(gate.verdict, Verdict::NotEvaluated, "what cannot be had is never a pass");
+        assert!(matches!(decision, Decision::Block(_)));
+    }
+
+    #[test]
+    fn a_pack_must_name_this_file_and_this_certificate_and_production_needs_one() {
+        let settings = settings();
+        let production = Environment::Production;
+        let decide =
+            |pack| SignArtifact::decide(&sign(pack), &facts(&settings, production, windows(production), issued()));
+        let good = PackReference {
+            evidence_pack_id: "p".into(),
+            hash_algorithm: HashAlgorithm::Sha256,
+            hash: Hash256::of(b"file").to_string(),
+            certificate: Hash256::of(b"certificate").to_string(),
+        };
+        assert_eq!(failing(&decide(None)), ["EvidencePack"]);
+        assert!(matches!(decide(Some(good.clone())), Decision::Allow(_)));
+        let by_thumbprint = PackReference { certificate: "ab".repeat(20), ..good.clone() };
+        assert!(matches!(decide(Some(by_thumbprint)), Decision::Allow(_)));
+        let other_file = PackReference { hash: Hash256::of(b"other").to_string(), ..good.clone() };
+        assert_eq!(failing(&decide(Some(other_file))), ["EvidencePackArtifact"]);
+        let other_certificate = PackReference { certificate: "cd".repeat(20), ..good };
+        assert_eq!(failing(&decide(Some(other_certificate))), ["EvidencePackCertificate"]);
+    }
+
+    #[test]
+    fn outside_a_sandbox_people_have_to_approve_what_changes_a_key() {
+        let settings = settings();
+        for environment in [Environment::Production, Environment::Staging, Environment::Sandbox] {
+            let generation = Generation { state: State::Certified, ..windows(environment) };
+            let step = ChangeState {
+                generation: generation.id.clone(),
+                from: State::Certified,
+                to: State::Staged,
+                reason: "r".into(),
+            };
+            let decision = ChangeState::decide(&request(step), &facts(&settings, environment, generation, issued()));
+            let waits = matches!(decision, Decision::NeedsApproval(_));
+            assert_eq!(waits, environment != Environment::Sandbox, "{environment}: {decision:?}");
+        }
+    }
 }

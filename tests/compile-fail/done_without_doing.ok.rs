@@ -1,6 +1,7 @@
 use keyctl::formats::artifact::Placed;
 use keyctl::gate::Completes;
 use keyctl::request::SignArtifact;
-pub fn done(placed: &Placed) -> impl Sized {
+use serde_json::Value;
+pub fn done(placed: &Placed) -> Value {
     <Placed as Completes<SignArtifact>>::done(placed)
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 /// Stages from left to right; those in one row may use each other.
 const ROWS: &[&[&str]] = &[
-    &["model", "error", "clock", "crypto", "files"],
-    &["config", "keys", "request", "ledger"],
+    &["model", "error", "clock", "crypto", "files", "http"],
+    &["config", "keys", "request", "ledger", "retry"],
     &["policy"],
     &["gate"],
     &["hsm"],

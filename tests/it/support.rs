@@ -1,6 +1,8 @@
 //! A private place for each test, and the binary in it.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -21,6 +23,28 @@ impl Ran {
     /// The JSON lines on stdout.
     pub fn json(&self) -> Vec<Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// The only JSON line on stdout.
+    #[track_caller]
+    pub fn one(&self) -> Value {
+        match self.json().as_slice() {
+            [only] => only.clone(),
+            lines => panic!("{} lines\n{}{}", lines.len(), self.stdout, self.stderr),
+        }
+    }
+
+    /// Exits with this code, and an error on stderr or in a result has this word for programs.
+    #[track_caller]
+    pub fn fails(self, exit: i32, code: &str) -> Self {
+        let ran = self.exits(exit);
+        let lines = ran.stdout.lines().chain(ran.stderr.lines());
+        let found = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok()).any(|line| {
+            let error = &line["error"];
+            error["code"] == code && error["exit_code"] == exit && !error["message"].as_str().unwrap_or("").is_empty()
+        });
+        assert!(found, "no {code} with exit {exit} in\n{}{}", ran.stdout, ran.stderr);
+        ran
     }
 
     #[track_caller]
@@ -80,6 +104,46 @@ impl Place {
         ran(self.command(args).output().expect("the binary runs"))
     }
 
+    /// The binary with its clock standing at this time (UTC).
+    pub fn keyctl_at(&self, time: DateTime<Utc>, args: &[&str]) -> Ran {
+        let plain = self.command(args);
+        let mut command = tool("faketime");
+        command.arg("-f").arg(time.format("%Y-%m-%d %H:%M:%S").to_string()).arg(plain.get_program()).args(args);
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        // Deadlines still pass, and files have their real times.
+        command.env("TZ", "UTC").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
+        ran(command.output().expect("faketime runs"))
+    }
+
+    /// A file of `published/`.
+    pub fn published(&self, name: &str) -> PathBuf {
+        self.workspace().join("published").join(name)
+    }
+
+    /// Every file of this place with its bytes, outside of workspace and state.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = std::fs::read_dir(self.dir.path()).expect("readable").map(|entry| entry.expect("entry").path());
+        entries
+            .filter(|path| path.symlink_metadata().is_ok_and(|found| found.is_file()))
+            .map(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                (name, std::fs::read(path).expect("readable"))
+            })
+            .collect()
+    }
+
+    /// The ledger's entries.
+    pub fn entries(&self) -> Vec<Value> {
+        let leaves = self.sql("SELECT cast(leaf AS TEXT) FROM entries ORDER BY seq");
+        leaves.lines().map(|leaf| serde_json::from_str(leaf).expect("a leaf")).collect()
+    }
+
     /// A copy of a file in this place.
     pub fn copy(&self, from: &Path, name: &str) -> PathBuf {
         let to = self.path(name);
@@ -131,6 +195,62 @@ pub fn real_pe_files() -> Vec<PathBuf> {
     files
 }
 
+/// Whether osslsigncode takes a file for signed under this root, by all of its signatures.
+pub fn osslsigncode_accepts(root: &Path, file: &Path) -> bool {
+    let output = tool("osslsigncode").args(["verify", "-CAfile"]).arg(root).arg("-in").arg(file).output();
+    let output = output.expect("osslsigncode runs");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // It exits 0 if any signature verifies, so its words count too.
+    let words = text.contains("Signature verification: ok")
+        && text.contains("Number of verified signatures: 1")
+        && text.lines().any(|line| line == "Succeeded")
+        && !["MISMATCH", "failed", "Failed", "Unable", "expired"].iter().any(|word| text.contains(word));
+    output.status.success() && words
+}
+
+/// What a PE file's header says about it, read without keyctl.
+pub struct Pe {
+    /// Offset of the optional header's CheckSum.
+    pub checksum: usize,
+    /// Offset of COFF's TimeDateStamp.
+    pub stamp: usize,
+    /// Offset of the first section's bytes.
+    pub body: usize,
+    /// The certificate table.
+    pub certificates: std::ops::Range<usize>,
+}
+
+impl Pe {
+    pub fn of(bytes: &[u8]) -> Self {
+        let word = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes")) as usize;
+        let long = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+        let coff = long(0x3c) + 4;
+        let optional = coff + 20;
+        let directories = optional + if word(optional) == 0x20b { 112 } else { 96 };
+        let (start, length) = (long(directories + 32), long(directories + 36));
+        let first_section = optional + word(coff + 16);
+        Pe {
+            checksum: optional + 64,
+            stamp: coff + 4,
+            body: long(first_section + 20),
+            certificates: start..start + length,
+        }
+    }
+}
+
+/// Writes the right CheckSum into a PE file, as whoever changes one would.
+pub fn set_checksum(bytes: &mut [u8]) {
+    let at = Pe::of(bytes).checksum;
+    bytes[at..at + 4].fill(0);
+    let mut sum = 0u32;
+    for pair in bytes.chunks(2) {
+        sum += u32::from(pair[0]) | u32::from(*pair.get(1).unwrap_or(&0)) << 8;
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum += bytes.len() as u32;
+    bytes[at..at + 4].copy_from_slice(&sum.to_le_bytes());
+}
+
 /// The folder of inputs that are not part of the project; says so when a test goes without.
 pub fn corpus(what: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("KEYCTL_CORPUS").map(PathBuf::from).filter(|folder| folder.is_dir());
@@ -140,7 +260,7 @@ pub fn corpus(what: &str) -> Option<PathBuf> {
     folder
 }
 
-/// Changes one byte of a file.
+/// Changes one bit of a file.
 pub fn flip(path: &Path, offset: usize) {
     let mut bytes = std::fs::read(path).expect("readable");
     bytes[offset] ^= 0x01;

@@ -17,7 +17,7 @@ typedef ulong (*any)();
 /* CK_FUNCTION_LIST of PKCS#11 2.40: a version, then the functions in the order of the standard. */
 enum {
     GET_FUNCTION_LIST = 3, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, CLOSE_ALL_SESSIONS = 14, LOGIN = 18,
-    DESTROY_OBJECT = 22, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS = 27, SIGN_INIT = 42, SIGN = 43,
+    CREATE_OBJECT = 20, DESTROY_OBJECT = 22, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS = 27, SIGN_INIT = 42, SIGN = 43,
     GENERATE_KEY_PAIR = 59, COUNT = 68
 };
 typedef struct { unsigned char major, minor; any f[COUNT]; } table;
@@ -101,6 +101,15 @@ static ulong get_attribute(ulong session, ulong object, attribute *template, ulo
         template[0].length = 4;
     if (template[0].length == sizeof(ulong) && lie("number-length"))
         template[0].length = 3;
+    /* CKA_EXTRACTABLE; then CKA_LOCAL, CKA_NEVER_EXTRACTABLE, CKA_ALWAYS_SENSITIVE. */
+    for (ulong i = 0; i < count; i++) {
+        ulong type = template[i].type;
+        int is_boolean = template[i].value && template[i].length == 1;
+        if (is_boolean && type == 0x162 && lie("extractable"))
+            *(unsigned char *)template[i].value = 1;
+        if (is_boolean && (type == 0x163 || type == 0x164 || type == 0x165) && lie("no-randomness"))
+            *(unsigned char *)template[i].value = 1;
+    }
     return rv;
 }
 
@@ -155,9 +164,32 @@ static ulong sign(ulong session, void *data, ulong length, unsigned char *signat
     return rv;
 }
 
+/* The P-256 key whose private number is 1, with the attributes that were asked for. */
+static ulong create(ulong session, int private, attribute *asked, ulong n, ulong *object)
+{
+    static unsigned char number[32] = { [31] = 1 }, curve[] = "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", point[] =
+        "\x04\x41\x04\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2\x77\x03\x7d\x81\x2d\xeb\x33\xa0"
+        "\xf4\xa1\x39\x45\xd8\x98\xc2\x96\x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16\x2b\xce\x33\x57"
+        "\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5";
+    static ulong class, ec = 3;
+    attribute all[64] = { { 0x0, &class, sizeof class }, { 0x100, &ec, sizeof ec } };
+    ulong count = 2;
+    class = private ? 3 : 2;
+    all[count++] = (attribute){ private ? 0x11 : 0x181, private ? number : point, private ? 32 : sizeof point - 1 };
+    if (private)
+        all[count++] = (attribute){ 0x180, curve, sizeof curve - 1 };
+    for (ulong i = 0; i < n && count < 64; i++)
+        all[count++] = asked[i];
+    return real.f[CREATE_OBJECT](session, all, count, object);
+}
+
 static ulong generate(ulong session, void *mechanism, void *public, ulong n, void *private, ulong m, ulong *p, ulong *q)
 {
     note("C_GenerateKeyPair");
+    if (lie("no-randomness")) {
+        ulong made = create(session, 0, public, n, p);
+        return made ? made : create(session, 1, private, m, q);
+    }
     ulong rv = real.f[GENERATE_KEY_PAIR](session, mechanism, public, n, private, m, p, q);
     /* It is made all the same. */
     return lie("made-but-failed") ? 0x5 : rv;

@@ -2,8 +2,8 @@
 
 use super::inputs::Job;
 use super::replay;
-use crate::error::Result;
-use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer};
+use crate::error::{Error, Result};
+use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
 use crate::gate::{self, Failure, Permit};
 use crate::model::hex;
 use crate::outcome::{self, Receipt};
@@ -35,11 +35,27 @@ pub(super) struct Finished {
     pub result: Result<(Receipt, PathBuf)>,
 }
 
+/// A chunk that is done.
+pub(super) struct Signed {
+    /// Each file.
+    pub finished: Vec<Finished>,
+    /// Why the fragments could not be written; `recover` writes them later.
+    pub no_evidence: Option<Error>,
+    /// A token stopped answering: whether it signed is unknown, and nothing more is asked of it.
+    pub hung: bool,
+}
+
 /// Signs a chunk.
 ///
 /// # Errors
 /// The ledger cannot be written. What happens to single files is in the answer.
-pub(super) fn sign(world: &mut World, plan: &Plan, jobs: Vec<Job>, stop: &AtomicBool) -> Result<Vec<Finished>> {
+pub(super) fn sign(
+    world: &mut World,
+    plan: &Plan,
+    stamp: Option<&dyn Stamp>,
+    jobs: Vec<Job>,
+    stop: &AtomicBool,
+) -> Result<Signed> {
     let (mut finished, jobs) = replay::split(world, plan, jobs)?;
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
@@ -54,11 +70,12 @@ pub(super) fn sign(world: &mut World, plan: &Plan, jobs: Vec<Job>, stop: &Atomic
     }
     let store = &world.store;
     let done = in_parallel(admitted, plan.threads, |(job, prepared, permit)| {
-        let result = finish(store, &plan.signer, prepared, &permit);
+        let result = finish(store, &plan.signer, stamp, prepared, &permit);
         (job, permit, result)
     });
-    finished.extend(close(world, done)?);
-    Ok(finished)
+    let mut signed = close(world, done)?;
+    finished.append(&mut signed.finished);
+    Ok(Signed { finished, ..signed })
 }
 
 /// A resolved request and what the gates would say to it.
@@ -119,15 +136,16 @@ fn request(world: &World, plan: &Plan, prepared: &Prepared) -> Request<SignArtif
 fn finish(
     store: &crate::hsm::store::Store,
     signer: &Signer,
+    stamp: Option<&dyn Stamp>,
     prepared: Prepared,
     permit: &Permit<SignArtifact>,
 ) -> Result<Placed, Failure> {
     let key = store.open(permit, Role::Artifact, &signer.identity)?;
-    let signed = prepared.sign(&key)?;
+    let signed = prepared.sign_and_stamp(&key, stamp)?;
     Ok(signed.place()?)
 }
 
-fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>) -> Result<Vec<Finished>> {
+fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>) -> Result<Signed> {
     let mut files = Vec::new();
     let mut results = Vec::new();
     for (job, permit, result) in done {
@@ -137,17 +155,14 @@ fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed,
     let hung = results.iter().any(|(_, result)| result.as_ref().is_err_and(|failure| failure.unknown));
     let answers = outcome::close(&mut world.ledger, &world.tool, results)?;
     let receipts: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
-    let mut paths = match world.fragments(&receipts) {
-        Ok(paths) => paths.into_iter(),
-        // The signatures are made and recorded; only their evidence waits for the ledger key.
-        Err(error) if !hung => return Err(error.about("signed and recorded, but no evidence yet")),
-        Err(_) => Vec::new().into_iter(),
-    };
-    let finished = files.into_iter().zip(answers).map(|(file, answer)| {
-        let result = answer.map(|receipt| (receipt, paths.next().unwrap_or_default()));
-        Finished { file, result }
-    });
-    Ok(finished.collect())
+    // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
+    let no_evidence = world.fragments(&receipts).err();
+    let mut finished = Vec::new();
+    for (file, answer) in files.into_iter().zip(answers) {
+        let result = answer.and_then(|receipt| world.fragment_path(&receipt).map(|path| (receipt, path)));
+        finished.push(Finished { file, result });
+    }
+    Ok(Signed { finished, no_evidence, hung })
 }
 
 /// Runs `work` over `items` on some threads; the answers come in the order of the items.

@@ -7,10 +7,10 @@ mod remove;
 mod replay;
 pub(super) mod repository;
 
-use super::init;
+use super::{init, timestamps};
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
-use crate::formats::artifact::{Existing, SignOptions, Signer};
+use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
 use crate::formats::authenticode::OpusInfo;
 use crate::keys::Generation;
 use crate::ledger::query;
@@ -19,7 +19,7 @@ use crate::outcome::Receipt;
 use crate::policy::Decision;
 use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
-use chunk::{Finished, Plan};
+use chunk::{Finished, Plan, Signed};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///   keyctl sign --sandbox app.exe
 ///   keyctl sign --key windows app.exe library.dll
 ///   keyctl sign app.exe --to app-signed.exe
+///   keyctl sign app.exe --timestamp http://timestamp.digicert.com --timestamp-roots digicert.pem
 ///   keyctl sign --replace --program-name "Example" signed.exe
 ///   keyctl sign dists/stable
 ///   find . -name '*.dll' -print0 | keyctl sign --files-from -
@@ -100,6 +101,8 @@ pub struct SignArgs {
     /// Sign what a symlink leads to
     #[arg(long)]
     follow_symlinks: bool,
+    #[command(flatten)]
+    timestamps: timestamps::TimestampArgs,
     /// Use the sandbox in .keyctl-sandbox, made if it is not there
     #[arg(long)]
     sandbox: bool,
@@ -125,20 +128,23 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     }
     globals.sessions = args.jobs.into();
     let mut world = open_world(args, globals)?;
-    world.settings()?;
+    let settings = world.settings()?;
+    let stop = crate::world::interrupts()?;
     let (folders, files): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.file.is_dir());
-    // Every key is found before anything is signed.
-    let for_files = (!files.is_empty()).then(|| plan(args, &world)).transpose()?;
+    // Every key and authority is found before anything is signed. Repositories are not timestamped.
+    let authorities = || timestamps::authorities(&args.timestamps, &world, &settings, &stop);
+    let stamp = if files.is_empty() { None } else { authorities()? };
+    let stamp = stamp.as_ref().map(|stamp| stamp as &dyn Stamp);
+    let for_files = (!files.is_empty()).then(|| plan(args, stamp.is_some(), &world)).transpose()?;
     let for_folders = (!folders.is_empty()).then(|| repository::plan(args, &world)).transpose()?;
     let (repositories, missing) = repository::expand(folders);
-    let stop = crate::world::interrupts()?;
-    let mut run = Run { worst: Worst::default(), first: true };
+    let mut run = Run { worst: Worst::default(), first: true, hung: false };
     run.show(&world, missing);
     if let Some(plan) = &for_files {
         if world.globals.dry_run {
             run.preview_files(&mut world, plan, &files, &stop)?;
         } else {
-            run.sign_files(&mut world, plan, &files, &stop)?;
+            run.sign_files(&mut world, plan, stamp, &files, &stop)?;
         }
     }
     if let Some(plan) = &for_folders {
@@ -152,6 +158,8 @@ struct Run {
     worst: Worst,
     /// Nothing was printed yet.
     first: bool,
+    /// A token stopped answering; nothing more is asked of any.
+    hung: bool,
 }
 
 impl Run {
@@ -163,16 +171,42 @@ impl Run {
         }
     }
 
-    fn sign_files(&mut self, world: &mut World, plan: &Plan, jobs: &[inputs::Job], stop: &AtomicBool) -> Result<()> {
+    /// Shows what was signed, and says when its evidence has to wait.
+    fn take(&mut self, world: &World, signed: Signed) {
+        self.show(world, signed.finished);
+        if let Some(error) = signed.no_evidence {
+            self.worst.add(error.kind());
+            let error = error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover");
+            world.ui().error(&error);
+        }
+        self.hung |= signed.hung;
+    }
+
+    /// Whether to go on to the next.
+    fn goes_on(&mut self, stop: &AtomicBool) -> bool {
+        let stopped = stop.load(Ordering::SeqCst);
+        if stopped {
+            self.worst.add(Kind::Interrupted);
+        }
+        !stopped && !self.hung
+    }
+
+    fn sign_files(
+        &mut self,
+        world: &mut World,
+        plan: &Plan,
+        stamp: Option<&dyn Stamp>,
+        jobs: &[inputs::Job],
+        stop: &AtomicBool,
+    ) -> Result<()> {
         let bar = world.ui().progress(jobs.len() as u64, "signing");
         for chunk in jobs.chunks(CHUNK) {
-            if stop.load(Ordering::SeqCst) {
-                self.worst.add(Kind::Interrupted);
+            if !self.goes_on(stop) {
                 break;
             }
-            let finished = chunk::sign(world, plan, chunk.to_vec(), stop)?;
-            bar.inc(finished.len() as u64);
-            bar.suspend(|| self.show(world, finished));
+            let signed = chunk::sign(world, plan, stamp, chunk.to_vec(), stop)?;
+            bar.inc(signed.finished.len() as u64);
+            bar.suspend(|| self.take(world, signed));
         }
         bar.finish_and_clear();
         Ok(())
@@ -196,13 +230,12 @@ impl Run {
         stop: &AtomicBool,
     ) -> Result<()> {
         for dir in found {
-            if stop.load(Ordering::SeqCst) {
-                self.worst.add(Kind::Interrupted);
+            if !self.goes_on(stop) {
                 break;
             }
             if !world.globals.dry_run {
-                let finished = repository::sign(world, plan, dir, stop);
-                self.show(world, vec![finished]);
+                let signed = repository::sign(world, plan, dir, stop);
+                self.take(world, signed);
                 continue;
             }
             match repository::preview(world, plan, dir) {
@@ -244,7 +277,7 @@ impl Run {
     }
 }
 
-fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
+fn plan(args: &SignArgs, timestamp: bool, world: &World) -> Result<Plan> {
     let key = choose_key(world, args.key.as_ref(), Purpose::Authenticode)?;
     let generation = world.active(&key)?;
     let pack = args.for_pack.as_deref().map(pack::read).transpose()?;
@@ -258,6 +291,7 @@ fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
         page_hashes: args.page_hashes,
         opus: OpusInfo { program_name: args.program_name.clone(), url: args.program_url.clone() },
         follow: args.follow_symlinks,
+        timestamp,
         sha512: pack.as_ref().is_some_and(|pack| pack.hash_algorithm == HashAlgorithm::Sha512),
     };
     let provenance = pack::provenance(args);
@@ -335,10 +369,9 @@ fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {
         Ok((receipt, evidence)) => result_row(&file, &receipt, &evidence),
         Err(error) => {
             worst.add(error.kind());
-            // Most errors name their file already; those of tokens and the ledger do not.
-            let message = error.full();
-            let message =
-                if message.contains(&shown_path(&finished.file)) { message } else { format!("{file}: {message}") };
+            // Refusals at the gate name the file by its hash; most other errors name it already.
+            let (name, full) = (shown_path(&finished.file), error.full());
+            let message = if full.starts_with(&name) { full } else { format!("{name}: {full}") };
             world.ui().error(&Error::new(error.kind(), error.code(), message).maybe_hint(error.advice()));
             Row::new().with("file", file).with("result", "failed").with("error", error_value(&error))
         }
@@ -359,6 +392,7 @@ fn result_row(file: &str, receipt: &Receipt, evidence: &Path) -> Row {
         .with("sha256", done("hash_after"))
         .with("sha256_before", param("hash_before"))
         .with("artifact_id", param("artifact_id"))
+        .with("timestamp", body.pointer("/done/timestamp/time").cloned())
         .with("correlation_id", receipt.outcome().correlation_id.as_str())
         .with("entry", receipt.outcome().seq)
         .with("evidence", evidence.to_string_lossy().into_owned())

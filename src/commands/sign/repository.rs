@@ -3,7 +3,7 @@
 //! One repository after the other, each under its own lock. The active generation signs, and with it the retiring
 //! ones that still may, so that clients with either keyring accept it.
 
-use super::chunk::Finished;
+use super::chunk::{Finished, Signed};
 use super::inputs::Job;
 use super::{SignArgs, choose_key, pack, replay};
 use crate::commands::{keygen, openpgp};
@@ -52,6 +52,7 @@ pub(super) fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
         (args.page_hashes, "--page-hashes"),
         (args.program_name.is_some(), "--program-name"),
         (args.program_url.is_some(), "--program-url"),
+        (args.timestamps.are_named(), "--timestamp"),
     ];
     if let Some((_, flag)) = odd.into_iter().find(|(given, _)| *given) {
         let message = format!("{flag} does not go with a folder: a repository is signed in place, whole");
@@ -122,11 +123,20 @@ pub(super) fn expand(folders: Vec<Job>) -> (Vec<PathBuf>, Vec<Finished>) {
 }
 
 /// Signs one repository.
-pub(super) fn sign(world: &mut World, plan: &Plan, dir: &Path, stop: &AtomicBool) -> Finished {
-    Finished { file: dir.to_owned(), result: sign_one(world, plan, dir, stop) }
+pub(super) fn sign(world: &mut World, plan: &Plan, dir: &Path, stop: &AtomicBool) -> Signed {
+    let mut signed = Signed { finished: Vec::new(), no_evidence: None, hung: false };
+    let result = sign_one(world, plan, dir, stop, &mut signed);
+    signed.finished.push(Finished { file: dir.to_owned(), result });
+    signed
 }
 
-fn sign_one(world: &mut World, plan: &Plan, dir: &Path, stop: &AtomicBool) -> Result<(Receipt, PathBuf)> {
+fn sign_one(
+    world: &mut World,
+    plan: &Plan,
+    dir: &Path,
+    stop: &AtomicBool,
+    signed: &mut Signed,
+) -> Result<(Receipt, PathBuf)> {
     let dir = dir.canonicalize()?;
     let _lock = lock(world, &dir)?;
     report_recovered(world, &dir)?;
@@ -145,7 +155,8 @@ fn sign_one(world: &mut World, plan: &Plan, dir: &Path, stop: &AtomicBool) -> Re
     }
     let permit = keygen::admit_one(world, request)?;
     let result = finish(&world.store, plan, prepared, &permit);
-    close(world, permit, result)
+    signed.hung = result.as_ref().is_err_and(|failure| failure.unknown);
+    close(world, permit, result, signed)
 }
 
 /// What a dry run shows. Nothing is written and no key is touched.
@@ -281,13 +292,13 @@ fn close(
     world: &mut World,
     permit: Permit<SignArtifact>,
     result: Result<road::Placed, Failure>,
+    signed: &mut Signed,
 ) -> Result<(Receipt, PathBuf)> {
     let answers = outcome::close(&mut world.ledger, &world.tool, vec![(permit, result)])?;
     let receipt = answers.into_iter().next().ok_or_else(|| Error::bug("closing gave no answer"))??;
-    let paths = world
-        .fragments(std::slice::from_ref(&receipt))
-        .map_err(|error| error.about("signed and recorded, but no evidence yet"))?;
-    let path = paths.into_iter().next().unwrap_or_default();
+    // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
+    signed.no_evidence = world.fragments(std::slice::from_ref(&receipt)).err();
+    let path = world.fragment_path(&receipt)?;
     Ok((receipt, path))
 }
 

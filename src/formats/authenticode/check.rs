@@ -1,8 +1,8 @@
 //! Judging a signature, part by part.
 
 use super::{AuthenticodeSignature, IndirectData};
-use crate::error::Error;
-use crate::formats::cms::Digest;
+use crate::error::{Error, Result};
+use crate::formats::cms::{AlgorithmId, Digest};
 use crate::formats::pe::{PageHashVersion, PageHashes};
 use crate::model::HashAlgorithm;
 
@@ -152,13 +152,28 @@ fn check_content(signature: &AuthenticodeSignature) -> Verdict {
     let signed = &signature.signed;
     let checked = signed.content_octets().and_then(|octets| {
         let signer = signature.signer()?;
-        if !signed.digest_algorithms.iter().any(|digest| digest.oid == signer.digest_algorithm.oid) {
-            let message = "the signer's digestAlgorithm is not among the digestAlgorithms of the SignedData";
-            return Err(Error::failed("malformed_cms", message));
-        }
+        check_unsigned_fields(signature)?;
         signer.check_content(signed.content_type, octets)
     });
     checked.map_or_else(|error| Verdict::from_error(&error), |()| Verdict::Good)
+}
+
+/// Fields that no signature covers may say only what every Authenticode signer writes, so that a signed file has no
+/// second form that verifies too.
+fn check_unsigned_fields(signature: &AuthenticodeSignature) -> Result<()> {
+    let malformed = |what: &str| Error::failed("malformed_cms", what);
+    let (signed, signer) = (&signature.signed, signature.signer()?);
+    if (signed.version, signer.version) != (1, 1) {
+        return Err(malformed("the SignedData or its SignerInfo is not of version 1"));
+    }
+    let digests = &signed.digest_algorithms;
+    if !digests.iter().any(|digest| digest.oid == signer.digest_algorithm.oid) {
+        return Err(malformed("the signer's digestAlgorithm is not among the digestAlgorithms of the SignedData"));
+    }
+    if !digests.iter().chain([&signer.digest_algorithm]).all(AlgorithmId::has_no_parameters) {
+        return Err(malformed("a digestAlgorithm has parameters"));
+    }
+    Ok(())
 }
 
 fn check_signature(signature: &AuthenticodeSignature) -> Verdict {

@@ -26,6 +26,8 @@ pub struct AuthenticodeSignature {
     pub certificate: Option<Certificate>,
     /// Timestamp.
     pub timestamp: TimestampKind,
+    /// 1 for an outer signature, 2 for one nested in it, and so on.
+    pub level: usize,
     /// Nested signatures.
     pub nested: Vec<AuthenticodeSignature>,
     /// How many bytes stand behind the PKCS #7, unless they are padding: data that no signature covers.
@@ -77,6 +79,7 @@ fn parse_nested(pkcs7: &[u8], depth: usize, count: &mut usize) -> Result<Authent
         signing_time: signing_time(signer)?,
         certificate: signed.certificate_of(signer),
         timestamp: timestamp(signer)?,
+        level: depth,
         nested: nested.map(|der| parse_nested(der, depth + 1, count)).collect::<Result<_>>()?,
         trailing,
         signed,

@@ -84,6 +84,11 @@ impl AlgorithmId {
         tlv::seq(&[&tlv::oid(self.oid), self.parameters.as_deref().unwrap_or_default()])
     }
 
+    /// Its parameters are absent or NULL, as RFC 5754 §2 wants a digest's.
+    pub fn has_no_parameters(&self) -> bool {
+        self.parameters.as_deref().is_none_or(|parameters| parameters == NULL)
+    }
+
     /// Reads it as a digest's.
     pub fn digest(&self) -> Digest {
         match self.oid {

@@ -1,6 +1,6 @@
 //! Timestamps by RFC 3161 (with RFC 5816): asking for one, and checking what came back.
 //!
-//! [`Request`] is what is sent; the caller brings the nonce and does the talking. [`check`] judges a response:
+//! [`Request`] is what is sent; whoever sends it brings the nonce, as [`authorities`] does. [`check`] judges a response:
 //! status, token, imprint, nonce, age, and everything [`verify_token`] looks at, which is also what a token found in a
 //! signed file is judged by later. Every fault has its own code, so that an operator sees whether an authority
 //! is broken, misconfigured or not trusted.
@@ -14,6 +14,7 @@ use crate::formats::tlv::{self, Tlv, malformed, tag};
 use crate::model::HashAlgorithm;
 use chrono::TimeDelta;
 
+pub mod authorities;
 pub mod chain;
 mod token;
 
@@ -57,9 +58,9 @@ impl Request {
 /// at the time it states. `max_skew` bounds how far that time may be from `now`.
 ///
 /// # Errors
-/// As [`check_with`], and those of [`chain::to_roots`].
+/// As [`check_with`], and those of [`chain::to_roots`]'s check.
 pub fn check(response: &[u8], request: &Request, roots: &[Vec<u8>], now: Time, max_skew: TimeDelta) -> Result<Token> {
-    check_with(response, request, now, max_skew, &*chain::to_roots(roots)?)
+    check_with(response, request, now, max_skew, &*chain::to_roots(roots))
 }
 
 /// As [`check`], with another judge of the certificate.

@@ -54,6 +54,7 @@ pub fn spec(module: ModuleSpec, label: &str) -> TokenSpec {
         pin: pin(PIN),
         timeout: Duration::from_secs(30),
         sessions: 1,
+        recorded: None,
     }
 }
 

@@ -13,7 +13,13 @@ use serde_json::json;
 
 /// 20 entries, 16 of them under a checkpoint, which is also the anchor.
 fn sound() -> (Test, Trust, Vec<SignedNote>) {
+    sound_by(Signer::fixed())
+}
+
+/// The same, with its checkpoint signed by another than the ledger's own key.
+fn sound_by(signer: Signer) -> (Test, Trust, Vec<SignedNote>) {
     let mut test = testing::ledger(16);
+    test.signer = signer;
     let anchor = test.checkpoint();
     test.grow(4);
     let trust = test.trust();
@@ -129,7 +135,9 @@ fn removed_inserted_and_reordered_entries_are_found() {
 #[test]
 fn a_cut_off_end_is_found_by_an_anchor() {
     let cut = |raw: &Connection| {
-        raw.execute_batch("DELETE FROM entries WHERE seq >= 12; DELETE FROM intents WHERE seq >= 12;").unwrap();
+        for table in ["entries", "intents", "artifacts"] {
+            raw.execute(&format!("DELETE FROM {table} WHERE seq >= 12"), []).unwrap();
+        }
         Test::rehash(raw);
     };
     assert_eq!(found(cut), ["anchor_ahead", "checkpoint_ahead"]);
@@ -150,7 +158,7 @@ fn a_replaced_genesis_is_found() {
     let forged = found(|raw| forge(raw, 0, other));
     assert!(forged.contains(&"genesis_mismatch"), "{forged:?}");
     let (test, trust, _) = sound();
-    let (stranger, _, _) = sound();
+    let (stranger, _, _) = sound_by(Signer::generate());
     let rules_of = rules(&stranger, &trust, &[]);
     assert_eq!(rules_of, ["checkpoint_untrusted"], "the same entries, but a checkpoint by a stranger's key");
     let elsewhere = Trust { workspace_id: "other".into(), ..trust.clone() };
@@ -205,10 +213,23 @@ fn forged_checkpoints_are_found() {
 
 #[test]
 fn forged_projections_are_found() {
-    assert_eq!(found_sql("UPDATE intents SET outcome = NULL WHERE seq = 5"), ["projection_differs"]);
+    assert_eq!(found_sql("UPDATE intents SET outcome = NULL, request = '{}' WHERE seq = 5"), ["projection_differs"]);
     assert_eq!(found_sql("UPDATE intents SET object = 'other' WHERE seq = 5"), ["projection_differs"]);
     assert_eq!(found_sql("DELETE FROM intents WHERE seq = 5"), ["projection_differs"]);
-    assert_eq!(found_sql("INSERT INTO intents VALUES (4, 'SIGNED', 'f', 'p', NULL)"), ["projection_differs"]);
+    let open = "INSERT INTO intents VALUES (4, 'PACKAGE_SIGNED', 'f', 'windows/1', NULL, 'p', '{}', NULL)";
+    assert_eq!(found_sql(open), ["projection_differs"]);
+    for sql in [
+        "UPDATE genesis SET doc = replace(doc, 'sandbox', 'staging')",
+        "UPDATE settings SET doc = replace(doc, '90', '900')",
+        "INSERT INTO settings SELECT 3, sha256, doc FROM settings",
+        "UPDATE generations SET state = 'retired' WHERE key = 'windows'",
+        "UPDATE generations SET doc = json_set(doc, '$.quarantined', 'x')",
+        "DELETE FROM public_keys",
+        "INSERT INTO serials VALUES ('windows-ca/1', '0a', 5)",
+        "UPDATE artifacts SET hash_after = hash_before",
+    ] {
+        assert_eq!(found_sql(sql), ["projection_differs"], "{sql}");
+    }
     let (test, trust, anchors) = sound();
     test.sabotage(|raw| raw.execute_batch("UPDATE intents SET object = 'evil' WHERE seq = 5").unwrap());
     let report = verify(&test.ledger, &trust, &anchors).unwrap();

@@ -162,7 +162,7 @@ fn leaves_must_name_the_purpose_themselves() {
         replace(f, Extension::new(oid::EXTENDED_KEY_USAGE, false, value));
     };
     assert_eq!(Changed::leaf(any).code(), "wrong_purpose");
-    // A timestamping leaf: critical and alone, or not at all.
+    // A timestamping leaf: for that alone, or not at all.
     let tsa = Hierarchy::with(ProfileName::TimestampCa, ProfileName::Timestamp);
     let ask = |leaf: &Certificate| {
         let (candidates, roots) = ([tsa.intermediate.der()], [tsa.root.der()]);
@@ -170,8 +170,10 @@ fn leaves_must_name_the_purpose_themselves() {
     };
     assert_eq!(ask(&tsa.leaf), "ok");
     let mut fields = tsa.leaf.fields().clone();
-    replace(&mut fields, extension::extended_key_usage(&[Eku::TimeStamping], false).unwrap());
+    replace(&mut fields, extension::extended_key_usage(&[Eku::TimeStamping, Eku::CodeSigning], true).unwrap());
     assert_eq!(ask(&signed(&fields, &tsa.intermediate_key)), "wrong_purpose");
+    replace(&mut fields, extension::extended_key_usage(&[Eku::TimeStamping], false).unwrap());
+    assert_eq!(ask(&signed(&fields, &tsa.intermediate_key)), "ok", "whether it is critical is asked elsewhere");
 }
 
 fn code_of(result: Result<Chain, ChainError>) -> &'static str {

@@ -67,7 +67,9 @@ fn overlap() {
     let sign = |world: &mut World| {
         world.globals.correlation_id = crate::model::CorrelationId::generate();
         let plan = plan_of(world, name.clone()).unwrap();
-        let (receipt, _) = sign_one(world, &plan, &suite, &AtomicBool::new(false)).unwrap();
+        let mut signed = super::sign(world, &plan, &suite, &AtomicBool::new(false));
+        assert!(signed.no_evidence.is_none() && !signed.hung);
+        let (receipt, _) = signed.finished.pop().unwrap().result.unwrap();
         let params: SignArtifact = serde_json::from_value(receipt.intent().body["request"]["params"].clone()).unwrap();
         let gates = receipt.intent().body["gates"].as_array().unwrap().len();
         let keyring = openpgp::published_keyrings(world).unwrap();

@@ -1,0 +1,177 @@
+//! Judging a file that somebody signed: each signature, outer and nested, part by part, and all that speaks for it
+//! brought together in one [`Verdict`].
+//!
+//! | part | question |
+//! |---|---|
+//! | digest, content, signature, page hashes | is this the file that was signed, with the key of that certificate ([`authenticode::check`]) |
+//! | timestamp | when, by whose word, and is that word trusted ([`timestamp::verify_token`]) |
+//! | chain | does the certificate lead to a trusted root, for code signing, **at that time** ([`crate::pki::chain`]) |
+//! | revocation | was it revoked by that time, as far as lists are given |
+//!
+//! That time is the timestamp's if its token is good, else the time asked about. So a timestamped signature outlives
+//! its certificate, and a revocation with a date leaves the signatures from before it good. A certificate that is marked
+//! for lifetime signing (1.3.6.1.4.1.311.10.3.13) asks for the opposite and is judged at the time asked about.
+//!
+//! What is wrong with a file is in its [`Report`] and no error.
+
+mod report;
+mod signature;
+
+use super::artifact::{FileHash, expect_pe};
+use super::pe::Finding;
+use super::{authenticode, feed};
+use crate::clock::Time;
+use crate::error::Result;
+use crate::files::source::Source;
+use crate::model::Hash256;
+use crate::pki::crl::Crl;
+pub use signature::{ChainState, Signature, Timestamp};
+
+crate::model::words! {
+    /// What verification of a file found, from good to worst: the worst of its signatures decides.
+    Verdict: "verdict" {
+        /// Everything holds.
+        Valid = "valid",
+        /// It has no good timestamp although one was required.
+        Untimestamped = "untimestamped",
+        /// The certificate was not valid yet at that time.
+        NotYetValid = "not_yet_valid",
+        /// The certificate was no longer valid at that time.
+        Expired = "expired",
+        /// A revocation list covers the certificate but is too old, or cannot be used.
+        RevocationUnknown = "revocation_unknown",
+        /// The timestamp is broken, or over something else.
+        BadTimestamp = "bad_timestamp",
+        /// The certificate or its chain does not allow code signing.
+        WrongPurpose = "wrong_purpose",
+        /// No chain to a trusted root.
+        UnknownIssuer = "unknown_issuer",
+        /// The certificate was revoked by that time.
+        Revoked = "revoked",
+        /// The signature rests on an algorithm that proves nothing.
+        Weak = "weak",
+        /// There is no signature.
+        Unsigned = "unsigned",
+        /// The file's format is not known here.
+        Unsupported = "unsupported",
+        /// A structure is broken.
+        Malformed = "malformed",
+        /// The file is not what was signed, or the signature is not the key's.
+        Tampered = "tampered",
+    }
+}
+
+impl Verdict {
+    /// Stable word for programs.
+    pub fn code(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// What files are held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust<'a> {
+    /// Roots of signers, DER.
+    pub roots: &'a [Vec<u8>],
+    /// Roots of timestamp authorities, DER.
+    pub timestamp_roots: &'a [Vec<u8>],
+    /// Revocation lists, used where they cover a certificate.
+    pub crls: &'a [Crl],
+    /// The time asked about.
+    pub at: Time,
+    /// Whether each signature must have a good timestamp.
+    pub require_timestamp: bool,
+}
+
+/// A verdict with the words for it.
+pub type Found = (Verdict, String);
+
+/// What verification of a file found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// SHA-256 of the file.
+    pub sha256: Hash256,
+    /// Each signature, outer before nested.
+    pub signatures: Vec<Signature>,
+    /// What is odd about the file but bears on no signature, such as a wrong CheckSum.
+    pub notes: Vec<Finding>,
+    /// What is wrong with the file as a whole.
+    found: Vec<Found>,
+}
+
+impl Report {
+    /// The worst that was found, with its words.
+    pub fn verdict(&self) -> Found {
+        let mut found = self.found.clone();
+        found.extend(self.signatures.iter().map(Signature::verdict));
+        let valid = || {
+            let signers: Vec<_> = self.signatures.iter().map(|signature| signature.verdict().1).collect();
+            (Verdict::Valid, signers.join("; "))
+        };
+        worst(found.into_iter().filter(|(verdict, _)| *verdict != Verdict::Valid)).unwrap_or_else(valid)
+    }
+}
+
+/// The worst; of equally bad ones the first.
+fn worst(found: impl Iterator<Item = Found>) -> Option<Found> {
+    found.reduce(|worst, next| if next.0 > worst.0 { next } else { worst })
+}
+
+/// Whether a file looks like JSON, as fragments do.
+///
+/// # Errors
+/// It cannot be read.
+pub fn looks_like_json(source: &Source) -> Result<bool> {
+    let mut first = [0];
+    if source.is_empty() {
+        return Ok(false);
+    }
+    source.read_at(&mut first, 0)?;
+    Ok(first == *b"{")
+}
+
+/// Findings that are bytes which no signature covers, or a file that readers take apart differently. What they hide
+/// would pass for signed.
+const UNCOVERED: &[&str] =
+    &["pe_bytes_after_table", "pe_bytes_after_certificates", "pe_bytes_after_signature", "pe_section_overlaps_table"];
+
+/// Verifies a file.
+///
+/// # Errors
+/// The file cannot be read, or changes meanwhile.
+pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
+    let mut whole = FileHash::new();
+    let known = expect_pe(source);
+    let judged = known.and_then(|()| authenticode::image::verify_with(source.file(), &mut [&mut whole]));
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(error) => {
+            let verdict = match error.code() {
+                "unsupported_format" => Verdict::Unsupported,
+                "file_unreadable" | "source_changed" | "read_failed" => return Err(error),
+                _ => Verdict::Malformed,
+            };
+            return unreadable(source, (verdict, error.full()));
+        }
+    };
+    source.still()?;
+    let (uncovered, notes): (Vec<_>, Vec<_>) =
+        judged.findings.into_iter().partition(|finding| UNCOVERED.contains(&finding.code));
+    let signatures: Vec<_> =
+        judged.signatures.into_iter().map(|(parsed, parts)| Signature::judge(&parsed, parts, trust)).collect();
+    let mut found: Vec<Found> = Vec::new();
+    if signatures.is_empty() {
+        found.push((Verdict::Unsigned, "the file has no signature".into()));
+    } else {
+        found.extend(uncovered.iter().map(|finding| (Verdict::Tampered, finding.message.clone())));
+    }
+    Ok(Report { sha256: whole.finish(), signatures, notes, found })
+}
+
+/// A file that is not taken apart still has its hash.
+fn unreadable(source: &Source, found: Found) -> Result<Report> {
+    let mut whole = FileHash::new();
+    feed(source.file(), &mut [&mut whole])?;
+    source.still()?;
+    Ok(Report { sha256: whole.finish(), signatures: Vec::new(), notes: Vec::new(), found: vec![found] })
+}

@@ -1,0 +1,163 @@
+//! What is recorded of a token when it is adopted, and how what answers later is held against it (governance X1).
+//!
+//! A label and even a serial number are easily given to another token, and a module's path to another module. So the
+//! ledger keeps what both said of themselves, and the module's hash; whatever opens a token compares first.
+
+use super::TokenFacts;
+use crate::model::Hash256;
+use serde::{Deserialize, Serialize};
+
+/// A token and the module it is reached through, as they introduced themselves when they were adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRecord {
+    /// The token's words about itself.
+    pub token: TokenFacts,
+    /// The module.
+    pub module: ModuleFacts,
+}
+
+/// A PKCS#11 module: its file, and its words about itself (CK_INFO). Text is escaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleFacts {
+    /// Canonical path; absent for the builtin module.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<String>,
+    /// SHA-256 of the file; absent for the builtin module.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sha256: Option<Hash256>,
+    /// `CK_INFO.manufacturerID`.
+    pub manufacturer: String,
+    /// `CK_INFO.libraryDescription`.
+    pub description: String,
+    /// `CK_INFO.libraryVersion`.
+    pub version: String,
+    /// Environment variables that steer modules or the loader, sorted by name.
+    pub environment: Vec<SteeringVariable>,
+}
+
+/// A variable that may steer a module: its name and the SHA-256 of its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SteeringVariable {
+    /// Name, escaped.
+    pub name: String,
+    /// SHA-256 of the value's bytes.
+    pub value_sha256: Hash256,
+}
+
+/// One thing about a token that is not as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which, in plain words (`serial number`).
+    pub what: String,
+    /// As recorded; `None` if it was not there.
+    pub recorded: Option<String>,
+    /// As found; `None` if it is not there.
+    pub found: Option<String>,
+    /// It makes this another token or another module: nothing is logged in to before it is adopted.
+    pub decisive: bool,
+}
+
+impl TokenRecord {
+    /// What is different about `found`, the decisive differences first.
+    pub fn differences(&self, found: &TokenRecord) -> Vec<Difference> {
+        let hash = |hash: Option<Hash256>| hash.map(|hash| hash.to_string());
+        let text = |text: &str| Some(text.to_owned());
+        let (token, module) = (&self.token, &self.module);
+        let (other, theirs) = (&found.token, &found.module);
+        let pairs = [
+            ("serial number", text(&token.serial), text(&other.serial), true),
+            ("label", text(&token.label), text(&other.label), true),
+            ("module", module.path.clone(), theirs.path.clone(), true),
+            ("module SHA-256", hash(module.sha256), hash(theirs.sha256), true),
+            ("manufacturer", text(&token.manufacturer), text(&other.manufacturer), false),
+            ("model", text(&token.model), text(&other.model), false),
+            ("firmware", text(&token.firmware), text(&other.firmware), false),
+            ("module manufacturer", text(&module.manufacturer), text(&theirs.manufacturer), false),
+            ("module description", text(&module.description), text(&theirs.description), false),
+            ("module version", text(&module.version), text(&theirs.version), false),
+        ];
+        let named = pairs.into_iter().map(|(what, recorded, found, decisive)| Difference {
+            what: what.to_owned(),
+            recorded,
+            found,
+            decisive,
+        });
+        named.chain(steering(module, theirs)).filter(|it| it.recorded != it.found).collect()
+    }
+}
+
+/// Every variable of either side, with the hashes of its values.
+fn steering(recorded: &ModuleFacts, found: &ModuleFacts) -> Vec<Difference> {
+    let value = |facts: &ModuleFacts, name: &str| {
+        facts.environment.iter().find(|it| it.name == name).map(|it| format!("value with SHA-256 {}", it.value_sha256))
+    };
+    let names: std::collections::BTreeSet<_> =
+        recorded.environment.iter().chain(&found.environment).map(|it| it.name.as_str()).collect();
+    let difference = |name: &str| Difference {
+        what: format!("environment variable {name}"),
+        recorded: value(recorded, name),
+        found: value(found, name),
+        decisive: false,
+    };
+    names.into_iter().map(difference).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> TokenRecord {
+        let text = |text: &str| text.to_owned();
+        TokenRecord {
+            token: TokenFacts {
+                label: text("a"),
+                manufacturer: text("m"),
+                model: text("x"),
+                serial: text("1"),
+                firmware: text("1.0"),
+                software: true,
+            },
+            module: ModuleFacts {
+                path: Some(text("/m.so")),
+                sha256: Some(Hash256::of(b"m")),
+                manufacturer: text("m"),
+                description: text("d"),
+                version: text("1.0"),
+                environment: vec![SteeringVariable { name: text("X_CONF"), value_sha256: Hash256::of(b"1") }],
+            },
+        }
+    }
+
+    #[test]
+    fn identity_is_decisive_and_the_rest_is_to_be_known() {
+        assert_eq!(record().differences(&record()), []);
+        type Case = (fn(&mut TokenRecord), &'static str, bool);
+        let changes: [Case; 7] = [
+            (|r| r.token.serial = "2".into(), "serial number", true),
+            (|r| r.token.label = "b".into(), "label", true),
+            (|r| r.module.path = Some("/n.so".into()), "module", true),
+            (|r| r.module.sha256 = None, "module SHA-256", true),
+            (|r| r.token.firmware = "1.1".into(), "firmware", false),
+            (|r| r.module.version = "1.1".into(), "module version", false),
+            (|r| r.module.environment.clear(), "environment variable X_CONF", false),
+        ];
+        for (change, what, decisive) in changes {
+            let mut found = record();
+            change(&mut found);
+            let differences = record().differences(&found);
+            let only = differences.first().unwrap();
+            assert_eq!((only.what.as_str(), only.decisive, differences.len()), (what, decisive, 1));
+            assert_ne!(only.recorded, only.found);
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_strictly() {
+        let json = serde_json::to_string(&record()).unwrap();
+        assert_eq!(serde_json::from_str::<TokenRecord>(&json).unwrap(), record());
+        assert!(serde_json::from_str::<TokenRecord>(&json.replacen('{', "{\"more\":1,", 1)).is_err());
+    }
+}

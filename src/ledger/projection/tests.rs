@@ -1,0 +1,434 @@
+//! What [`apply`] does with each kind of entry, and what it refuses. That a replay gives the same tables is in
+//! [`replay`].
+
+mod replay;
+
+use super::*;
+use crate::error::Kind;
+use crate::ledger::testing::{Signer, acts, clock, new_entry};
+use crate::ledger::{NewEntry, Schema};
+use crate::model::{KeyAlgorithm, Purpose};
+use rusqlite::types::Value as Cell;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The tables in memory, with the entries that made them.
+struct Log {
+    tables: Connection,
+    entries: Vec<Entry>,
+}
+
+/// The rows of each table, in any order.
+type Rows = BTreeMap<&'static str, Vec<String>>;
+
+fn empty() -> Connection {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch(SCHEMA).unwrap();
+    conn
+}
+
+fn rows(conn: &Connection) -> Rows {
+    let table = |name: &&'static str| {
+        let mut query = conn.prepare(&format!("SELECT * FROM {name}")).unwrap();
+        let columns = query.column_count();
+        let spelled = query.query_map([], |row| {
+            Ok((0..columns).map(|i| format!("{:?} ", row.get::<_, Cell>(i).unwrap())).collect::<String>())
+        });
+        let mut rows: Vec<_> = spelled.unwrap().map(Result::unwrap).collect();
+        rows.sort();
+        (*name, rows)
+    };
+    TABLES.iter().map(table).collect()
+}
+
+fn without_intents(mut rows: Rows) -> Rows {
+    rows.remove("intents");
+    rows
+}
+
+impl Log {
+    fn empty() -> Self {
+        Log { tables: empty(), entries: Vec::new() }
+    }
+
+    /// With its genesis.
+    fn founded() -> Self {
+        let mut log = Log::empty();
+        log.add(acts::founding(&acts::genesis(&Signer::fixed())));
+        log
+    }
+
+    fn entry(&self, new: NewEntry) -> Entry {
+        let seq = self.entries.len() as u64;
+        Entry {
+            schema: Schema::V1,
+            seq,
+            entry_type: new.entry_type,
+            time: clock().now() + chrono::TimeDelta::seconds(seq as i64),
+            actor: new.actor,
+            host: "signer".into(),
+            correlation_id: new.correlation_id,
+            body: new.body,
+        }
+    }
+
+    fn add(&mut self, new: NewEntry) -> Entry {
+        let entry = self.entry(new);
+        apply(&self.tables, &entry).unwrap();
+        self.entries.push(entry.clone());
+        entry
+    }
+
+    /// The code with which an entry is refused; the tables must not have changed.
+    fn refuses(&self, new: NewEntry) -> &'static str {
+        let before = rows(&self.tables);
+        let refused = apply(&self.tables, &self.entry(new)).unwrap_err();
+        assert_eq!(rows(&self.tables), before, "{refused}");
+        assert_eq!(refused.kind(), Kind::Failed);
+        refused.code()
+    }
+
+    /// Asks for an act and does it.
+    fn act<O: Operation>(&mut self, request: &Request<O>, done: Value) -> Entry {
+        let intent = self.add(acts::intent(request));
+        self.add(acts::done(&intent, done))
+    }
+
+    /// Makes a generation with the `n`th key.
+    fn make(&mut self, generation: &str, n: u64) {
+        self.act(&keygen(generation), made(generation, n));
+    }
+
+    fn state(&self, generation: &str) -> State {
+        find(&self.tables, &acts::id(generation)).unwrap().state
+    }
+
+    fn force(&self, generation: &str, state: State) {
+        let mut record = find(&self.tables, &acts::id(generation)).unwrap();
+        record.state = state;
+        store(&self.tables, &record).unwrap();
+    }
+}
+
+fn keygen(generation: &str) -> Request<GenerateKey> {
+    acts::keygen(generation, Purpose::Authenticode, KeyAlgorithm::EcdsaP256, "primary")
+}
+
+fn made(generation: &str, n: u64) -> Value {
+    json!({ "identity": acts::identity(&acts::p256(n), &keygen(generation).params) })
+}
+
+/// Whether a state needs nothing but its record.
+fn declarable(state: State) -> bool {
+    !matches!(state, State::Generated | State::Certified)
+}
+
+fn certificate(serial: &str) -> Value {
+    let names = ["CN=Example Corp,C=ZZ", "CN=Example Corp Issuing,C=ZZ"];
+    json!({ "credential": acts::credential(serial.into(), serial, names, Some(acts::id("windows-ca/1"))) })
+}
+
+#[test]
+fn the_list_of_tables_is_that_of_the_schema() {
+    let conn = empty();
+    let mut query = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
+    let made: Vec<String> = query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let mut listed = TABLES.to_vec();
+    listed.sort_unstable();
+    assert_eq!(made, listed);
+}
+
+#[test]
+fn the_genesis_comes_first_and_only_once() {
+    let genesis = acts::genesis(&Signer::fixed());
+    let log = Log::founded();
+    assert_eq!(query::genesis(&log.tables).unwrap(), genesis);
+    assert_eq!(query::settings(&log.tables).unwrap().settings, *acts::settings());
+    let ledger = query::active(&log.tables, &"ledger".parse().unwrap()).unwrap().unwrap();
+    assert_eq!(ledger.identities, [genesis.ledger_keys[0].identity.clone()]);
+    assert_eq!(query::generation_by_spki(&log.tables, &ledger.identities[0].spki_sha256).unwrap(), Some(ledger));
+    assert_eq!(log.refuses(acts::founding(&genesis)), "second_genesis");
+}
+
+#[test]
+fn a_genesis_that_does_not_fulfil_its_intent_is_refused() {
+    let code = |change: &dyn Fn(&mut Genesis)| {
+        let mut genesis = acts::genesis(&Signer::fixed());
+        change(&mut genesis);
+        Log::empty().refuses(acts::founding(&genesis))
+    };
+    assert_eq!(code(&|genesis| genesis.workspace_id = "another".into()), "bad_genesis");
+    assert_eq!(code(&|genesis| genesis.ledger_keys.clear()), "bad_genesis");
+    assert_eq!(code(&|genesis| genesis.intent.ledger_keys.clear()), "bad_genesis");
+    assert_eq!(code(&|genesis| genesis.ledger_keys[0].generation = acts::id("ledger/2")), "bad_genesis");
+    assert_eq!(code(&|genesis| genesis.settings["environment"] = "production".into()), "bad_settings_hash");
+    let founded = acts::founding(&acts::genesis(&Signer::fixed()));
+    let body = json!({ "workspace_id": founded.body["workspace_id"] });
+    assert_eq!(Log::empty().refuses(NewEntry { body, ..founded }), "bad_entry");
+}
+
+#[test]
+fn two_ledger_keys_are_two_lines_with_two_public_keys() {
+    let with = |second: &str, signer: &Signer| {
+        let mut genesis = acts::genesis(&Signer::fixed());
+        let mut more = acts::genesis(signer);
+        more.ledger_keys[0].generation = acts::id(second);
+        more.intent.ledger_keys[0].params.generation = acts::id(second);
+        genesis.ledger_keys.append(&mut more.ledger_keys);
+        genesis.intent.ledger_keys.append(&mut more.intent.ledger_keys);
+        let log = Log::empty();
+        apply(&log.tables, &log.entry(acts::founding(&genesis))).map_err(|error| error.code())
+    };
+    let other = Signer::generate();
+    assert_eq!(with("ledger-b/1", &other), Ok(()));
+    assert_eq!(with("ledger-b/1", &Signer::fixed()), Err("public_key_seen"));
+    assert_eq!(with("ledger/2", &other), Err("one_active"));
+    assert_eq!(with("ledger/1", &other), Err("generation_exists"));
+}
+
+#[test]
+fn an_outcome_needs_its_own_open_intent() {
+    let mut log = Log::founded();
+    let intent = log.add(acts::intent(&acts::sign("windows/1", 1)));
+    let done = acts::done(&intent, acts::signed(1));
+    let with = |name: &str, value: Value| {
+        let mut other = done.clone();
+        other.body[name] = value;
+        other
+    };
+    let other_type = NewEntry { entry_type: "KEY_GENERATED".parse().unwrap(), ..done.clone() };
+    assert_eq!(log.refuses(other_type), "bad_outcome");
+    for intent in [json!(0), json!(2), json!(77), json!(u64::MAX), json!(-1), json!("1"), Value::Null] {
+        assert_eq!(log.refuses(with("intent", intent)), "bad_outcome");
+    }
+    for result in [json!("maybe"), json!(true), Value::Null] {
+        assert_eq!(log.refuses(with("result", result)), "bad_outcome");
+    }
+    for hash in [json!("ABCD"), json!(7), Value::Null] {
+        assert_eq!(log.refuses(with("done", json!({ "hash_after": hash }))), "bad_entry");
+    }
+    assert_eq!(log.refuses(with("done", json!({}))), "bad_entry");
+    assert_eq!(query::open_intents(&log.tables).unwrap().len(), 1);
+    log.add(done.clone());
+    assert_eq!(query::open_intents(&log.tables).unwrap().len(), 0);
+    assert_eq!(log.refuses(done), "bad_outcome");
+    assert_eq!(log.refuses(acts::not_done(&intent, "unknown")), "bad_outcome");
+}
+
+#[test]
+fn an_intent_has_what_closing_it_will_need() {
+    let mut log = Log::founded();
+    log.make("windows/1", 1);
+    let cases = [
+        acts::intent(&keygen("windows/2")),
+        acts::intent(&acts::issue("windows/1", "windows-ca/1", "0a")),
+        acts::intent(&acts::import("windows/1", b"certificate", "0a")),
+        acts::intent(&acts::step("windows/1", State::Generated, State::Staged)),
+        acts::intent(&acts::sign("windows/1", 1)),
+        acts::intent(&acts::adopt("Other Corp")),
+    ];
+    for intent in cases {
+        for (place, value) in [
+            ("/process", Value::Null),
+            ("/request", Value::Null),
+            ("/request/object", json!(7)),
+            ("/request/params", Value::Null),
+            ("/request/params/generation", json!("windows")),
+            ("/request/actor", json!("someone")),
+        ] {
+            let mut bad = intent.clone();
+            *bad.body.pointer_mut(place).unwrap() = value;
+            assert_eq!(log.refuses(bad), "bad_entry", "{} {place}", intent.entry_type);
+        }
+        log.add(intent);
+    }
+    assert_eq!(query::open_intents(&log.tables).unwrap().len(), 6);
+}
+
+#[test]
+fn only_steps_of_the_key_s_life_are_taken() {
+    for from in State::ALL {
+        for to in State::ALL {
+            let mut log = Log::founded();
+            log.make("windows/1", 1);
+            log.force("windows/1", *from);
+            let intent = log.add(acts::intent(&acts::step("windows/1", *from, *to)));
+            let done = acts::done(&intent, json!({}));
+            if from.may_become(*to) && declarable(*to) {
+                log.add(done);
+                assert_eq!(log.state("windows/1"), *to);
+            } else {
+                assert_eq!(log.refuses(done), "bad_transition", "{from} to {to}");
+            }
+        }
+    }
+    let mut log = Log::founded();
+    log.make("windows/1", 1);
+    let lie = log.add(acts::intent(&acts::step("windows/1", State::Certified, State::Staged)));
+    assert_eq!(log.refuses(acts::done(&lie, json!({}))), "bad_transition", "it is generated, not certified");
+    let nobody = log.add(acts::intent(&acts::step("windows/9", State::Certified, State::Staged)));
+    assert_eq!(log.refuses(acts::done(&nobody, json!({}))), "unknown_generation");
+}
+
+#[test]
+fn a_key_has_one_active_generation() {
+    let mut log = Log::founded();
+    for (n, generation) in [(1, "windows/1"), (2, "windows/2"), (3, "apt/1")] {
+        log.make(generation, n);
+        log.force(generation, State::Staged);
+    }
+    let active = |generation: &str| acts::step(generation, State::Staged, State::Active);
+    log.act(&active("windows/1"), json!({}));
+    log.act(&active("apt/1"), json!({}));
+    let second = log.add(acts::intent(&active("windows/2")));
+    assert_eq!(log.refuses(acts::done(&second, json!({}))), "one_active");
+    log.act(&acts::step("windows/1", State::Active, State::Retiring), json!({}));
+    log.add(acts::done(&second, json!({})));
+    let now = query::active(&log.tables, &"windows".parse().unwrap()).unwrap().unwrap();
+    assert_eq!(now.id, acts::id("windows/2"));
+}
+
+#[test]
+fn a_generation_is_made_once() {
+    let mut log = Log::founded();
+    let first = log.add(acts::intent(&keygen("windows/1")));
+    assert_eq!(log.state("windows/1"), State::Planned);
+    log.add(acts::not_done(&first, "failed"));
+    // What was planned and never made keeps its number.
+    let second = log.add(acts::intent(&keygen("windows/1")));
+    let third = log.add(acts::intent(&keygen("windows/1")));
+    log.add(acts::done(&second, made("windows/1", 1)));
+    assert_eq!(log.state("windows/1"), State::Generated);
+    assert_eq!(log.refuses(acts::done(&third, made("windows/1", 2))), "bad_transition");
+    assert_eq!(log.refuses(acts::intent(&keygen("windows/1"))), "generation_exists");
+    assert_eq!(query::next_number(&log.tables, &"windows".parse().unwrap()).unwrap(), 2);
+}
+
+#[test]
+fn a_public_key_is_seen_once() {
+    let mut log = Log::founded();
+    log.make("windows/1", 1);
+    for generation in ["windows/2", "apt/1"] {
+        let intent = log.add(acts::intent(&keygen(generation)));
+        assert_eq!(log.refuses(acts::done(&intent, made(generation, 1))), "public_key_seen");
+        let ledgers = json!({ "identity": acts::genesis(&Signer::fixed()).ledger_keys[0].identity });
+        assert_eq!(log.refuses(acts::done(&intent, ledgers)), "public_key_seen");
+        assert_eq!(log.state(generation), State::Planned);
+    }
+}
+
+#[test]
+fn a_serial_number_is_reserved_once_for_each_issuer() {
+    let mut log = Log::founded();
+    log.make("windows/1", 1);
+    let intent = log.add(acts::intent(&acts::issue("windows/1", "windows-ca/1", "0a")));
+    assert_eq!(log.refuses(acts::intent(&acts::issue("windows/1", "windows-ca/1", "0a"))), "serial_taken");
+    log.add(acts::not_done(&intent, "unknown"));
+    assert_eq!(log.refuses(acts::intent(&acts::issue("windows/2", "windows-ca/1", "0a"))), "serial_taken");
+    log.add(acts::intent(&acts::issue("windows/1", "windows-ca/2", "0a")));
+    log.add(acts::intent(&acts::issue("windows/1", "windows-ca/1", "0b")));
+}
+
+#[test]
+fn a_certificate_goes_to_a_generation_that_waits_for_it() {
+    for imported in [false, true] {
+        let mut log = Log::founded();
+        log.make("windows/1", 1);
+        let mut ask = |serial: &str| {
+            let new = match imported {
+                false => acts::intent(&acts::issue("windows/1", "windows-ca/1", serial)),
+                true => acts::intent(&acts::import("windows/1", serial.as_bytes(), serial)),
+            };
+            log.add(new)
+        };
+        let (first, second) = (ask("0a"), ask("0b"));
+        log.add(acts::done(&first, certificate("0a")));
+        let windows = find(&log.tables, &acts::id("windows/1")).unwrap();
+        assert_eq!((windows.state, windows.identities[0].x509()), (State::Certified, Some(b"0a".as_slice())));
+        assert_eq!(log.refuses(acts::done(&second, certificate("0b"))), "bad_transition");
+        log.force("windows/1", State::Generated);
+        log.tables.execute("UPDATE generations SET doc = json_set(doc, '$.identities', json('[]'))", []).unwrap();
+        assert_eq!(log.refuses(acts::done(&second, certificate("0b"))), "no_identity");
+    }
+}
+
+#[test]
+fn a_key_whose_attributes_do_not_hold_is_quarantined() {
+    let mut log = Log::founded();
+    let intent = log.add(acts::intent(&keygen("windows/1")));
+    let mut done = acts::done(&intent, made("windows/1", 1));
+    let fact = done.body.pointer_mut("/done/identity/copies/0/attributes/1").unwrap();
+    *fact = json!({ "name": "CKA_EXTRACTABLE", "value": true, "state": "mismatch" });
+    log.add(done);
+    log.make("windows/2", 2);
+    let windows = |number: &str| find(&log.tables, &acts::id(number)).unwrap();
+    let reason = windows("windows/1").quarantined.unwrap();
+    assert!(reason.contains("CKA_EXTRACTABLE") && !reason.contains("CKA_SIGN"), "{reason}");
+    assert_eq!((windows("windows/1").state, windows("windows/2").quarantined), (State::Generated, None));
+}
+
+#[test]
+fn failed_and_unknown_outcomes_close_their_intent_and_no_more() {
+    let mut log = Log::founded();
+    log.make("windows/1", 1);
+    let asked = [
+        acts::intent(&keygen("windows/2")),
+        acts::intent(&acts::issue("windows/1", "windows-ca/1", "0a")),
+        acts::intent(&acts::import("windows/1", b"certificate", "0a")),
+        acts::intent(&acts::step("windows/1", State::Generated, State::Staged)),
+        acts::intent(&acts::sign("windows/1", 1)),
+        acts::intent(&acts::adopt("Other Corp")),
+    ];
+    for (i, new) in asked.into_iter().enumerate() {
+        let intent = log.add(new);
+        let before = rows(&log.tables);
+        let closed = log.add(acts::not_done(&intent, if i % 2 == 0 { "failed" } else { "unknown" }));
+        let after = rows(&log.tables);
+        assert_ne!(after["intents"], before["intents"]);
+        assert_eq!(without_intents(after), without_intents(before), "{}", intent.entry_type);
+        let sql = "SELECT outcome FROM intents WHERE seq = ?1 AND request IS NULL";
+        assert_eq!(first(&log.tables, sql, [sql_int(intent.seq)]).unwrap(), Some(sql_int(closed.seq)));
+    }
+    assert_eq!(query::open_intents(&log.tables).unwrap().len(), 0);
+}
+
+#[test]
+fn refusals_and_notes_change_nothing() {
+    let mut log = Log::founded();
+    let before = rows(&log.tables);
+    log.add(acts::refused(&keygen("windows/1")));
+    log.add(acts::refused(&acts::issue("windows/1", "windows-ca/1", "0a")));
+    log.add(acts::refused(&acts::sign("windows/1", 1)));
+    log.add(new_entry("NOTE", json!({ "n": 1 })));
+    assert_eq!(rows(&log.tables), before);
+}
+
+#[test]
+fn a_signed_artifact_is_found_by_its_hashes() {
+    let mut log = Log::founded();
+    let seq = log.act(&acts::sign("windows/1", 1), acts::signed(1)).seq;
+    let again = log.add(acts::intent(&acts::sign("windows/1", 1)));
+    assert_eq!(log.refuses(acts::done(&again, acts::signed(1))), "artifact_id_taken");
+    let (before, after) = (acts::fixed("file", 1), acts::fixed("signed file", 1));
+    let id = "c-1".parse().unwrap();
+    for hash in [before, after] {
+        assert_eq!(query::signed_as(&log.tables, &id, "sign", &hash).unwrap(), Some(seq));
+        assert_eq!(query::signed_as(&log.tables, &"c-2".parse().unwrap(), "sign", &hash).unwrap(), None);
+    }
+    assert_eq!(query::signed_into(&log.tables, &after).unwrap(), Some(seq));
+    assert_eq!(query::signed_into(&log.tables, &before).unwrap(), None);
+    assert_eq!(query::signed_counts(&log.tables).unwrap(), [("windows/1".to_owned(), 1)]);
+}
+
+#[test]
+fn adopted_settings_have_the_hash_they_are_named_by() {
+    let mut log = Log::founded();
+    let mut lie = acts::adopt("Other Corp");
+    lie.params.settings["organization"]["name"] = "Evil Corp".into();
+    let intent = log.add(acts::intent(&lie));
+    assert_eq!(log.refuses(acts::done(&intent, json!({}))), "bad_settings_hash");
+    let seq = log.act(&acts::adopt("Other Corp"), json!({})).seq;
+    let adopted = query::settings(&log.tables).unwrap();
+    assert_eq!((adopted.seq, adopted.settings.organization.name.as_str()), (seq, "Other Corp"));
+    assert_eq!(adopted.sha256, adopted.settings.sha256().unwrap());
+}

@@ -1,0 +1,121 @@
+//! What the tree says about the program is what the program says about itself.
+//!
+//! `KEYCTL_BLESS=1 cargo test --test it docs` writes man pages and completions anew; review the diff as code.
+
+use crate::support::{Place, real_pe_files};
+use clap_complete::Shell;
+use keyctl::cli;
+use keyctl::commands::completions::{render_completions, render_man};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn tree() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compares a folder with what was rendered, or writes it when blessing.
+fn held(folder: &Path, rendered: BTreeMap<String, String>) {
+    if std::env::var_os("KEYCTL_BLESS").is_some() {
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::create_dir_all(folder).expect("a folder");
+        for (name, text) in &rendered {
+            std::fs::write(folder.join(name), text).expect("writable");
+        }
+    }
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("KEYCTL_BLESS=1 cargo test --test it docs") {
+        let entry = entry.expect("an entry");
+        let text = std::fs::read_to_string(entry.path()).expect("text");
+        found.insert(entry.file_name().to_string_lossy().into_owned(), text);
+    }
+    let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&found), names(&rendered), "{}: KEYCTL_BLESS=1 cargo test --test it docs", folder.display());
+    for (name, text) in rendered {
+        assert_eq!(found.get(&name), Some(&text), "{name} is stale: KEYCTL_BLESS=1 cargo test --test it docs");
+    }
+}
+
+#[test]
+fn man_pages_are_current() {
+    let pages = render_man(cli::command()).into_iter().map(|(name, page)| (format!("{name}.1"), page)).collect();
+    held(&tree().join("man"), pages);
+}
+
+#[test]
+fn completions_are_current() {
+    let shells = [(Shell::Bash, "keyctl.bash"), (Shell::Zsh, "_keyctl"), (Shell::Fish, "keyctl.fish")];
+    let rendered = shells.map(|(shell, name)| (name.to_owned(), render_completions(shell, cli::command())));
+    held(&tree().join("completions"), rendered.into());
+}
+
+#[test]
+fn short_helps_are_no_sentences_and_long_ones_begin_with_them() {
+    let mut tree = cli::command();
+    tree.build();
+    for command in tree.get_subcommands() {
+        let short = command.get_about().expect("a short help").to_string();
+        let long = command.get_long_about().expect("a long help").to_string();
+        assert!(!short.ends_with('.'), "{}: {short}", command.get_name());
+        assert!(long.starts_with(&short), "{}: {long}", command.get_name());
+        assert!(long.contains("Examples:"), "{} shows no example", command.get_name());
+        for argument in command.get_arguments().filter(|argument| !argument.is_global_set()) {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!help.is_empty() && !help.ends_with('.'), "{} {}: {help:?}", command.get_name(), argument.get_id());
+        }
+    }
+}
+
+/// Every example line of every command, each in a sandbox of its own with the files that examples speak of.
+#[test]
+fn examples_run() {
+    let mut tree = cli::command();
+    tree.build();
+    let mut ran = 0;
+    for command in tree.get_subcommands() {
+        let long = command.get_long_about().expect("a long help").to_string();
+        let (_, examples) = long.split_once("Examples:").expect("examples");
+        for line in examples.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            example(line);
+            ran += 1;
+        }
+    }
+    assert!(ran > 20, "only {ran} examples were found");
+}
+
+fn example(line: &str) {
+    let place = Place::with_sandbox();
+    let files = real_pe_files();
+    for (file, name) in files.iter().zip(["app.exe", "library.dll", "tool.exe", "signed.exe", "boot.efi"]) {
+        place.copy(file, name);
+    }
+    place.keyctl(&["sign", "signed.exe", "tool.exe"]).ok();
+    let fragment = std::fs::read_dir(place.workspace().join("evidence")).expect("evidence").next().expect("a fragment");
+    place.copy(&fragment.expect("an entry").path(), "evidence.json");
+    place.copy(&place.published("ledger.pub"), "ledger.pub");
+    place.copy(&place.published("checkpoint"), "checkpoint-of-last-month");
+    for name in ["root.pem", "digicert.pem", "tsa-root.pem", "tsa-roots.pem", "public-root.pem"] {
+        place.copy(&place.published("certs/root-1.pem"), name);
+    }
+    place.copy(&place.published("certs/windows-1.pem"), "windows.pem");
+    place.copy(&place.workspace().join("keyctl.toml"), "keyctl.toml");
+    let fresh = line.contains(" init ");
+    let script = format!("set -o pipefail; keyctl() {{ \"$KEYCTL_BINARY\" \"$@\"; }}; {line}");
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", &script]).current_dir(place.path("")).stdin(std::process::Stdio::null());
+    shell.env("KEYCTL_BINARY", env!("CARGO_BIN_EXE_keyctl")).env("HOME", place.path(""));
+    shell.env("XDG_STATE_HOME", place.path(if fresh { "fresh-state" } else { "state" }));
+    if fresh {
+        std::fs::remove_dir_all(place.workspace()).expect("removable");
+    } else {
+        shell.env("KEYCTL_WORKSPACE", place.workspace());
+    }
+    let ran = crate::support::ran(shell.output().expect("bash runs"));
+    // What an example asks for may be refused here (no authority answers, no key is external); it is never bad usage.
+    let told = format!("{line}\n{}\n{}", ran.stdout, ran.stderr);
+    assert_ne!(ran.code, 70, "{told}");
+    assert!(!ran.stderr.contains("Usage:"), "{told}");
+    assert!(ran.code != 2 || EXPECTED_USAGE.iter().any(|code| told.contains(code)), "{told}");
+}
+
+/// Usage errors that an example may rightly meet in a sandbox: its key has no external issuer, and so on.
+const EXPECTED_USAGE: &[&str] = &["unknown_key", "csr_not_wanted", "workspace_exists"];
