@@ -532,7 +532,7 @@ _keyctl() {
             return 0
             ;;
         keyctl__subcmd__verify)
-            opts="-q -v -h --roots --timestamp-roots --crl --require-timestamp --ledger-key --at --workspace --output --correlation-id --actor --dry-run --quiet --verbose --help"
+            opts="-q -v -h --roots --timestamp-roots --crl --require-timestamp --ledger-key --keyring --at --workspace --output --correlation-id --actor --dry-run --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -551,6 +551,10 @@ _keyctl() {
                     return 0
                     ;;
                 --ledger-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keyring)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

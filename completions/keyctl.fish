@@ -132,6 +132,7 @@ complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l roots -d 'Trust
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l timestamp-roots -d 'Trusted root certificates of timestamp authorities (PEM)' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l crl -d 'Revocation lists (DER or PEM), besides the workspace\'s' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l ledger-key -d 'Trusted ledger keys (verifier key lines), instead of the workspace\'s' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l keyring -d 'Trusted OpenPGP keyring for repositories, binary or armoured, instead of the workspace\'s' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l at -d 'As of this time (RFC 3339) instead of now' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l workspace -d 'The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l output -d 'Form of results: table, json or csv (default: table on a terminal, else json)' -r

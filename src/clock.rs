@@ -71,3 +71,23 @@ pub mod serde_rfc3339 {
         parse(&text).ok_or_else(|| D::Error::custom(format!("not an RFC 3339 time: {text:?}")))
     }
 }
+
+/// `#[serde(with = "clock::serde_rfc3339_option", default, skip_serializing_if = "Option::is_none")]` for times that
+/// older records do not have.
+pub mod serde_rfc3339_option {
+    use super::{Time, serde_rfc3339};
+    use serde::{Deserializer, Serializer};
+
+    /// Writes the form of [`super::rfc3339`], or null.
+    pub fn serialize<S: Serializer>(time: &Option<Time>, s: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => serde_rfc3339::serialize(time, s),
+            None => s.serialize_none(),
+        }
+    }
+
+    /// Reads what [`super::parse`] takes; null is refused, since an absent time is left out.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Time>, D::Error> {
+        serde_rfc3339::deserialize(d).map(Some)
+    }
+}

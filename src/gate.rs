@@ -208,10 +208,17 @@ impl Ground {
             settings: &self.settings.settings,
             generation: query::generation(conn, id)?,
             issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
+            cosigners: cosigners(conn, request.params.cosigners())?,
+            keyring: query::keyring(conn, &id.key)?,
             has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
             next_number: query::next_number(conn, &id.key)?,
         })
     }
+}
+
+fn cosigners(conn: &rusqlite::Connection, ids: &[crate::model::GenerationId]) -> Result<Vec<crate::keys::Generation>> {
+    let known = ids.iter().map(|id| query::generation(conn, id));
+    Ok(known.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Decides on many requests in one transaction, and returns after it is durable.

@@ -65,7 +65,7 @@ crate::model::words! {
         Artifact = "artifact",
         /// A CA over a certificate or revocation list.
         Issuer = "issuer",
-        /// A key over its own certificate signing request.
+        /// A key over its own certificate signing request, or that it belongs to an OpenPGP primary key.
         Subject = "subject",
         /// Over a fixed prefix and a fresh nonce, to show that the private key is there.
         ProofOfPossession = "proof-of-possession",
@@ -122,6 +122,10 @@ pub struct GenerateKey {
     pub cka_id: CkaId,
     /// Planned label; display only.
     pub label: String,
+    /// When it counts as made. Part of an OpenPGP key's fingerprint, so it is fixed before the token is asked.
+    /// The first records have none.
+    #[serde(with = "crate::clock::serde_rfc3339_option", skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<Time>,
     /// Whether the object may be destroyed later; CA keys are made so that they cannot (K3).
     pub destroyable: bool,
     /// The proof of possession's nonce, lower-case hex.
@@ -150,6 +154,38 @@ pub struct IssueCertificate {
     /// End of validity.
     #[serde(with = "crate::clock::serde_rfc3339")]
     pub not_after: Time,
+}
+
+/// Certifies an OpenPGP key: a primary key by itself, or a signing subkey by its primary key (RFC 4880 §11.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertifyOpenPgp {
+    /// Which key.
+    pub generation: GenerationId,
+    /// The primary key that binds it; itself for a primary key.
+    pub issuer: GenerationId,
+    /// Its fingerprint, lower-case hex.
+    pub fingerprint: String,
+    /// Creation time, part of the fingerprint.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub created: Time,
+    /// When it expires.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub expires: Time,
+    /// What each signature will say (`keyctl.openpgp-plan/v1`), in the order of the request's signatures.
+    pub plan: serde_json::Value,
+}
+
+/// Publishes the keyring of an APT signing key, from when on its keys' waiting time counts (governance R3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishKeyring {
+    /// The newest generation in it.
+    pub generation: GenerationId,
+    /// SHA-256 of the binary keyring file.
+    pub sha256: Hash256,
+    /// Fingerprints of all keys in it, lower-case hex.
+    pub fingerprints: Vec<String>,
 }
 
 /// Moves a generation along its life.
@@ -201,13 +237,16 @@ pub const TIMESTAMP: &str = "timestamp";
 pub struct SignArtifact {
     /// The signing key.
     pub generation: GenerationId,
+    /// Older generations of the same key that sign too, while clients change over (governance R3).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub cosigners: Vec<GenerationId>,
     /// Fresh identifier of the artifact that will exist.
     pub artifact_id: String,
     /// File name, without its folder, escaped.
     pub name: String,
-    /// `pe`, …
+    /// `pe`, `apt`.
     pub format: String,
-    /// SHA-256 of the file as it is.
+    /// SHA-256 of the file as it is; of an APT repository, of its `Release`.
     pub hash_before: Hash256,
     /// Its size in bytes.
     pub size_before: u64,
@@ -289,6 +328,8 @@ macro_rules! operations {
 operations! {
     GenerateKey = "keygen", "KEY_GENERATED";
     IssueCertificate = "issue", "CERTIFICATE_ISSUED";
+    CertifyOpenPgp = "certify", "OPENPGP_CERTIFIED";
+    PublishKeyring = "publish-keyring", "KEYRING_PUBLISHED";
     ChangeState = "state", "KEY_STATE_CHANGED";
     MakeCsr = "csr", "CSR_MADE";
     ImportCertificate = "import", "CERTIFICATE_IMPORTED";

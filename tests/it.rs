@@ -3,6 +3,8 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/apt.rs"]
+mod apt;
 #[path = "it/arrows.rs"]
 mod arrows;
 #[path = "it/batch.rs"]

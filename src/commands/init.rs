@@ -1,6 +1,6 @@
 //! `init`: founds a workspace: entry 0, its tokens, its keys.
 
-use super::{keygen, publish};
+use super::{keygen, openpgp, publish};
 use crate::config::workspace::Workspace;
 use crate::config::{Config, Issuer, Key, MAX_CONFIG, MAX_TRUST, Module};
 use crate::crypto::note::VerifierKey;
@@ -74,7 +74,7 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
 pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Result<World> {
     safe::create_private_dir(dir)?;
     let dir = dir.canonicalize()?;
-    for folder in ["tokens", "evidence", "requests", "locks"] {
+    for folder in ["tokens", "evidence", "requests", "locks", "revocations"] {
         safe::create_private_dir(&dir.join(folder))?;
     }
     for folder in ["published", "published/certs", "published/crl", "published/apt"] {
@@ -89,6 +89,7 @@ pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Resul
         )
         .hint("only a sandbox can be founded alone; try environment = \"sandbox\" on the same tokens first"));
     }
+    config.keys.iter().try_for_each(|(name, key)| keygen::check_custody(name, key))?;
     make_builtin_tokens(&dir, &config)?;
     let unfounded = !dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();
     let store = if unfounded { Some(genesis(&dir, &config, globals)?) } else { None };
@@ -102,6 +103,7 @@ pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Resul
         }
         keygen::advance(&mut world, &name, &key)?;
     }
+    openpgp::publish(&mut world)?;
     publish::register(&world)?;
     world.checkpoint()?;
     Ok(world)
@@ -255,6 +257,7 @@ fn ledger_request(
 ) -> Result<Request<GenerateKey>> {
     let hsm = keygen::first_hsm(key)?;
     let token = store.token(hsm)?;
+    let now = globals.clock.now();
     let params = GenerateKey {
         generation: GenerationId { key: name.clone(), number: 1 },
         purpose: Purpose::Ledger,
@@ -264,7 +267,8 @@ fn ledger_request(
         hsm: hsm.clone(),
         token_serial: token.info().serial.clone(),
         cka_id: CkaId::new(keygen::random::<16>()?)?,
-        label: format!("{name}/{}/1", globals.clock.now().format("%Y%m%d")),
+        label: format!("{name}/{}/1", now.format("%Y%m%d")),
+        created: Some(now),
         destroyable: true,
         nonce: hex(&keygen::random::<32>()?),
     };

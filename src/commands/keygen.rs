@@ -1,13 +1,13 @@
 //! `keygen`: the next generation of a key, from the planned CKA_ID to the published certificate.
 
-use super::publish;
+use super::{openpgp, publish};
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
 use crate::gate::{self, Failure, Permit};
 use crate::hsm::store::GeneratedKey;
-use crate::keys::{Generation, State};
+use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
 use crate::model::{CkaId, Custody, GenerationId, HashAlgorithm, HsmName, KeyName, Purpose, SpkiHash, Tbs, hex};
 use crate::outcome;
@@ -76,9 +76,9 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
         write_csr(world, &generation.id, &key, path)?;
     }
     let generation = world.generation(&generation.id)?;
-    let note = world.checkpoint()?;
+    openpgp::publish(world)?;
+    world.checkpoint()?;
     publish::register(world)?;
-    drop(note);
     world.ui().object(&describe(&generation));
     Ok(Worst::default())
 }
@@ -93,6 +93,9 @@ pub(super) fn describe(generation: &Generation) -> Row {
         row = row.with("algorithm", identity.algorithm.as_str()).with("spki_sha256", identity.spki_sha256.to_string());
         if let Some(copy) = identity.copies.first() {
             row = row.with("token", copy.token.label.as_str()).with("cka_id", copy.cka_id.to_string());
+        }
+        if let Some(Credential::OpenPgp { fingerprint, .. }) = &identity.credential {
+            row = row.with("fingerprint", fingerprint.as_str());
         }
     }
     if let Some(reason) = &generation.quarantined {
@@ -141,6 +144,7 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
         _ => query::next_number(conn, name)?,
     };
     let generation = GenerationId { key: name.clone(), number };
+    check_custody(name, key)?;
     let hsm = first_hsm(key)?;
     // As it was adopted: the token itself is not needed before the permit, and compared then.
     let recorded = query::tokens(conn)?.remove(hsm).ok_or_else(|| {
@@ -149,8 +153,10 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
     // What an earlier try may have left on the token keeps its label.
     let tries = query::count_intents(conn, GenerateKey::ENTRY, &generation)?;
     let again = if tries > 0 { format!(".{}", tries.saturating_add(1)) } else { String::new() };
+    let now = world.globals.clock.now();
     let params = GenerateKey {
-        label: format!("{}/{}/{}{again}", name, world.globals.clock.now().format("%Y%m%d"), number),
+        label: format!("{}/{}/{}{again}", name, now.format("%Y%m%d"), number),
+        created: Some(now),
         generation,
         purpose: key.purpose,
         environment: world.genesis.environment,
@@ -165,6 +171,18 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
     let mut request = world.request(params.generation.to_string(), params);
     request.signatures = vec![proof_covered(&request.params)];
     Ok(request)
+}
+
+/// Keys are made to stay on their token; nothing wraps, clones or escrows them yet.
+///
+/// # Errors
+/// `custody_unavailable`.
+pub(super) fn check_custody(name: &KeyName, key: &Key) -> Result<()> {
+    if key.custody == Custody::Bound {
+        return Ok(());
+    }
+    let message = format!("[keys.{name}] has custody {}, which cannot be made yet", key.custody);
+    Err(Error::usage("custody_unavailable", message).hint("custody = \"bound\"; the key then has no copy elsewhere"))
 }
 
 /// The one signature that a keygen permit covers.
@@ -270,6 +288,9 @@ pub(super) fn first_hsm(key: &Key) -> Result<&HsmName> {
 }
 
 fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
+    if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
+        return openpgp::certify(world, generation, key);
+    }
     let issuer = match &key.issuer {
         Issuer::Key(name) => world.active(name)?,
         Issuer::External => return Err(Error::bug("an external issuer is not ours to ask")),
@@ -339,10 +360,12 @@ fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) 
     })
 }
 
+/// How many days a key outlives its interval.
+pub(super) const OVERLAP: u32 = 30;
+
 /// How long a certificate is valid: a leaf for its interval and the overlap behind it, a CA long enough to outlive
 /// what it issues and the lists about it.
 fn valid_days(profile: ProfileName, key: &Key) -> Result<u32> {
-    const OVERLAP: u32 = 30;
     const INTERMEDIATE: u32 = 1826;
     const ROOT: u32 = 7305;
     let limits = Profile::get(profile)?;

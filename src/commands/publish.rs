@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::files::safe;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
-use crate::model::GenerationId;
+use crate::model::{GenerationId, Purpose};
 use crate::world::World;
 use der::pem::LineEnding;
 use serde_json::{Value, json};
@@ -60,7 +60,12 @@ fn summary(generation: &Generation) -> Value {
             value["serial"] = json!(serial);
             value["certificate"] = json!(format!("certs/{}", certificate_name(&generation.id)));
         }
-        Some(Credential::OpenPgp { fingerprint, .. }) => value["fingerprint"] = json!(fingerprint),
+        Some(Credential::OpenPgp { fingerprint, .. }) => {
+            value["fingerprint"] = json!(fingerprint);
+            if generation.purpose == Purpose::Apt {
+                value["keyring"] = json!(format!("apt/{}.pgp", generation.id.key));
+            }
+        }
         None => {}
     }
     if let Some(credential) = generation.credential() {

@@ -1,25 +1,32 @@
 //! `recover`: what became of intents whose process is gone.
 
-use super::keygen;
+use super::sign::repository;
+use super::{keygen, openpgp};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
+use crate::formats::apt::place;
+use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
 use crate::gate::{self, Completes, Failure, Permit, SettingsAdopted, StateChanged};
 use crate::hsm::store::GeneratedKey;
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome;
+use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
+    PublishKeyring, SignArtifact,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
+use std::path::{Path, PathBuf};
 
 /// Settle what an interruption left
 ///
 /// An intent without an outcome, whose process is gone, is an orphan. A key that was made is looked for by its
 /// planned CKA_ID and taken over if it is whole, or the intent is closed as not executed; a certificate counts
-/// as issued; a signature that nobody reported is recorded as unknown, with its digest.
+/// as issued; a signature that nobody reported is recorded as unknown, with its digest, and the two signature files
+/// of an APT repository are brought to a whole state. Published keyrings that changed or are gone are written again.
 ///
 /// Examples:
 ///   keyctl recover
@@ -57,13 +64,21 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     if late > 0 {
         world.ui().say(&format!("wrote {late} fragments that were missing from evidence/"));
     }
+    let published = openpgp::publish(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
+    }
+    if published {
+        world.ui().say("published keyrings were written again");
+    }
+    if rows.is_empty() && !published && late == 0 {
         return Ok(Worst::default());
     }
     world.checkpoint()?;
     super::publish::register(world)?;
-    world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
+    if !rows.is_empty() {
+        world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
+    }
     Ok(Worst::default())
 }
 
@@ -84,12 +99,22 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
     match orphan.entry_type.as_str() {
         GenerateKey::ENTRY => settle_keygen(world, orphan),
         SignArtifact::ENTRY => {
-            let detail = "the token may have signed this digest; no file was put in place by keyctl";
-            settle_as::<SignArtifact, Placed>(world, orphan, true, detail)
+            let detail = match repository_of(world, orphan)? {
+                Some(folder) => recover_repository(world, &folder)?,
+                None => "the token may have signed this digest; no file was put in place by keyctl".into(),
+            };
+            settle_as::<SignArtifact, Placed>(world, orphan, true, &detail)
         }
         IssueCertificate::ENTRY => {
             let detail = "the certificate may exist; its serial stays reserved and keygen will issue another";
             settle_as::<IssueCertificate, Issued>(world, orphan, true, detail)
+        }
+        CertifyOpenPgp::ENTRY => {
+            let detail = "the signatures may exist; nothing was published, and keygen makes others";
+            settle_as::<CertifyOpenPgp, Certified>(world, orphan, true, detail)
+        }
+        PublishKeyring::ENTRY => {
+            settle_as::<PublishKeyring, Published>(world, orphan, false, "the keyring is published again")
         }
         MakeCsr::ENTRY => settle_as::<MakeCsr, CsrMade>(world, orphan, true, "the request may have been signed"),
         ImportCertificate::ENTRY => {
@@ -101,6 +126,31 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         }
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
+}
+
+/// The folder of the APT repository that an intent is about, if it is about one.
+fn repository_of(world: &World, orphan: &OpenIntent) -> Result<Option<PathBuf>> {
+    let intent = world.ledger.entry(orphan.seq)?;
+    let params = intent.body.get("request").and_then(|request| request.get("params"));
+    let params: Option<SignArtifact> = params.and_then(|params| serde_json::from_value(params.clone()).ok());
+    Ok(params
+        .filter(|params| params.format == "apt")
+        .and_then(|mut params| params.options.remove(repository::FOLDER_OPTION).map(PathBuf::from)))
+}
+
+/// Brings the two signature files of a repository to a whole state; says which, for the outcome.
+fn recover_repository(world: &World, folder: &Path) -> Result<String> {
+    let said = if folder.is_dir() {
+        let _lock = repository::lock(world, folder)?;
+        match place::recover(folder)? {
+            place::Recovered::Nothing => "no placing was under way",
+            place::Recovered::Finished => "the new signature files were put in place",
+            place::Recovered::Restored => "the signature files are the old ones again",
+        }
+    } else {
+        "the repository is no longer there"
+    };
+    Ok(format!("the token may have signed these digests; {said}; sign the repository again for its evidence"))
 }
 
 /// Looks for the planned CKA_ID: a whole pair is taken over under the same intent, nothing means nothing was made.

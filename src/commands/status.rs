@@ -1,6 +1,6 @@
 //! `status`: one screen.
 
-use super::recover;
+use super::{openpgp, recover};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation};
@@ -68,7 +68,10 @@ fn overview(world: &mut World) -> Result<Worst> {
 fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     let adopted = query::settings(world.ledger.connection())?.settings;
     let generation = world.active(key)?;
-    let found = sign_gates(&generation, &adopted, world);
+    let mut found = sign_gates(&generation, &adopted, world);
+    if generation.purpose == Purpose::Apt {
+        found.push(openpgp::keyring_gate(world, &generation, &adopted)?);
+    }
     print_gates(world.ui(), &found);
     match Decision::from_gates(found) {
         Decision::Allow(_) => Ok(Worst::default()),
@@ -112,9 +115,12 @@ pub fn row(generation: &Generation) -> Row {
     if let Some(credential) = generation.credential() {
         let (from, to) = credential.validity();
         row = row.with("issued", crate::clock::rfc3339(from)).with("expires", crate::clock::rfc3339(to));
-        if let Credential::X509 { fingerprint, subject, .. } = credential {
-            row = row.with("fingerprint", fingerprint.to_string()).with("subject", subject.as_str());
-        }
+        row = match credential {
+            Credential::X509 { fingerprint, subject, .. } => {
+                row.with("fingerprint", fingerprint.to_string()).with("subject", subject.as_str())
+            }
+            Credential::OpenPgp { fingerprint, .. } => row.with("fingerprint", fingerprint.as_str()),
+        };
     }
     row.with("signs_artifacts", matches!(generation.purpose, Purpose::Authenticode | Purpose::Installer | Purpose::Apt))
 }

@@ -32,6 +32,11 @@ pub struct TimestampArgs {
 }
 
 impl TimestampArgs {
+    /// Whether authorities or their roots were named.
+    pub fn are_named(&self) -> bool {
+        !self.urls.is_empty() || !self.timestamp_roots.is_empty()
+    }
+
     /// In production every signature has a timestamp, and the adopted settings say whose.
     fn allowed_in(&self, environment: Environment) -> Result<()> {
         if environment == Environment::Production && self.no_timestamp {

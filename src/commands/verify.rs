@@ -1,6 +1,6 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
-use super::timestamps;
+use super::{openpgp, repository, timestamps};
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
@@ -12,6 +12,7 @@ use crate::keys::{Generation, State};
 use crate::ledger::query;
 use crate::model::GenerationId;
 use crate::pki::crl::{Crl, MAX_CRL};
+use crate::pki::openpgp::certificate::Certificate;
 use crate::pki::pem;
 use crate::ui::{Output, Row, Worst, error_value};
 use crate::world::{Globals, World};
@@ -26,17 +27,19 @@ use std::path::{Path, PathBuf};
 /// else now or --at. Revocation lists (--crl, and the workspace's) count from their dates on, so what was
 /// timestamped before stays good. The worst signature decides; -v shows the parts.
 ///
-/// A fragment (NAME.json) is checked with the ledger keys alone: those of --ledger-key, else the workspace's.
-/// Exit 6 if anything does not verify.
+/// A fragment (NAME.json) is checked with the ledger keys alone: those of --ledger-key, else the workspace's. Of an
+/// APT repository (a folder) it is said whether apt would accept it with the keyring of --keyring, else with those
+/// published here: signatures, dates, and each listed file. Exit 6 if anything does not verify.
 ///
 /// Examples:
 ///   keyctl verify app.exe
 ///   keyctl verify -v app.exe --roots root.pem --timestamp-roots tsa-root.pem
+///   keyctl verify dists/stable --keyring archive.pgp --at 2026-11-23T12:00:00Z
 ///   keyctl verify evidence.json --ledger-key ledger.pub
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct VerifyArgs {
-    /// The files
+    /// The files, and folders of APT repositories
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Trusted root certificates (PEM), instead of the workspace's
@@ -54,6 +57,9 @@ pub struct VerifyArgs {
     /// Trusted ledger keys (verifier key lines), instead of the workspace's
     #[arg(long, value_name = "FILE")]
     ledger_key: Vec<PathBuf>,
+    /// Trusted OpenPGP keyring for repositories, binary or armoured, instead of the workspace's
+    #[arg(long, value_name = "FILE")]
+    keyring: Vec<PathBuf>,
     /// As of this time (RFC 3339) instead of now
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -66,6 +72,7 @@ struct Held {
     crls: Vec<Crl>,
     ledger_keys: Vec<VerifierKey>,
     at: Time,
+    keyring: Vec<Certificate>,
     require_timestamp: bool,
     world: Option<World>,
 }
@@ -80,6 +87,10 @@ pub fn run(args: &VerifyArgs, globals: Globals) -> Result<Worst> {
     let mut worst = Worst::default();
     let mut rows = Vec::new();
     for file in &args.files {
+        if file.is_dir() {
+            rows.extend(repository::verify_folder(file, &held.keyring, held.at, held.world.as_ref(), &mut worst));
+            continue;
+        }
         match verify_one(file, &held, &mut worst) {
             Ok(Judged { row, parts }) => {
                 rows.push(row);
@@ -112,6 +123,7 @@ fn held(args: &VerifyArgs, globals: Globals) -> Result<Held> {
         crls: args.crl.iter().map(|path| crl_in(path)).collect::<Result<_>>()?,
         ledger_keys: Vec::new(),
         at,
+        keyring: repository::read_keyrings(&args.keyring)?,
         require_timestamp: args.require_timestamp,
         world: None,
     };
@@ -120,12 +132,14 @@ fn held(args: &VerifyArgs, globals: Globals) -> Result<Held> {
             held.ledger_keys.push(line.trim().parse()?);
         }
     }
-    let self_contained = !held.roots.is_empty() || !held.ledger_keys.is_empty();
+    let self_contained = !held.roots.is_empty() || !held.ledger_keys.is_empty() || !held.keyring.is_empty();
     match (World::open(globals), self_contained) {
         (Ok(world), _) => held.fill_from(world)?,
         (Err(_), true) => {}
         (Err(error), false) if error.code() == "no_workspace" => {
-            return Err(error.hint("keyctl verify --roots ROOT.pem FILE, or --ledger-key LEDGER.pub for a fragment"));
+            return Err(error.hint(
+                "keyctl verify --roots ROOT.pem FILE, --keyring ARCHIVE.pgp for a repository, or --ledger-key LEDGER.pub for a fragment",
+            ));
         }
         (Err(error), false) => return Err(error),
     }
@@ -140,6 +154,9 @@ impl Held {
     fn fill_from(&mut self, world: World) -> Result<()> {
         if self.roots.is_empty() {
             self.roots = workspace_roots(&world)?;
+        }
+        if self.keyring.is_empty() {
+            self.keyring = openpgp::published_keyrings(&world)?;
         }
         if self.timestamp_roots.is_empty() {
             let adopted = query::settings(world.ledger.connection())?;

@@ -114,6 +114,13 @@ impl<'a> Check<'a> {
         let rotation = Rotation {
             revoke_retired: raw.rotation.revoke_retired.unwrap_or(RevokeRetired::Superseded),
             resign_after: raw.rotation.resign_after.unwrap_or(ResignAfter::Untimestamped),
+            // The slowest mirror lags a week (domain §6).
+            publish_safety_days: raw
+                .rotation
+                .publish_safety_days
+                .map_or_else(super::types::publish_safety_days, |days| {
+                    self.number(&days, "rotation.publish_safety_days", 7..=365)
+                }),
         };
         let retry = self.retry(raw.retry);
         let max_artifact = self.max_artifact(raw.limits);

@@ -79,8 +79,19 @@ fn one(
             .or_else(|| (!certified_here).then(|| "only for certificates that we issue".to_owned()));
         check.bad_if(url.span(), &field(part), why);
     }
+    let archive = raw.archive.and_then(|text| {
+        let parsed = text.get_ref().parse();
+        let why = match &parsed {
+            _ if purpose != Purpose::Apt => Some("only a key for apt signs an archive".to_owned()),
+            Err(error) => Some(crate::error::Error::message(error).to_owned()),
+            Ok(_) => None,
+        };
+        check.bad_if(text.span(), &field("archive"), why);
+        parsed.ok()
+    });
     let key = Key {
         purpose,
+        archive,
         algorithm,
         owner: raw.owner.map_or(owner(purpose), Spanned::into_inner),
         rotation,

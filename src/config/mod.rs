@@ -20,8 +20,8 @@ pub mod workspace;
 pub use policy::{Operation, Policy, Role, Rule};
 pub use settings::{Change, Settings};
 pub use types::{
-    Fips, FipsStandard, Hsm, Issuer, Key, Module, Organization, PinSource, ResignAfter, Retry, RevokeRetired, Rotation,
-    RotationMode, Subject, Timestamp, Token, TrustFile,
+    Archive, Fips, FipsStandard, Hsm, Issuer, Key, Module, Organization, PinSource, ResignAfter, Retry, RevokeRetired,
+    Rotation, RotationMode, Subject, Timestamp, Token, TrustFile,
 };
 
 use crate::error::{Error, Result};

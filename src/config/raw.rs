@@ -96,6 +96,7 @@ pub(super) struct RawKey {
     pub custody: Option<Spanned<Custody>>,
     pub hsm: Spanned<Vec<Spanned<HsmName>>>,
     pub crl_url: Option<Spanned<String>>,
+    pub archive: Option<Spanned<String>>,
     pub aia_url: Option<Spanned<String>>,
     pub subject: Option<Spanned<RawSubject>>,
 }
@@ -133,6 +134,7 @@ pub(super) struct RawRule {
 pub(super) struct RawRotation {
     pub revoke_retired: Option<RevokeRetired>,
     pub resign_after: Option<ResignAfter>,
+    pub publish_safety_days: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -12,6 +12,7 @@ pub(super) fn sandbox(organization: &str, origin: &str) -> String {
             quoted(&common_name(organization, what))
         )
     };
+    let apt_root = quoted(&common_name(organization, "Sandbox APT"));
     format!(
         r#"# Settings of this keyctl workspace. After a change that bears on security, run: keyctl adopt
 
@@ -55,6 +56,27 @@ rotate_lead_days = 14
 custody          = "bound"
 subject          = {windows}
 
+# Certifies the keys that sign APT repositories, and signs nothing else. Its User ID is common_name <email>.
+[keys.apt-root]
+purpose          = "openpgp-primary"
+algorithm        = "ed25519"
+owner            = "linux-packaging-owner"
+hsm              = ["root"]
+rotation_days    = 730
+custody          = "bound"
+subject          = {{ common_name = {apt_root}, email = "apt@sandbox.invalid" }}
+
+# Signs APT repositories: a folder with a Release file. The archive is what clients put into their sources.
+[keys.apt]
+purpose          = "apt"
+issuer           = "apt-root"
+algorithm        = "ed25519"
+owner            = "linux-packaging-owner"
+hsm              = ["primary"]
+rotation_days    = 90
+custody          = "bound"
+archive          = "https://apt.sandbox.invalid stable main"
+
 # Signs the checkpoints of the ledger.
 [keys.ledger]
 purpose          = "ledger"
@@ -77,6 +99,8 @@ trust       = []
 [rotation]
 revoke_retired = "superseded"     # or "never"
 resign_after   = "untimestamped"  # or "all", "none"
+# How many days a new APT key is in the published keyring before it may sign; a sandbox does not wait.
+publish_safety_days = 30
 "#,
         root = subject("Sandbox Root CA"),
         windows_ca = subject("Sandbox Windows CA"),

@@ -202,6 +202,26 @@ fn what_does_not_fit_together_names_its_line() {
             "keys.apt.issuer: windows-ca is for intermediate-ca; a key for apt is certified by a key for openpgp-primary",
         ),
         ("issuer    = \"apt-root\"", "issuer = \"external\" #!", "certified by our own key for openpgp-primary"),
+        (
+            "issuer    = \"apt-root\"",
+            "issuer = \"apt-root\"\narchive = \"https://apt.example.org stable\" #!",
+            "keys.apt.archive: a suite has components",
+        ),
+        (
+            "issuer    = \"apt-root\"",
+            "issuer = \"apt-root\"\narchive = \"https://apt.example.org stable\\nTrusted: main\" #!",
+            "keys.apt.archive: an archive is",
+        ),
+        (
+            "issuer    = \"root\"",
+            "issuer = \"root\"\narchive = \"https://apt.example.org stable main\" #!",
+            "only a key for apt signs an archive",
+        ),
+        (
+            "revoke_retired =",
+            "revoke_retired = \"never\"\npublish_safety_days = 6 #!",
+            "rotation.publish_safety_days: 7 to 365, not 6",
+        ),
         ("purpose   = \"ledger\"", "purpose = \"ledger\"\nissuer = \"root\" #!", "a key for ledger has no issuer"),
         (
             "purpose   = \"root-ca\"",
@@ -425,6 +445,24 @@ fn urls_hosts_and_origins() {
 }
 
 #[test]
+fn an_archive_is_written_as_clients_write_it() {
+    for text in ["https://apt.example.org stable main contrib", "https://apt.example.org/x ./", "http://a.example b/c/"]
+    {
+        assert_eq!(text.parse::<Archive>().unwrap().to_string(), text);
+    }
+    for text in ["", "https://apt.example.org", "https://apt.example.org stable", "https://apt.example.org ./ main"] {
+        assert_eq!(text.parse::<Archive>().unwrap_err().code(), "bad_archive", "{text}");
+    }
+    let with =
+        GOOD.replace("issuer    = \"apt-root\"", "issuer = \"apt-root\"\narchive = \"https://a.example s main\"");
+    let with = with.replace("revoke_retired = \"never\"", "revoke_retired = \"never\"\npublish_safety_days = 45");
+    let adopted = parse(&with).unwrap().adopted();
+    assert_eq!(Settings::from_json(&adopted.to_json().unwrap()).unwrap(), adopted);
+    assert_eq!(adopted.rotation.publish_safety_days, 45);
+    assert_eq!(parse(GOOD).unwrap().rotation.publish_safety_days, 30);
+}
+
+#[test]
 fn the_sandbox_file_loads_whatever_the_organisation_is_called() {
     for organization in ["Example Corp", "O'Brien \"& Söhne\" GmbH", "a\\b", &"x".repeat(64)] {
         let dir = tempfile::tempdir().unwrap();
@@ -434,7 +472,7 @@ fn the_sandbox_file_loads_whatever_the_organisation_is_called() {
         assert_eq!(config.environment, Environment::Sandbox);
         assert_eq!(config.organization.name, organization);
         let keys: Vec<_> = config.keys.keys().map(KeyName::as_str).collect();
-        assert_eq!(keys, ["ledger", "root", "windows", "windows-ca"]);
+        assert_eq!(keys, ["apt", "apt-root", "ledger", "root", "windows", "windows-ca"]);
         let primary = &config.hsm[&"primary".parse::<HsmName>().unwrap()];
         assert_eq!((&primary.token.module, primary.token.label.as_deref()), (&Module::Builtin, Some("primary")));
         assert_eq!(primary.pins, [PinSource::File(dir.path().join("tokens/primary/pin"))]);

@@ -179,6 +179,9 @@ pub struct Key {
     /// Where the CRL that covers its certificate can be had.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub crl_url: Option<String>,
+    /// Where clients find the archive that it signs; for their `sources` entry.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub archive: Option<Archive>,
     /// Where its issuer's certificate can be had (caIssuers, RFC 5280 §4.2.2.1).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub aia_url: Option<String>,
@@ -186,6 +189,52 @@ pub struct Key {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subject: Option<Subject>,
 }
+
+/// An APT archive as clients name it: `URI SUITE [COMPONENT…]`; a suite that ends in `/` is a path and has no
+/// components (sources.list(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Where it is.
+    pub uri: String,
+    /// Suite or path.
+    pub suite: String,
+    /// Components.
+    pub components: Vec<String>,
+}
+
+impl fmt::Display for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.uri, self.suite)?;
+        self.components.iter().try_for_each(|component| write!(f, " {component}"))
+    }
+}
+
+impl FromStr for Archive {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = |why: String| Error::usage("bad_archive", why);
+        let mut words = text.split(' ');
+        let uri = words.next().unwrap_or_default();
+        if let Some(why) = super::text::bad_url(uri) {
+            return Err(bad(why));
+        }
+        let is_plain = |word: &str| {
+            (1..=128).contains(&word.len())
+                && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._~/:".contains(&b))
+        };
+        let suite = words.next().unwrap_or_default();
+        let components: Vec<_> = words.map(str::to_owned).collect();
+        if !is_plain(suite) || components.len() > 64 || !components.iter().all(|component| is_plain(component)) {
+            return Err(bad("an archive is \"URI SUITE [COMPONENT…]\", with single blanks between".to_owned()));
+        }
+        if suite.ends_with('/') != components.is_empty() {
+            return Err(bad("a suite has components; a path that ends in / has none".to_owned()));
+        }
+        Ok(Archive { uri: uri.to_owned(), suite: suite.to_owned(), components })
+    }
+}
+
+serde_by_text!(Archive);
 
 /// Who certifies a key: `self`, `external` or the name of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -285,6 +334,19 @@ pub struct Rotation {
     pub revoke_retired: RevokeRetired,
     /// Which artifacts then become `re-sign required`.
     pub resign_after: ResignAfter,
+    /// How many days a new APT key has to be in the published keyring before it signs (governance R3).
+    #[serde(default = "publish_safety_days", skip_serializing_if = "is_usual_safety")]
+    pub publish_safety_days: u32,
+}
+
+/// [`Rotation::publish_safety_days`] where nothing is said.
+pub(super) fn publish_safety_days() -> u32 {
+    30
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_usual_safety(days: &u32) -> bool {
+    *days == publish_safety_days()
 }
 
 words! {

@@ -305,6 +305,7 @@ impl Prepared {
         let name = self.source.path().file_name().unwrap_or_default().to_string_lossy();
         SignArtifact {
             generation: generation.clone(),
+            cosigners: Vec::new(),
             artifact_id: uuid::Uuid::new_v4().to_string(),
             name: shown(&name),
             format: "pe".into(),

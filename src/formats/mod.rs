@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+pub mod apt;
 pub mod artifact;
 pub mod authenticode;
 pub mod cms;

@@ -201,6 +201,7 @@ fn finish(
         algorithm: params.algorithm,
         spki_sha256: public.spki_hash(),
         spki: public.spki().to_vec(),
+        created: params.created,
         credential: None,
         copies: vec![copy],
     };

@@ -14,6 +14,8 @@ use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Result};
 use crate::model::{CkaId, Custody, Environment, GenerationId, Hash256, HsmName, KeyAlgorithm, Purpose, SpkiHash};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
 pub use state::State;
 pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord};
 
@@ -49,6 +51,9 @@ pub struct Identity {
     /// DER SubjectPublicKeyInfo.
     #[serde(with = "crate::model::serde_base64")]
     pub spki: Vec<u8>,
+    /// When it counts as made, as its intent fixed it; part of an OpenPGP fingerprint. The first records have none.
+    #[serde(with = "crate::clock::serde_rfc3339_option", skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<Time>,
     /// The certificate, once there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub credential: Option<Credential>,
@@ -112,6 +117,15 @@ impl Credential {
             Credential::OpenPgp { created, expires, .. } => (*created, *expires),
         }
     }
+}
+
+/// A keyring as it was last published: which file, and since when each key has been in it without a break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedKeyring {
+    /// SHA-256 of the binary file.
+    pub sha256: Hash256,
+    /// By fingerprint, lower-case hex.
+    pub since: BTreeMap<String, Time>,
 }
 
 /// A private key object on a token.

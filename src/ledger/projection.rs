@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, Request,
-    SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
+    PublishKeyring, Request, SignArtifact,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub const SCHEMA: &str = include_str!("projection.sql");
 
 /// The names of all projection tables: what the audit compares.
 pub const TABLES: &[&str] =
-    &["genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts"];
+    &["genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings"];
 
 /// What the database was doing, for its errors.
 const KEEPING: &str = "keeping a projection";
@@ -121,6 +121,8 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         // What cannot be read could never be closed as done.
         ImportCertificate::ENTRY => drop(read::<Request<ImportCertificate>>(request)?),
         ChangeState::ENTRY => drop(read::<Request<ChangeState>>(request)?),
+        CertifyOpenPgp::ENTRY => drop(read::<Request<CertifyOpenPgp>>(request)?),
+        PublishKeyring::ENTRY => drop(read::<Request<PublishKeyring>>(request)?),
         MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
         SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
         AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
@@ -177,6 +179,11 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let request: Request<ImportCertificate> = read(request)?;
             certified(conn, &request.params.generation, read(field(done, "credential")?)?)
         }
+        CertifyOpenPgp::ENTRY => {
+            let request: Request<CertifyOpenPgp> = read(request)?;
+            certified(conn, &request.params.generation, read(field(done, "credential")?)?)
+        }
+        PublishKeyring::ENTRY => keyring_published(conn, entry, &read(request)?),
         ChangeState::ENTRY => moved(conn, &read(request)?),
         SignArtifact::ENTRY => signed(conn, entry, &read(request)?, done),
         AdoptSettings::ENTRY => {
@@ -262,6 +269,22 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
         ],
     )
     .sql(KEEPING)?;
+    Ok(())
+}
+
+/// A key that stays in the keyring keeps the time since when it has been there; one that left begins anew.
+fn keyring_published(conn: &Connection, entry: &Entry, request: &Request<PublishKeyring>) -> Result<()> {
+    let params = &request.params;
+    find(conn, &params.generation)?;
+    let (key, sha256) = (params.generation.key.as_str(), params.sha256.to_string());
+    let sql = "INSERT INTO keyrings (key, fingerprint, seq, sha256, since) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (key, fingerprint) DO UPDATE SET seq = excluded.seq, sha256 = excluded.sha256";
+    let since = crate::clock::rfc3339(entry.time);
+    for fingerprint in &params.fingerprints {
+        conn.execute(sql, params![key, fingerprint, sql_int(entry.seq), sha256, since]).sql(KEEPING)?;
+    }
+    let gone = "DELETE FROM keyrings WHERE key = ?1 AND seq <> ?2";
+    conn.execute(gone, params![key, sql_int(entry.seq)]).sql(KEEPING)?;
     Ok(())
 }
 

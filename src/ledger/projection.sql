@@ -73,3 +73,13 @@ CREATE TABLE artifacts (
 CREATE INDEX artifacts_before ON artifacts (hash_before);
 CREATE INDEX artifacts_after ON artifacts (hash_after);
 CREATE INDEX artifacts_correlation ON artifacts (correlation_id, operation);
+
+-- The keyrings of APT keys as they were last published.
+CREATE TABLE keyrings (
+    key         TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,              -- of a key in it, lower-case hex
+    seq         INTEGER NOT NULL,           -- the entry that published it last
+    sha256      TEXT NOT NULL,              -- of the binary file
+    since       TEXT NOT NULL,              -- from when on it has been in there without a break, RFC 3339
+    PRIMARY KEY (key, fingerprint)
+) STRICT;

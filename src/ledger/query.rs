@@ -10,7 +10,7 @@ use super::projection::{load, parse};
 use super::{Sql, sql_int};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::keys::{Generation, TokenRecord};
+use crate::keys::{Generation, PublishedKeyring, TokenRecord};
 use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiHash};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -119,6 +119,25 @@ pub fn generation_by_spki(conn: &Connection, spki: &SpkiHash) -> Result<Option<G
     let sql = "SELECT generation FROM public_keys WHERE spki_sha256 = ?1";
     let id: Option<String> = conn.query_row(sql, [spki.to_string()], |row| row.get(0)).optional().sql(READING)?;
     id.map(|id| load(conn, &id.parse()?)).transpose().map(Option::flatten)
+}
+
+/// The keyring of an APT key as it was last published.
+pub fn keyring(conn: &Connection, key: &KeyName) -> Result<Option<PublishedKeyring>> {
+    let mut statement = conn
+        .prepare("SELECT sha256, fingerprint, since FROM keyrings WHERE key = ?1 ORDER BY fingerprint")
+        .sql(READING)?;
+    let text = |row: &rusqlite::Row<'_>, column| row.get::<_, String>(column);
+    let rows = statement.query_map([key.as_str()], |row| Ok((text(row, 0)?, text(row, 1)?, text(row, 2)?)));
+    let mut keyring: Option<PublishedKeyring> = None;
+    for row in rows.sql(READING)? {
+        let (sha256, fingerprint, since) = row.sql(READING)?;
+        let broken = || Error::failed("register_broken", "the time of a keyring's publication cannot be read");
+        let since = crate::clock::parse(&since).ok_or_else(broken)?;
+        let sha256 = sha256.parse()?;
+        let known = keyring.get_or_insert_with(|| PublishedKeyring { sha256, since: Default::default() });
+        known.since.insert(fingerprint, since);
+    }
+    Ok(keyring)
 }
 
 /// An intent without an outcome.

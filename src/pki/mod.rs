@@ -18,6 +18,7 @@ pub mod issue;
 pub mod lint;
 pub mod name;
 pub mod oid;
+pub mod openpgp;
 pub mod pem;
 pub mod profile;
 pub mod road;

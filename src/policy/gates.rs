@@ -1,8 +1,8 @@
 //! Gates: named checks with inputs, a limit and a verdict, as reports print them (domain §5).
 
 use crate::clock::{Time, rfc3339};
-use crate::keys::{AttributeState, Generation, State};
-use crate::model::Custody;
+use crate::keys::{AttributeState, Credential, Generation, PublishedKeyring, State};
+use crate::model::{Custody, Environment, Purpose};
 use serde::{Deserialize, Serialize};
 
 crate::model::words! {
@@ -132,9 +132,50 @@ pub fn export_lock(generation: &Generation) -> Gate {
 }
 
 /// `Environment`: a key signs only in the environment it was made in (design §4).
-pub fn environment(generation: &Generation, workspace: crate::model::Environment) -> Gate {
+pub fn environment(generation: &Generation, workspace: Environment) -> Gate {
     let verdict = pass_if(generation.environment == workspace);
     gate("Environment", generation.environment.as_str(), workspace.as_str(), verdict)
+}
+
+/// `Purpose`: the key was made for this.
+pub fn purpose(generation: &Generation, wanted: Purpose) -> Gate {
+    let input = format!("{} is for {}", generation.id, generation.purpose);
+    gate("Purpose", input, wanted.as_str(), pass_if(generation.purpose == wanted))
+}
+
+/// `KeyringPublished`: the published keyring holds this subkey, is the file that was recorded, and has held it for
+/// as long as clients take to fetch it (governance R3). A key's first generation has nobody to keep waiting, and in
+/// a sandbox nobody waits.
+pub fn keyring_published(
+    generation: &Generation,
+    recorded: Option<&PublishedKeyring>,
+    file: Option<&str>,
+    safety_days: u32,
+    now: Time,
+) -> Gate {
+    const NAME: &str = "KeyringPublished";
+    let limit = format!("{safety_days} days in the published keyring");
+    let Some(Credential::OpenPgp { fingerprint, .. }) = generation.credential() else {
+        return gate(NAME, "no OpenPGP certificate", limit, Verdict::Fail);
+    };
+    let Some(recorded) = recorded else { return gate(NAME, "no keyring was ever published", limit, Verdict::Fail) };
+    if file != Some(recorded.sha256.to_string().as_str()) {
+        return gate(NAME, "the published keyring file is not the recorded one", limit, Verdict::Fail);
+    }
+    let Some(since) = recorded.since.get(fingerprint) else {
+        return gate(NAME, format!("the published keyring does not hold {fingerprint}"), limit, Verdict::Fail);
+    };
+    let days = age_days(*since, now);
+    let mut input = format!("{days} days, since {}", rfc3339(*since));
+    let waived = match (generation.id.number, generation.environment) {
+        (1, _) => Some("first generation of its key"),
+        (_, Environment::Sandbox) => Some("sandbox"),
+        _ => None,
+    };
+    if let Some(why) = waived {
+        input.push_str(&format!(" (waiting time waived: {why})"));
+    }
+    gate(NAME, input, limit, pass_if(days >= 0 && (waived.is_some() || days >= i64::from(safety_days))))
 }
 
 /// A named gate with the verdict of a condition, for rules that have only one of their kind.
@@ -146,6 +187,7 @@ pub fn holds(name: &str, input: impl Into<String>, limit: impl Into<String>, con
 mod tests {
     use super::*;
     use crate::clock::parse;
+    use crate::model::Hash256;
     use chrono::TimeDelta;
 
     #[test]
@@ -162,5 +204,61 @@ mod tests {
         let unknown = gate("HSMExportLock", "?", "?", Verdict::NotEvaluated);
         assert!(matches!(Decision::from_gates(vec![open.clone()]), Decision::Allow(_)));
         assert!(matches!(Decision::from_gates(vec![open, unknown]), Decision::Block(_)));
+    }
+
+    fn subkey(number: u32, environment: Environment) -> Generation {
+        let created = parse("2026-03-01T12:00:00Z").unwrap();
+        let credential = Credential::OpenPgp {
+            certificate: Vec::new(),
+            fingerprint: "ab".repeat(20),
+            created,
+            expires: created + TimeDelta::days(120),
+        };
+        let identity = crate::keys::Identity {
+            algorithm: crate::model::KeyAlgorithm::Ed25519,
+            spki_sha256: Hash256([0; 32]),
+            spki: Vec::new(),
+            created: Some(created),
+            credential: Some(credential),
+            copies: Vec::new(),
+        };
+        Generation {
+            id: format!("apt/{number}").parse().unwrap(),
+            purpose: Purpose::Apt,
+            environment,
+            custody: Custody::Bound,
+            state: State::Active,
+            quarantined: None,
+            identities: vec![identity],
+        }
+    }
+
+    #[test]
+    fn a_new_subkey_waits_until_clients_have_it() {
+        let since = parse("2026-04-01T00:00:00Z").unwrap();
+        let keyring = PublishedKeyring { sha256: Hash256([7; 32]), since: [("ab".repeat(20), since)].into() };
+        let file = keyring.sha256.to_string();
+        let second = subkey(2, Environment::Production);
+        let ask = |generation: &Generation, now| {
+            keyring_published(generation, Some(&keyring), Some(&file), 30, now).verdict == Verdict::Pass
+        };
+        let ready = since + TimeDelta::days(30);
+        assert!(ask(&second, ready));
+        assert!(!ask(&second, ready - TimeDelta::seconds(1)));
+        for (number, environment) in [(1, Environment::Production), (2, Environment::Sandbox)] {
+            let gate = keyring_published(&subkey(number, environment), Some(&keyring), Some(&file), 30, since);
+            assert_eq!(gate.verdict, Verdict::Pass);
+            assert!(gate.input.contains("waived"), "{}", gate.input);
+            assert!(!ask(&subkey(number, environment), since - TimeDelta::seconds(1)), "published in the future");
+        }
+        assert!(!ask(&subkey(2, Environment::Staging), since));
+        let first = subkey(1, Environment::Sandbox);
+        for (recorded, file) in [(None, Some(file.as_str())), (Some(&keyring), None), (Some(&keyring), Some("other"))] {
+            let gate = keyring_published(&first, recorded, file, 30, ready);
+            assert_eq!(gate.verdict, Verdict::Fail, "nothing is waived but the waiting");
+        }
+        let without = PublishedKeyring { since: [("cd".repeat(20), since)].into(), ..keyring.clone() };
+        let gate = keyring_published(&first, Some(&without), Some(&file), 30, ready);
+        assert_eq!(gate.verdict, Verdict::Fail, "{}", gate.input);
     }
 }

@@ -3,11 +3,11 @@
 use super::gates::{self, Decision, Gate};
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::keys::{Credential, Generation, State};
+use crate::keys::{Credential, Generation, PublishedKeyring, State};
 use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::request::{
-    AdoptSettings, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation, Request,
-    SignArtifact, TIMESTAMP,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
+    PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
@@ -24,6 +24,10 @@ pub struct Facts<'a> {
     pub generation: Option<Generation>,
     /// The issuing generation, where there is one.
     pub issuer: Option<Generation>,
+    /// Older generations that sign too, where the register has them.
+    pub cosigners: Vec<Generation>,
+    /// The key's keyring as it was last published.
+    pub keyring: Option<PublishedKeyring>,
     /// Whether the register already has a generation of the same key that is active.
     pub has_active: bool,
     /// The number the key's next generation must have.
@@ -37,18 +41,76 @@ pub trait Decide: Operation {
         None
     }
 
+    /// Older generations whose records the decision needs.
+    fn cosigners(&self) -> &[crate::model::GenerationId] {
+        &[]
+    }
+
     /// The decision. Pure: the same request and facts give the same gates.
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision;
 }
 
+/// The name of the option that carries the SHA-256 of the published keyring file, as it was found.
+pub const KEYRING_OPTION: &str = "keyring_sha256";
+
 impl Decide for SignArtifact {
+    fn cosigners(&self) -> &[crate::model::GenerationId] {
+        &self.cosigners
+    }
+
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
+        found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
+        found.extend(repository_gates(&request.params, generation, facts));
         found.extend(pack_gates(&request.params, generation, facts.environment));
-        found.push(timestamp_gate(&request.params, facts.environment));
+        // OpenPGP signatures have no timestamps.
+        let stampable = request.params.format != "apt";
+        found.extend(stampable.then(|| timestamp_gate(&request.params, facts.environment)));
         Decision::from_gates(found)
     }
+}
+
+/// What keys sign this format.
+fn fitting(format: &str) -> Option<Purpose> {
+    match format {
+        "pe" => Some(Purpose::Authenticode),
+        "apt" => Some(Purpose::Apt),
+        _ => None,
+    }
+}
+
+/// What an APT repository needs besides: each key in the published keyring, and each older generation's own gates.
+fn repository_gates(params: &SignArtifact, generation: &Generation, facts: &Facts<'_>) -> Vec<Gate> {
+    let keyring = |generation: &Generation| {
+        let file = params.options.get(KEYRING_OPTION).map(String::as_str);
+        let days = facts.settings.rotation.publish_safety_days;
+        gates::keyring_published(generation, facts.keyring.as_ref(), file, days, facts.now)
+    };
+    let mut found = Vec::new();
+    if generation.purpose == Purpose::Apt {
+        found.push(keyring(generation));
+    }
+    for id in &params.cosigners {
+        match facts.cosigners.iter().find(|known| known.id == *id && id.key == generation.id.key) {
+            Some(older) => {
+                found.extend(cosigning_gates(older, facts.settings, facts.environment, facts.now));
+                found.push(keyring(older));
+            }
+            None => found.push(gates::holds("Status", format!("{id} unknown"), "a generation of the same key", false)),
+        }
+    }
+    found
+}
+
+/// The gates between an older generation and an artifact that it signs beside the active one. At the end of its
+/// interval it stops, like every key.
+pub fn cosigning_gates(generation: &Generation, settings: &Settings, workspace: Environment, now: Time) -> Vec<Gate> {
+    let mut found = signing_gates(generation, settings, workspace, now);
+    if let Some(first) = found.first_mut() {
+        *first = gates::status(generation, &[State::Retiring]);
+    }
+    found
 }
 
 /// The evidence pack names this file and this certificate; in production there has to be one (B17).
@@ -129,20 +191,55 @@ impl Decide for IssueCertificate {
         let (Some(generation), Some(issuer)) = (&facts.generation, &facts.issuer) else {
             return unknown_generation(request);
         };
-        let own = issuer.id == generation.id;
         let is_root = generation.purpose == Purpose::RootCa;
-        let mut gates = vec![
-            gates::status(generation, &[State::Generated]),
-            gates::export_lock(generation),
-            gates::environment(generation, facts.environment),
-            gates::holds("Issuer", issuer.id.to_string(), if is_root { "itself" } else { "another" }, own == is_root),
-        ];
-        if !own {
-            gates.push(gates::status(issuer, &[State::Active]));
-            gates.push(gates::export_lock(issuer));
-            gates.push(gates::environment(issuer, facts.environment));
-        }
+        with_people(certification_gates(generation, issuer, is_root, facts), facts)
+    }
+}
+
+/// What a certificate of either kind asks of the key and of the key that certifies it.
+fn certification_gates(generation: &Generation, issuer: &Generation, by_itself: bool, facts: &Facts<'_>) -> Vec<Gate> {
+    let own = issuer.id == generation.id;
+    let mut gates = vec![
+        gates::status(generation, &[State::Generated]),
+        gates::export_lock(generation),
+        gates::environment(generation, facts.environment),
+        gates::holds("Issuer", issuer.id.to_string(), if by_itself { "itself" } else { "another" }, own == by_itself),
+    ];
+    if !own {
+        gates.push(gates::status(issuer, &[State::Active]));
+        gates.push(gates::export_lock(issuer));
+        gates.push(gates::environment(issuer, facts.environment));
+    }
+    gates
+}
+
+impl Decide for CertifyOpenPgp {
+    fn issuer(&self) -> Option<&crate::model::GenerationId> {
+        Some(&self.issuer)
+    }
+
+    fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
+        let (Some(generation), Some(issuer)) = (&facts.generation, &facts.issuer) else {
+            return unknown_generation(request);
+        };
+        let is_primary = generation.purpose == Purpose::OpenpgpPrimary;
+        let wanted = if is_primary { Purpose::OpenpgpPrimary } else { Purpose::Apt };
+        let mut gates = certification_gates(generation, issuer, is_primary, facts);
+        gates.push(gates::purpose(generation, wanted));
+        gates.push(gates::purpose(issuer, Purpose::OpenpgpPrimary));
         with_people(gates, facts)
+    }
+}
+
+impl Decide for PublishKeyring {
+    fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
+        let Some(generation) = &facts.generation else { return unknown_generation(request) };
+        let states = &[State::Certified, State::Staged, State::Active, State::Retiring, State::Retired, State::Revoked];
+        Decision::from_gates(vec![
+            gates::status(generation, states),
+            gates::environment(generation, facts.environment),
+            gates::purpose(generation, Purpose::Apt),
+        ])
     }
 }
 
@@ -283,6 +380,7 @@ mod tests {
                 algorithm: KeyAlgorithm::EcdsaP256,
                 spki_sha256: Hash256::of(b"key"),
                 spki: vec![0x30],
+                created: None,
                 credential: Some(credential),
                 copies: vec![Copy {
                     hsm: "primary".parse().unwrap(),
@@ -297,6 +395,7 @@ mod tests {
     fn sign(pack: Option<PackReference>) -> Request<SignArtifact> {
         let params = SignArtifact {
             generation: "windows/1".parse().unwrap(),
+            cosigners: Vec::new(),
             artifact_id: "a".into(),
             name: "app.exe".into(),
             format: "pe".into(),
@@ -331,6 +430,8 @@ mod tests {
             settings,
             generation: Some(generation),
             issuer: None,
+            cosigners: Vec::new(),
+            keyring: None,
             has_active: false,
             next_number: 2,
         }

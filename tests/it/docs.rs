@@ -98,6 +98,11 @@ fn example(line: &str) {
     }
     place.copy(&place.published("certs/windows-1.pem"), "windows.pem");
     place.copy(&place.workspace().join("keyctl.toml"), "keyctl.toml");
+    repository(&place.path("dists/stable"));
+    place.copy(&place.published("apt/apt.pgp"), "archive.pgp");
+    if line.contains(" verify dists") {
+        place.keyctl(&["sign", "dists/stable"]).ok();
+    }
     let fresh = line.contains(" init ");
     let script = format!("set -o pipefail; keyctl() {{ \"$KEYCTL_BINARY\" \"$@\"; }}; {line}");
     let mut shell = std::process::Command::new("bash");
@@ -115,6 +120,19 @@ fn example(line: &str) {
     assert_ne!(ran.code, 70, "{told}");
     assert!(!ran.stderr.contains("Usage:"), "{told}");
     assert!(ran.code != 2 || EXPECTED_USAGE.iter().any(|code| told.contains(code)), "{told}");
+}
+
+/// An APT repository with one index, an empty one.
+fn repository(dir: &Path) {
+    let index = dir.join("main/binary-amd64/Packages");
+    std::fs::create_dir_all(index.parent().expect("a folder")).expect("a folder");
+    std::fs::write(index, "").expect("writable");
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let release = format!(
+        "Suite: stable\nCodename: stable\nDate: Mon, 01 Jun 2026 12:00:00 UTC\nArchitectures: amd64\n\
+         Components: main\nSHA256:\n {empty} 0 main/binary-amd64/Packages\n"
+    );
+    std::fs::write(dir.join("Release"), release).expect("writable");
 }
 
 /// Usage errors that an example may rightly meet in a sandbox: its key has no external issuer, and so on.

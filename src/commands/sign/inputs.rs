@@ -64,6 +64,10 @@ fn listed(list: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn destination(file: &Path, args: &SignArgs, several: bool) -> Option<PathBuf> {
+    if file.is_dir() {
+        // A repository is signed in place, whole.
+        return None;
+    }
     match (&args.to, args.sandbox) {
         (Some(to), _) if several || to.is_dir() => Some(to.join(file.file_name().unwrap_or_default())),
         (Some(to), _) => Some(to.clone()),

@@ -5,6 +5,7 @@ mod inputs;
 mod pack;
 mod remove;
 mod replay;
+pub(super) mod repository;
 
 use super::{init, timestamps};
 use crate::error::{Error, Kind, Result};
@@ -13,15 +14,15 @@ use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
 use crate::formats::authenticode::OpusInfo;
 use crate::keys::Generation;
 use crate::ledger::query;
-use crate::model::{HashAlgorithm, KeyName};
+use crate::model::{HashAlgorithm, KeyName, Purpose};
 use crate::outcome::Receipt;
 use crate::policy::Decision;
 use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
-use chunk::{Finished, Plan};
+use chunk::{Finished, Plan, Signed};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sign files
 ///
@@ -31,6 +32,10 @@ use std::sync::atomic::Ordering;
 /// not stop the others.
 ///
 /// Without --key the only active key that fits is used; if several fit, they are listed and nothing is signed.
+/// A folder with a Release file is an APT repository, and a folder with dists/*/Release an archive of several: every
+/// listed index is compared with the disk, then InRelease and Release.gpg are made and put in place together. While
+/// clients change over to a new key, the retiring one signs too.
+///
 /// With --sandbox a sandbox in .keyctl-sandbox is made if needed, and NAME.EXT becomes NAME.sandbox-signed.EXT.
 /// The same file signed again under the same --correlation-id gives the stored result and signs nothing.
 ///
@@ -40,11 +45,12 @@ use std::sync::atomic::Ordering;
 ///   keyctl sign app.exe --to app-signed.exe
 ///   keyctl sign app.exe --timestamp http://timestamp.digicert.com --timestamp-roots digicert.pem
 ///   keyctl sign --replace --program-name "Example" signed.exe
+///   keyctl sign dists/stable
 ///   find . -name '*.dll' -print0 | keyctl sign --files-from -
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct SignArgs {
-    /// The files
+    /// The files, and folders of APT repositories
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Further files, one a line or NUL-separated; - reads standard input
@@ -124,41 +130,155 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     let mut world = open_world(args, globals)?;
     let settings = world.settings()?;
     let stop = crate::world::interrupts()?;
-    let stamp = timestamps::authorities(&args.timestamps, &world, &settings, &stop)?;
-    let plan = plan(args, stamp.is_some(), &world)?;
+    let (folders, files): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.file.is_dir());
+    // Every key and authority is found before anything is signed. Repositories are not timestamped.
+    let authorities = || timestamps::authorities(&args.timestamps, &world, &settings, &stop);
+    let stamp = if files.is_empty() { None } else { authorities()? };
     let stamp = stamp.as_ref().map(|stamp| stamp as &dyn Stamp);
-    if world.globals.dry_run {
-        return dry_run(&mut world, &plan, jobs, &stop);
-    }
-    let bar = world.ui().progress(jobs.len() as u64, "signing");
-    let mut worst = Worst::default();
-    let mut first = true;
-    for chunk in jobs.chunks(CHUNK) {
-        if stop.load(Ordering::SeqCst) {
-            worst.add(Kind::Interrupted);
-            break;
+    let for_files = (!files.is_empty()).then(|| plan(args, stamp.is_some(), &world)).transpose()?;
+    let for_folders = (!folders.is_empty()).then(|| repository::plan(args, &world)).transpose()?;
+    let (repositories, missing) = repository::expand(folders);
+    let mut run = Run { worst: Worst::default(), first: true, hung: false };
+    run.show(&world, missing);
+    if let Some(plan) = &for_files {
+        if world.globals.dry_run {
+            run.preview_files(&mut world, plan, &files, &stop)?;
+        } else {
+            run.sign_files(&mut world, plan, stamp, &files, &stop)?;
         }
-        let signed = chunk::sign(&mut world, &plan, stamp, chunk.to_vec(), &stop)?;
-        bar.inc(signed.finished.len() as u64);
-        bar.suspend(|| {
-            let rows: Vec<_> = signed.finished.into_iter().map(|one| report(&world, one, &mut worst)).collect();
-            world.ui().batch(COLUMNS, &rows, first);
-        });
-        first = false;
+    }
+    if let Some(plan) = &for_folders {
+        run.repositories(&mut world, plan, &repositories, &stop)?;
+    }
+    Ok(run.worst)
+}
+
+/// What came of it so far.
+struct Run {
+    worst: Worst,
+    /// Nothing was printed yet.
+    first: bool,
+    /// A token stopped answering; nothing more is asked of any.
+    hung: bool,
+}
+
+impl Run {
+    fn show(&mut self, world: &World, finished: Vec<Finished>) {
+        if !finished.is_empty() {
+            let rows: Vec<_> = finished.into_iter().map(|one| report(world, one, &mut self.worst)).collect();
+            world.ui().batch(COLUMNS, &rows, self.first);
+            self.first = false;
+        }
+    }
+
+    /// Shows what was signed, and says when its evidence has to wait.
+    fn take(&mut self, world: &World, signed: Signed) {
+        self.show(world, signed.finished);
         if let Some(error) = signed.no_evidence {
-            worst.add(error.kind());
-            world.ui().error(&error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover"));
+            self.worst.add(error.kind());
+            let error = error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover");
+            world.ui().error(&error);
         }
-        if signed.hung {
-            break;
+        self.hung |= signed.hung;
+    }
+
+    /// Whether to go on to the next.
+    fn goes_on(&mut self, stop: &AtomicBool) -> bool {
+        let stopped = stop.load(Ordering::SeqCst);
+        if stopped {
+            self.worst.add(Kind::Interrupted);
+        }
+        !stopped && !self.hung
+    }
+
+    fn sign_files(
+        &mut self,
+        world: &mut World,
+        plan: &Plan,
+        stamp: Option<&dyn Stamp>,
+        jobs: &[inputs::Job],
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        let bar = world.ui().progress(jobs.len() as u64, "signing");
+        for chunk in jobs.chunks(CHUNK) {
+            if !self.goes_on(stop) {
+                break;
+            }
+            let signed = chunk::sign(world, plan, stamp, chunk.to_vec(), stop)?;
+            bar.inc(signed.finished.len() as u64);
+            bar.suspend(|| self.take(world, signed));
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Shows the requests and what the gates would say; nothing is written and no key is touched.
+    fn preview_files(&mut self, world: &mut World, plan: &Plan, jobs: &[inputs::Job], stop: &AtomicBool) -> Result<()> {
+        for chunk in jobs.chunks(CHUNK) {
+            let (finished, previews) = chunk::preview(world, plan, chunk.to_vec(), stop)?;
+            self.show(world, finished);
+            self.preview(world, previews);
+        }
+        Ok(())
+    }
+
+    fn repositories(
+        &mut self,
+        world: &mut World,
+        plan: &repository::Plan,
+        found: &[PathBuf],
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        for dir in found {
+            if !self.goes_on(stop) {
+                break;
+            }
+            if !world.globals.dry_run {
+                let signed = repository::sign(world, plan, dir, stop);
+                self.take(world, signed);
+                continue;
+            }
+            match repository::preview(world, plan, dir) {
+                Ok(preview) => self.preview(world, vec![preview]),
+                Err(error) => self.show(world, vec![Finished { file: dir.clone(), result: Err(error) }]),
+            }
+        }
+        Ok(())
+    }
+
+    fn preview(&mut self, world: &World, previews: Vec<chunk::Preview>) {
+        let mut rows = Vec::new();
+        for (request, decision) in previews {
+            let result = match &decision {
+                Decision::Allow(_) => "would sign",
+                Decision::Block(_) => {
+                    self.worst.add(Kind::Blocked);
+                    "would refuse"
+                }
+                Decision::NeedsApproval(_) => {
+                    self.worst.add(Kind::ApprovalNeeded);
+                    "needs approval"
+                }
+            };
+            rows.push(
+                Row::new()
+                    .with("file", request.params.name.as_str())
+                    .with("result", result)
+                    .with("generation", request.params.generation.to_string())
+                    .with("sha256", request.params.hash_before.to_string())
+                    .with("gates", json!(decision.gates()))
+                    .with("request", json!(request)),
+            );
+        }
+        if !rows.is_empty() {
+            world.ui().batch(&["file", "result", "generation", "sha256"], &rows, self.first);
+            self.first = false;
         }
     }
-    bar.finish_and_clear();
-    Ok(worst)
 }
 
 fn plan(args: &SignArgs, timestamp: bool, world: &World) -> Result<Plan> {
-    let key = choose_key(world, args.key.as_ref())?;
+    let key = choose_key(world, args.key.as_ref(), Purpose::Authenticode)?;
     let generation = world.active(&key)?;
     let pack = args.for_pack.as_deref().map(pack::read).transpose()?;
     let options = SignOptions {
@@ -185,46 +305,6 @@ fn plan(args: &SignArgs, timestamp: bool, world: &World) -> Result<Plan> {
     })
 }
 
-/// Shows the requests and what the gates would say; nothing is written and no key is touched.
-fn dry_run(
-    world: &mut World,
-    plan: &Plan,
-    jobs: Vec<inputs::Job>,
-    stop: &std::sync::atomic::AtomicBool,
-) -> Result<Worst> {
-    let mut worst = Worst::default();
-    let mut first = true;
-    for chunk in jobs.chunks(CHUNK) {
-        let (finished, previews) = chunk::preview(world, plan, chunk.to_vec(), stop)?;
-        let mut rows: Vec<_> = finished.into_iter().map(|one| report(world, one, &mut worst)).collect();
-        for (request, decision) in previews {
-            let result = match &decision {
-                Decision::Allow(_) => "would sign",
-                Decision::Block(_) => {
-                    worst.add(Kind::Blocked);
-                    "would refuse"
-                }
-                Decision::NeedsApproval(_) => {
-                    worst.add(Kind::ApprovalNeeded);
-                    "needs approval"
-                }
-            };
-            rows.push(
-                Row::new()
-                    .with("file", request.params.name.as_str())
-                    .with("result", result)
-                    .with("generation", request.params.generation.to_string())
-                    .with("sha256", request.params.hash_before.to_string())
-                    .with("gates", json!(decision.gates()))
-                    .with("request", json!(request)),
-            );
-        }
-        world.ui().batch(&["file", "result", "generation", "sha256"], &rows, first);
-        first = false;
-    }
-    Ok(worst)
-}
-
 fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
     if !args.sandbox {
         return World::open(globals);
@@ -242,24 +322,24 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
     init::found(&dir, None, &globals)
 }
 
-/// The named key, or the only active one that signs this kind of file.
-fn choose_key(world: &World, asked: Option<&KeyName>) -> Result<KeyName> {
+/// The named key, or the only active one for this purpose.
+fn choose_key(world: &World, asked: Option<&KeyName>, purpose: Purpose) -> Result<KeyName> {
     if let Some(key) = asked {
         return Ok(key.clone());
     }
     let fitting: Vec<_> = query::generations(world.ledger.connection())?
         .into_iter()
-        .filter(|generation| {
-            generation.purpose == crate::model::Purpose::Authenticode && generation.state == crate::keys::State::Active
-        })
+        .filter(|generation| generation.purpose == purpose && generation.state == crate::keys::State::Active)
         .map(|generation| generation.id.key)
         .collect();
     match fitting.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Error::blocked("no_active_key", "no active key signs such files").hint("keyctl status")),
+        [] => {
+            Err(Error::blocked("no_active_key", format!("there is no active key for {purpose}")).hint("keyctl status"))
+        }
         several => {
             let names: Vec<_> = several.iter().map(ToString::to_string).collect();
-            Err(Error::usage("several_keys", format!("several active keys fit: {}", names.join(", ")))
+            Err(Error::usage("several_keys", format!("several active keys are for {purpose}: {}", names.join(", ")))
                 .hint(format!("keyctl sign --key {}", names.first().map_or("", String::as_str))))
         }
     }

@@ -7,11 +7,13 @@ use crate::files::copy::read_while;
 use crate::files::source::{Source, SourcePolicy};
 use crate::formats::artifact;
 use crate::ledger::query;
-use crate::model::Hash256;
+use crate::model::{Hash256, KeyName};
 use crate::outcome::Receipt;
-use crate::request::SignArtifact;
+use crate::policy::rules::KEYRING_OPTION;
+use crate::request::{PackReference, SignArtifact};
 use crate::world::World;
 use sha2::Digest;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -38,7 +40,9 @@ pub(super) fn split(world: &mut World, plan: &Plan, jobs: Vec<Job>) -> Result<(V
         match known {
             None => left.push(job),
             Some(seq) => {
-                let result = again(world, plan, seq);
+                let options = artifact::option_words(&plan.options);
+                let wanted = Wanted { key: &plan.signer.generation.key, options: &options, pack: plan.pack.as_ref() };
+                let result = again(world, &wanted, seq);
                 if let (Ok((receipt, _)), Some(hash)) = (&result, hash) {
                     warn_if_unsigned(world, &job.file, receipt, &hash);
                 }
@@ -66,15 +70,30 @@ fn hash_of(path: &Path) -> Result<Hash256> {
     Ok(Hash256(hasher.finalize().into()))
 }
 
+/// The parameters that have to be the same as then.
+pub(super) struct Wanted<'a> {
+    /// The key, in whichever generation.
+    pub key: &'a KeyName,
+    /// What shapes the signature.
+    pub options: &'a BTreeMap<String, String>,
+    /// The evidence pack.
+    pub pack: Option<&'a PackReference>,
+}
+
 /// The stored result, if the parameters are the same as then.
-fn again(world: &mut World, plan: &Plan, seq: u64) -> Result<(Receipt, std::path::PathBuf)> {
+///
+/// # Errors
+/// `other_parameters`; the ledger cannot be read.
+pub(super) fn again(world: &mut World, wanted: &Wanted<'_>, seq: u64) -> Result<(Receipt, std::path::PathBuf)> {
     let receipt = Receipt::load(&world.ledger, seq)?;
     let params = receipt.intent().body.get("request").and_then(|request| request.get("params")).cloned();
-    let stored: SignArtifact = serde_json::from_value(params.unwrap_or_default())
+    let mut stored: SignArtifact = serde_json::from_value(params.unwrap_or_default())
         .map_err(|error| Error::failed("bad_entry", format!("entry {seq} is no signature")).because(error))?;
-    let same = stored.generation.key == plan.signer.generation.key
-        && stored.options == artifact::option_words(&plan.options)
-        && stored.pack == plan.pack;
+    // Found, not asked for: the published keyring may have grown since.
+    stored.options.remove(KEYRING_OPTION);
+    let same = stored.generation.key == *wanted.key
+        && stored.options == *wanted.options
+        && stored.pack.as_ref() == wanted.pack;
     if !same {
         let message = format!("entry {seq} signed this file under the same correlation id with other parameters");
         return Err(Error::blocked("other_parameters", message).hint("use another --correlation-id"));

@@ -100,6 +100,7 @@ pub fn identity(key: &PKey<Private>, params: &GenerateKey) -> Identity {
         algorithm: params.algorithm,
         spki_sha256: PublicKey::from_spki(&spki).unwrap().spki_hash(),
         spki,
+        created: params.created,
         credential: None,
         copies: vec![Copy {
             hsm: params.hsm.clone(),
@@ -167,6 +168,7 @@ pub fn keygen(generation: &str, purpose: Purpose, algorithm: KeyAlgorithm, hsm: 
         token_serial: token(&proof.hsm).serial,
         cka_id: proof.cka_id.clone(),
         label: generation.into(),
+        created: None,
         destroyable: !matches!(purpose, Purpose::RootCa | Purpose::IntermediateCa),
         nonce: fixed(generation, 1).to_string(),
     };
@@ -221,6 +223,7 @@ pub fn sign(generation: &str, n: u64) -> Request<SignArtifact> {
     let before = fixed("file", n);
     let params = SignArtifact {
         generation: id(generation),
+        cosigners: vec![],
         artifact_id: uuid("artifact", n),
         name: format!("setup-{n}.exe"),
         format: "pe".into(),

@@ -1,0 +1,274 @@
+//! OpenPGP keys: their certification, which follows `keygen`, and the keyrings that clients get.
+
+use super::keygen::{self, OVERLAP};
+use crate::clock::Time;
+use crate::config::{Archive, Issuer, Key, Settings};
+use crate::error::{Error, Result};
+use crate::files::lock::NamedLock;
+use crate::files::safe;
+use crate::formats::apt::published::{self, Package, Publication, SignedBy, Source};
+use crate::keys::{Credential, Generation, Identity};
+use crate::ledger::query;
+use crate::model::{Hash256, KeyName, Purpose};
+use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
+use crate::pki::openpgp::key::DatedKey;
+use crate::pki::openpgp::make::{NewCertificate, NewSubkey, Revocation};
+use crate::pki::openpgp::road::{self, Certification};
+use crate::policy::{Gate, gates};
+use crate::request::{CertifyOpenPgp, PublishKeyring, Role};
+use crate::world::World;
+use chrono::TimeDelta;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Certifies a generated OpenPGP key: a primary key by itself, a signing subkey by its active primary key.
+///
+/// # Errors
+/// As each stage of the road says.
+pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
+    let (issuer, _lock) = match &key.issuer {
+        Issuer::Itself => (generation.clone(), None),
+        Issuer::Key(name) => {
+            // Two subkeys bound at once would each leave the other out.
+            let lock = NamedLock::acquire(&world.dir.join("locks"), name.as_str(), Duration::from_secs(10))?;
+            (world.active(name)?, Some(lock))
+        }
+        Issuer::External => return Err(Error::bug("an OpenPGP key has no external issuer")),
+    };
+    let expires = expiry(generation, key, &issuer)?;
+    let draft = draft(world, generation, key, &issuer, expires)?;
+    let mut request = world.request(
+        generation.id.to_string(),
+        CertifyOpenPgp {
+            generation: generation.id.clone(),
+            issuer: issuer.id.clone(),
+            fingerprint: draft.fingerprint(),
+            created: dated(generation.identity()?)?.created,
+            expires,
+            plan: keygen::to_value(&draft.plan())?,
+        },
+    );
+    for unsigned in draft.unsigned() {
+        let role = Certification::role(unsigned);
+        let signer = if role == Role::Subject { generation } else { &issuer };
+        let spki = signer.identity()?.spki_sha256;
+        request.signatures.push(keygen::covered(role, spki, signer.copy()?, unsigned.tbs()));
+    }
+    let permit = keygen::admit_one(world, request)?;
+    let store = &world.store;
+    let path = world.dir.join("revocations").join(format!("{}-{}.asc", generation.id.key, generation.id.number));
+    let certified = (|| {
+        let mut keys = Vec::new();
+        for (role, signer) in [(Role::Issuer, &issuer), (Role::Subject, generation)] {
+            let identity = signer.identity()?;
+            if role == Role::Issuer || issuer.id != generation.id {
+                keys.push((identity.spki_sha256, store.open(&permit, role, identity)?));
+            }
+        }
+        let signatures = road::sign(draft.unsigned(), &keys)?;
+        Ok(draft.finish(&signatures, |revocation| keep(&path, revocation))?)
+    })();
+    keygen::close_one(world, permit, certified)?;
+    world.generation(&generation.id)
+}
+
+/// Puts a revocation certificate where only its owner reads it, in a form that nothing imports by accident.
+fn keep(path: &std::path::Path, revocation: &Revocation) -> Result<Hash256> {
+    if let Some(folder) = path.parent() {
+        safe::create_private_dir(folder)?;
+    }
+    let text = revocation.guarded();
+    safe::write_atomic(path, text.as_bytes(), 0o600)?;
+    Ok(Hash256::of(text.as_bytes()))
+}
+
+fn dated(identity: &Identity) -> Result<DatedKey> {
+    let created = identity.created.ok_or_else(|| {
+        Error::blocked(
+            "no_creation_time",
+            "the register does not say when the key was made, which its fingerprint needs",
+        )
+    });
+    Ok(DatedKey { public: identity.public_key()?, created: created? })
+}
+
+/// A key lasts for its interval and the overlap behind it, and no longer than the key that binds it: verifiers take
+/// the earlier of both ends anyway, and so the binding says what is true.
+fn expiry(generation: &Generation, key: &Key, issuer: &Generation) -> Result<Time> {
+    let days = i64::from(key.rotation_days.saturating_add(OVERLAP));
+    let created = dated(generation.identity()?)?.created;
+    let end = TimeDelta::try_days(days).and_then(|days| created.checked_add_signed(days));
+    let end = end.ok_or_else(|| Error::usage("openpgp_time", "rotation_days leads out of the calendar"))?;
+    Ok(issuer.credential().map_or(end, |credential| credential.validity().1.min(end)))
+}
+
+fn draft(
+    world: &World,
+    generation: &Generation,
+    key: &Key,
+    issuer: &Generation,
+    expires: Time,
+) -> Result<Certification> {
+    let dated = dated(generation.identity()?)?;
+    let at = world.globals.clock.now().max(dated.created);
+    if issuer.id == generation.id {
+        let user_id = user_id(&generation.id.key, key)?;
+        return Certification::primary(&NewCertificate {
+            primary: dated,
+            user_id,
+            expires: Some(expires),
+            subkeys: Vec::new(),
+            at,
+        });
+    }
+    let primary = match issuer.credential() {
+        Some(Credential::OpenPgp { certificate, .. }) => Certificate::parse(certificate)?.fingerprint(),
+        _ => return Err(Error::blocked("no_certificate", format!("{} has no OpenPGP certificate", issuer.id))),
+    };
+    let known = query::generations(world.ledger.connection())?;
+    let all = road::merged(known.iter().filter_map(Generation::credential))?;
+    let certificate = all.into_iter().find(|certificate| certificate.fingerprint() == primary);
+    let certificate = certificate.ok_or_else(|| Error::bug("a recorded certificate is not among the recorded ones"))?;
+    Certification::subkey(&certificate, &NewSubkey { key: dated, expires: Some(expires) }, at)
+}
+
+/// `common_name <email>`.
+fn user_id(name: &KeyName, key: &Key) -> Result<String> {
+    let missing = |what: &str| Error::usage("no_user_id", format!("keys.{name}.subject has no {what}"));
+    let subject = key.subject.as_ref().ok_or_else(|| missing("common_name"))?;
+    let email = subject.email.as_ref();
+    let email = email.ok_or_else(|| missing("email").hint("a User ID is common_name <email>"))?;
+    Ok(format!("{} <{email}>", subject.common_name))
+}
+
+/// The generations of an APT key that belong into its keyring: all that were ever certified. Old ones stay, since
+/// what they signed is still out there.
+fn in_keyring(all: &[Generation], key: &KeyName) -> Vec<Generation> {
+    let certified = |generation: &&Generation| generation.id.key == *key && generation.purpose == Purpose::Apt;
+    all.iter().filter(certified).filter(|generation| generation.credential().is_some()).cloned().collect()
+}
+
+/// The certificates of an APT key, as they are published.
+///
+/// # Errors
+/// The register cannot be read.
+pub(super) fn certificates(world: &World, key: &KeyName) -> Result<Vec<Certificate>> {
+    let all = query::generations(world.ledger.connection())?;
+    road::merged(in_keyring(&all, key).iter().filter_map(Generation::credential))
+}
+
+fn keyring_path(world: &World, key: &KeyName) -> PathBuf {
+    world.dir.join("published/apt").join(format!("{key}.pgp"))
+}
+
+/// SHA-256 of the published keyring file as it is; `None` when there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn keyring_hash(world: &World, key: &KeyName) -> Result<Option<Hash256>> {
+    let path = keyring_path(world, key);
+    match path.try_exists() {
+        Ok(false) => Ok(None),
+        _ => Ok(Some(Hash256::of(&safe::read_bounded(&path, MAX_KEYRING as u64)?))),
+    }
+}
+
+/// Every published keyring of this workspace.
+///
+/// # Errors
+/// One cannot be read.
+pub(super) fn published_keyrings(world: &World) -> Result<Vec<Certificate>> {
+    let mut all = Vec::new();
+    for key in apt_keys(&query::generations(world.ledger.connection())?) {
+        let path = keyring_path(world, &key);
+        if path.try_exists().unwrap_or(true) {
+            all.extend(Certificate::parse_all(&safe::read_bounded(&path, MAX_KEYRING as u64)?)?);
+        }
+    }
+    Ok(all)
+}
+
+fn apt_keys(all: &[Generation]) -> Vec<KeyName> {
+    let mut names: Vec<_> =
+        all.iter().filter(|generation| generation.purpose == Purpose::Apt).map(|g| g.id.key.clone()).collect();
+    names.dedup();
+    names
+}
+
+/// The gate `KeyringPublished`, as it stands now.
+///
+/// # Errors
+/// The ledger or the published file cannot be read.
+pub(super) fn keyring_gate(world: &World, generation: &Generation, settings: &Settings) -> Result<Gate> {
+    let recorded = query::keyring(world.ledger.connection(), &generation.id.key)?;
+    let file = keyring_hash(world, &generation.id.key)?.map(|hash| hash.to_string());
+    let days = settings.rotation.publish_safety_days;
+    let now = world.globals.clock.now();
+    Ok(gates::keyring_published(generation, recorded.as_ref(), file.as_deref(), days, now))
+}
+
+/// Publishes the keyrings that are not in place as they should be, and records it: the waiting time of their keys
+/// counts from then. Says whether there were any.
+///
+/// # Errors
+/// `published/apt` cannot be written; the gate refuses.
+pub(super) fn publish(world: &mut World) -> Result<bool> {
+    let all = query::generations(world.ledger.connection())?;
+    let mut any = false;
+    for key in apt_keys(&all) {
+        let generations = in_keyring(&all, &key);
+        if let Some(newest) = generations.last() {
+            any |= publish_one(world, &key, newest, &generations)?;
+        }
+    }
+    Ok(any)
+}
+
+fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, generations: &[Generation]) -> Result<bool> {
+    let certificates = road::merged(generations.iter().filter_map(Generation::credential))?;
+    let now = world.globals.clock.now();
+    let mut fingerprints = Vec::new();
+    let maintainer = match world.config.keys.get(key).map(|key| &key.issuer) {
+        Some(Issuer::Key(primary)) => user_id(primary, &keygen::setting(&world.config.adopted(), primary)?)?,
+        _ => return Err(Error::usage("unknown_key", format!("there is no [keys.{key}] with an issuer"))),
+    };
+    for certificate in &certificates {
+        let description = certificate.describe(now)?;
+        fingerprints.extend(description.keys.iter().map(|key| key.fingerprint.to_lowercase()));
+    }
+    let package = format!("{}-keyring", key.as_str().replace('_', "-"));
+    let publication = Publication {
+        name: key.as_str(),
+        keyring: published::keyring(&certificates)?,
+        package: Package {
+            name: &package,
+            version: &format!("{}.{}", now.format("%Y.%m.%d"), newest.id.number),
+            maintainer: &maintainer,
+            description: &format!("OpenPGP keys of {}", world.config.organization.name),
+        },
+        sources: sources(world, key, &package)?,
+    };
+    let dir = world.dir.join("published/apt");
+    let sha256 = Hash256::of(&publication.keyring.binary);
+    let recorded = query::keyring(world.ledger.connection(), key)?;
+    if recorded.is_some_and(|recorded| recorded.sha256 == sha256) && publication.is_in_place(&dir) {
+        return Ok(false);
+    }
+    let params = PublishKeyring { generation: newest.id.clone(), sha256, fingerprints };
+    let request = world.request(key.to_string(), params);
+    let permit = keygen::admit_one(world, request)?;
+    let written = publication.publish(&dir).map_err(Into::into);
+    keygen::close_one(world, permit, written)?;
+    Ok(true)
+}
+
+/// What clients put into `/etc/apt/sources.list.d`, where the settings say where the archive is.
+fn sources(world: &World, key: &KeyName, package: &str) -> Result<Option<String>> {
+    let archive = world.config.keys.get(key).and_then(|key| key.archive.as_ref());
+    let Some(Archive { uri, suite, components }) = archive else { return Ok(None) };
+    let components: Vec<_> = components.iter().map(String::as_str).collect();
+    let source =
+        Source { types: &["deb"], uris: &[uri], suites: &[suite], components: &components, architectures: &[] };
+    let keyring = format!("/usr/share/keyrings/{package}.pgp");
+    published::sources(&source, SignedBy::Path(&keyring)).map(Some)
+}

@@ -1,0 +1,225 @@
+//! Comparing what a `Release` file lists with what is on the disk.
+
+use super::release::{IndexFile, Release};
+use crate::error::{Context, Error, Result};
+use crate::model::hex;
+use sha2::{Digest, Sha256, Sha512};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Endings under which an index may be there instead of itself.
+const COMPRESSED: [&str; 5] = [".gz", ".xz", ".bz2", ".zst", ".lz4"];
+
+/// What the comparison found.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// How many files are there and match.
+    pub matched: usize,
+    /// Listed files that are not there but whose compressed form is.
+    pub only_compressed: Vec<String>,
+    /// What is wrong, each naming its file.
+    pub problems: Vec<Problem>,
+}
+
+/// A listed file that is not what the list says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The listed path.
+    pub path: String,
+    /// `index_missing` or `index_mismatch`.
+    pub code: &'static str,
+    /// What is wrong, without the path.
+    pub message: String,
+}
+
+impl Checked {
+    /// Refuses to go on when anything is wrong.
+    ///
+    /// # Errors
+    /// The first problem, or `no_index` when not a single listed file is there.
+    pub fn require(&self) -> Result<()> {
+        if let Some(first) = self.problems.first() {
+            let others = match self.problems.len() - 1 {
+                0 => String::new(),
+                others => format!(" (and {others} more)"),
+            };
+            let error = Error::failed(first.code, format!("{}: {}{others}", first.path, first.message));
+            return Err(if first.path == "Release" {
+                error.hint("write the list to a temporary file first, so that it does not list itself")
+            } else {
+                error.hint("run the program that makes the Release file again")
+            });
+        }
+        if self.matched == 0 {
+            return Err(Error::failed("no_index", "not a single file listed in the Release file is there"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads every listed file that is there. By-hash copies need no check of their own: clients check them
+/// against the same list.
+///
+/// # Errors
+/// A file that cannot be read at all; what merely differs is in the answer.
+pub fn check(dir: &Path, release: &Release) -> Result<Checked> {
+    let mut checked = Checked::default();
+    let mut absent = Vec::new();
+    for (path, listed) in &release.files {
+        match compare(&dir.join(path), listed).map_err(|e| e.about(path))? {
+            Compared::Same => checked.matched += 1,
+            Compared::Absent => absent.push(path),
+            Compared::Different(message) => {
+                checked.problems.push(Problem { path: path.clone(), code: "index_mismatch", message });
+            }
+        }
+    }
+    for path in absent {
+        let listed = COMPRESSED.iter().map(|ending| format!("{path}{ending}"));
+        // A sibling that is there but differs is reported by itself; it excuses its plain form all the same.
+        let excused =
+            listed.filter(|sibling| release.files.contains_key(sibling)).any(|sibling| dir.join(sibling).is_file());
+        if excused {
+            checked.only_compressed.push(path.clone());
+        } else {
+            let message = "it is listed, but neither it nor a listed compressed form is there".into();
+            checked.problems.push(Problem { path: path.clone(), code: "index_missing", message });
+        }
+    }
+    Ok(checked)
+}
+
+enum Compared {
+    Same,
+    Absent,
+    Different(String),
+}
+
+fn compare(path: &Path, listed: &IndexFile) -> Result<Compared> {
+    let Some(mut file) = open_regular(path)? else { return Ok(Compared::Absent) };
+    let size = file.metadata().or_failed("read_failed", || "its size cannot be read".into())?.len();
+    if size != listed.size {
+        return Ok(Compared::Different(format!("it has {size} bytes, the Release file says {}", listed.size)));
+    }
+    let (mut sha256, mut sha512) = (Sha256::new(), Sha512::new());
+    let mut buffer = vec![0; 128 << 10];
+    let mut left = listed.size;
+    loop {
+        let count = file.read(&mut buffer).or_failed("read_failed", || "it cannot be read".into())?;
+        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else { break };
+        // The file may grow while it is read; then it is not the listed one.
+        let Some(rest) = left.checked_sub(part.len() as u64) else {
+            return Ok(Compared::Different("it changed while it was read".into()));
+        };
+        left = rest;
+        if listed.sha256.is_some() {
+            sha256.update(part);
+        }
+        if listed.sha512.is_some() {
+            sha512.update(part);
+        }
+    }
+    if left != 0 {
+        return Ok(Compared::Different("it changed while it was read".into()));
+    }
+    let pairs = [
+        (&listed.sha256, sha256.finalize().to_vec(), "SHA-256"),
+        (&listed.sha512, sha512.finalize().to_vec(), "SHA-512"),
+    ];
+    for (wanted, found, name) in pairs {
+        if wanted.as_ref().is_some_and(|wanted| *wanted != found) {
+            return Ok(Compared::Different(format!("its {name} is {}, the Release file says otherwise", hex(&found))));
+        }
+    }
+    Ok(Compared::Same)
+}
+
+/// Opens a file for reading if it is a regular one; `None` if nothing is there.
+///
+/// # Errors
+/// `not_a_file` for folders, pipes and devices (opened without blocking); `read_failed`.
+pub(crate) fn open_regular(path: &Path) -> Result<Option<File>> {
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(Error::failed("read_failed", "it cannot be opened").because(error)),
+    };
+    let kind = file.metadata().or_failed("read_failed", || "its kind cannot be read".into())?.file_type();
+    if kind.is_file() { Ok(Some(file)) } else { Err(Error::failed("not_a_file", "it is not a regular file")) }
+}
+
+/// Reads a whole regular file of at most `limit` bytes; `None` if nothing is there.
+///
+/// # Errors
+/// As [`open_regular`], and `too_long`.
+pub(crate) fn read_bounded(path: &Path, limit: usize) -> Result<Option<Vec<u8>>> {
+    let Some(file) = open_regular(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).or_failed("read_failed", || "it cannot be read".into())?;
+    if bytes.len() > limit {
+        return Err(Error::failed("too_long", format!("it is longer than {limit} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::HashAlgorithm;
+    use std::fs;
+
+    fn line(path: &str, content: &[u8]) -> String {
+        format!(" {} {} {path}\n", hex(&HashAlgorithm::Sha256.digest(content)), content.len())
+    }
+
+    fn release(lines: &[String]) -> Release {
+        let text = format!("Date: Mon, 23 Nov 2026 22:43:40 UTC\nSHA256:\n{}", lines.concat());
+        Release::parse(text.as_bytes()).unwrap()
+    }
+
+    fn code(dir: &Path, lines: &[String]) -> &'static str {
+        check(dir, &release(lines)).unwrap().require().unwrap_err().code()
+    }
+
+    #[test]
+    fn what_is_there_must_match() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("main")).unwrap();
+        fs::write(dir.path().join("main/Packages"), b"abc").unwrap();
+        let lines = [line("main/Packages", b"abc")];
+        let checked = check(dir.path(), &release(&lines)).unwrap();
+        checked.require().unwrap();
+        assert_eq!(checked.matched, 1);
+        assert_eq!(code(dir.path(), &[line("main/Packages", b"abd")]), "index_mismatch");
+        assert_eq!(code(dir.path(), &[line("main/Packages", b"abcd")]), "index_mismatch");
+        let sha512 = format!("SHA512:\n {} 3 main/Packages\n", "0".repeat(128));
+        assert_eq!(code(dir.path(), &[line("main/Packages", b"abc"), sha512]), "index_mismatch");
+    }
+
+    #[test]
+    fn a_missing_index_is_excused_by_its_compressed_form_only() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("Packages.xz"), b"xz").unwrap();
+        let (plain, xz) = (line("Packages", b"abc"), line("Packages.xz", b"xz"));
+        let checked = check(dir.path(), &release(&[plain.clone(), xz])).unwrap();
+        checked.require().unwrap();
+        assert_eq!(checked.only_compressed, ["Packages"]);
+        fs::write(dir.path().join("Other"), b"o").unwrap();
+        assert_eq!(code(dir.path(), &[plain.clone(), line("Other", b"o")]), "index_missing");
+        assert_eq!(code(dir.path(), &[]), "no_index");
+        assert_eq!(code(dir.path(), &[line("Packages.gz", b"gz"), line("Packages.xz", b"xz")]), "index_missing");
+    }
+
+    #[test]
+    fn pipes_and_folders_are_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("Packages")).unwrap();
+        assert_eq!(check(dir.path(), &release(&[line("Packages", b"")])).unwrap_err().code(), "not_a_file");
+        let path = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(check(dir.path(), &release(&[line("pipe", b"")])).unwrap_err().code(), "not_a_file");
+    }
+}

@@ -1,0 +1,230 @@
+//! A repository on its way, with the shape that files have: [`prepare`] touches no key, [`Prepared::sign`] wants
+//! keys that a permit opened, [`Signed::place`] gives both files their names, and [`Placed`] closes the permit.
+//!
+//! What counts as the artifact: the `Release` file before (`hash_before`, `size_before`), `InRelease` after
+//! (`hash_after`, `size_after`). The content digest is the SHA-256 of the plan, which lists every digest that is
+//! signed (`pki::openpgp::plan`).
+
+use super::index::read_bounded;
+use super::release::MAX_RELEASE;
+use super::{Repository, place, sign};
+use crate::clock::Time;
+use crate::error::{Error, Result, shown};
+use crate::gate::{Completes, Failure, sealed};
+use crate::hsm::store::SigningKey;
+use crate::keys::TokenFacts;
+use crate::model::{GenerationId, Hash256, HashAlgorithm, SpkiHash, hex};
+use crate::pki::openpgp::certificate::SigningKeyInfo;
+use crate::pki::openpgp::document::MAX_SIGNATURES_LENGTH;
+use crate::pki::openpgp::road;
+use crate::pki::openpgp::unsigned::Unsigned;
+use crate::request::SignArtifact;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The most repositories that are looked for under one folder.
+const MAX_FOUND: usize = 1_000;
+/// How deep they are looked for: `dists/SUITE/UPDATES/x`.
+const MAX_DEPTH: usize = 4;
+
+/// The folders with a `Release` file in or under `dir`: itself, or those of an archive (`dists/…`). Folders below
+/// one with a `Release` are its own, and symlinks only name others again.
+///
+/// # Errors
+/// A folder cannot be read; there are more than a thousand; there is none (`no_release`).
+pub fn find(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let archive = dir.join("dists");
+    let is_archive = !dir.join("Release").is_file() && archive.is_dir();
+    look(if is_archive { &archive } else { dir }, 0, &mut found)?;
+    found.sort();
+    if found.is_empty() {
+        return Err(Error::failed("no_release", "there is no Release file in the folder"));
+    }
+    Ok(found)
+}
+
+fn look(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
+    if dir.join("Release").is_file() {
+        if found.len() >= MAX_FOUND {
+            return Err(Error::failed("too_many_repositories", format!("more than {MAX_FOUND} Release files")));
+        }
+        found.push(dir.to_owned());
+        return Ok(());
+    }
+    if depth == MAX_DEPTH {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            look(&entry.path(), depth + 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// A repository that was checked, with the exact digests that are to be signed. No key was touched.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    dir: PathBuf,
+    inner: sign::Prepared,
+    hash_before: Hash256,
+    size_before: u64,
+    content_digest: Hash256,
+    sha512: Option<String>,
+}
+
+/// Reads and checks the repository in `dir`, and fixes what each of `signers` will sign at `now`.
+///
+/// The caller holds the repository's lock, and has called [`place::recover`].
+///
+/// # Errors
+/// As [`Repository::open`] and [`sign::prepare`].
+pub fn prepare(dir: &Path, signers: &[SigningKeyInfo], now: Time, sha512: bool) -> Result<Prepared> {
+    let repository = Repository::open(dir)?;
+    let inner = sign::prepare(&repository, signers, now)?;
+    Ok(Prepared {
+        dir: dir.to_owned(),
+        hash_before: Hash256::of(repository.bytes()),
+        size_before: repository.bytes().len() as u64,
+        content_digest: inner.plan().content_hash()?,
+        sha512: sha512.then(|| hex(&HashAlgorithm::Sha512.digest(repository.bytes()))),
+        inner,
+    })
+}
+
+impl Prepared {
+    /// The signatures to be made, in order.
+    pub fn unsigned(&self) -> &[Unsigned] {
+        self.inner.unsigned()
+    }
+
+    /// SHA-256 of `Release`.
+    pub fn hash_before(&self) -> Hash256 {
+        self.hash_before
+    }
+
+    /// What the operator should know, though it does not stop the signing.
+    pub fn notes(&self) -> &[String] {
+        &self.inner.notes
+    }
+
+    /// The parameters of the request to sign it.
+    pub fn params(
+        &self,
+        generation: &GenerationId,
+        cosigners: &[GenerationId],
+        options: BTreeMap<String, String>,
+    ) -> SignArtifact {
+        let folder = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        SignArtifact {
+            generation: generation.clone(),
+            cosigners: cosigners.to_vec(),
+            artifact_id: uuid::Uuid::new_v4().to_string(),
+            name: shown(&format!("{folder}/InRelease")),
+            format: "apt".into(),
+            hash_before: self.hash_before,
+            size_before: self.size_before,
+            content_digest: format!("sha256:{}", self.content_digest),
+            pack: None,
+            sha512_before: self.sha512.clone(),
+            provenance: None,
+            options,
+        }
+    }
+
+    /// Has everything signed, and verifies both files by a fresh parse of their bytes.
+    ///
+    /// # Errors
+    /// A key refuses; or what was made does not verify, which leaves the repository as it was.
+    pub fn sign(self, keys: &[(SpkiHash, SigningKey<'_>)]) -> Result<Signed, Failure> {
+        let signatures = road::sign(self.inner.unsigned(), keys)?;
+        let signers = self.inner.unsigned().iter().map(|unsigned| unsigned.says().signer.to_lowercase());
+        let mut signers: Vec<_> = signers.collect();
+        signers.sort();
+        signers.dedup();
+        Ok(Signed {
+            signed: self.inner.finish(&signatures)?,
+            dir: self.dir,
+            signers,
+            token: keys.first().map(|(_, key)| key.token()),
+        })
+    }
+}
+
+/// Both signature files, verified; they are not in the repository yet.
+#[derive(Debug)]
+pub struct Signed {
+    dir: PathBuf,
+    signed: sign::Signed,
+    signers: Vec<String>,
+    token: Option<TokenFacts>,
+}
+
+impl Signed {
+    /// Puts both files in place and reads them again from the disk.
+    ///
+    /// # Errors
+    /// As [`place::place`]; `apt_result` when the disk holds something else.
+    pub fn place(self) -> Result<Placed> {
+        if let Err(error) = place::place(&self.dir, &self.signed) {
+            // Once the journal is written, what failed half-way can often be finished; else it is taken back.
+            match place::recover(&self.dir) {
+                Ok(place::Recovered::Finished) => {}
+                _ => return Err(error),
+            }
+        }
+        let placed = Placed {
+            release: self.signed.release,
+            in_release: Hash256::of(&self.signed.in_release),
+            release_gpg: Hash256::of(&self.signed.release_gpg),
+            size: self.signed.in_release.len() as u64,
+            signers: self.signers,
+            token: self.token,
+        };
+        for (name, hash) in [("InRelease", placed.in_release), ("Release.gpg", placed.release_gpg)] {
+            if hash_of(&self.dir.join(name))? != Some(hash) {
+                return Err(Error::failed("apt_result", format!("{name} does not read back as it was written")));
+            }
+        }
+        Ok(placed)
+    }
+}
+
+/// SHA-256 of a file of a repository, if it is there.
+///
+/// # Errors
+/// It cannot be read, or is longer than such files are.
+pub fn hash_of(path: &Path) -> Result<Option<Hash256>> {
+    Ok(read_bounded(path, MAX_RELEASE + MAX_SIGNATURES_LENGTH)?.as_deref().map(Hash256::of))
+}
+
+/// A signed repository. It closes the permit.
+#[derive(Debug)]
+pub struct Placed {
+    release: Hash256,
+    in_release: Hash256,
+    release_gpg: Hash256,
+    size: u64,
+    signers: Vec<String>,
+    token: Option<TokenFacts>,
+}
+
+impl sealed::Sealed for Placed {}
+
+impl Completes<SignArtifact> for Placed {
+    fn done(&self) -> Value {
+        json!({
+            "hash_after": self.in_release,
+            "size_after": self.size,
+            "platform": "linux",
+            "token": self.token,
+            "release": self.release,
+            "in_release": self.in_release,
+            "release_gpg": self.release_gpg,
+            "signers": self.signers,
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole repositories: signed, tampered with, and shown to the programs that clients run.
+
+mod clients;
+mod corpus;
+mod overlap;
+mod scene;
+mod signing;

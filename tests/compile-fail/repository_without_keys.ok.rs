@@ -1,0 +1,7 @@
+use keyctl::formats::apt::road::{Placed, Prepared};
+use keyctl::gate::Failure;
+use keyctl::hsm::store::SigningKey;
+use keyctl::model::SpkiHash;
+pub fn all(prepared: Prepared, keys: &[(SpkiHash, SigningKey<'_>)]) -> Result<Placed, Failure> {
+    Ok(prepared.sign(keys)?.place()?)
+}
