@@ -226,6 +226,8 @@ fn an_intent_has_what_closing_it_will_need() {
         acts::intent(&acts::step("windows/1", State::Generated, State::Staged)),
         acts::intent(&acts::sign("windows/1", 1)),
         acts::intent(&acts::adopt("Other Corp")),
+        acts::intent(&acts::certify("apt/1", "apt-root/1")),
+        acts::intent(&acts::publish("apt/1", &["ab"])),
     ];
     for intent in cases {
         for (place, value) in [
@@ -436,4 +438,49 @@ fn adopted_settings_have_the_hash_they_are_named_by() {
     let adopted = query::settings(&log.tables).unwrap();
     assert_eq!((adopted.seq, adopted.settings.organization.name.as_str()), (seq, "Other Corp"));
     assert_eq!(adopted.sha256, adopted.settings.sha256().unwrap());
+}
+
+#[test]
+fn an_openpgp_key_is_certified_once_and_only_after_it_was_made() {
+    let mut log = Log::founded();
+    let request = acts::certify("apt/1", "apt-root/1");
+    let early = log.add(acts::intent(&request));
+    assert_eq!(log.refuses(acts::done(&early, acts::certified(&request))), "unknown_generation");
+    log.make("apt/1", 1);
+    log.add(acts::done(&early, acts::certified(&request)));
+    let apt = find(&log.tables, &acts::id("apt/1")).unwrap();
+    assert_eq!(apt.state, State::Certified);
+    assert!(matches!(apt.credential(), Some(Credential::OpenPgp { .. })));
+    let again = log.add(acts::intent(&request));
+    assert_eq!(log.refuses(acts::done(&again, acts::certified(&request))), "bad_transition");
+}
+
+#[test]
+fn a_keyring_remembers_since_when_it_has_each_key() {
+    let mut log = Log::founded();
+    log.make("apt/1", 1);
+    log.make("other/1", 2);
+    let publish = |log: &mut Log, generation: &str, keys: &[&str]| {
+        let request = acts::publish(generation, keys);
+        let time = log.act(&request, json!({})).time;
+        let keyring = query::keyring(&log.tables, &acts::id(generation).key).unwrap().unwrap();
+        assert_eq!(keyring.sha256, request.params.sha256);
+        let since: Vec<_> = keyring.since.into_iter().collect();
+        (time, since)
+    };
+    let of = |key: &str, time| (key.to_owned(), time);
+    let (first, since) = publish(&mut log, "apt/1", &["aa"]);
+    assert_eq!(since, [of("aa", first)]);
+    let (second, since) = publish(&mut log, "apt/1", &["aa", "bb"]);
+    assert_eq!(since, [of("aa", first), of("bb", second)]);
+    let (_, since) = publish(&mut log, "apt/1", &["bb"]);
+    assert_eq!(since, [of("bb", second)]);
+    let (fourth, since) = publish(&mut log, "apt/1", &["aa", "bb"]);
+    assert_eq!(since, [of("aa", fourth), of("bb", second)], "a key that left begins anew");
+    let (_, since) = publish(&mut log, "other/1", &["cc"]);
+    assert_eq!(since.len(), 1, "each key has a keyring of its own");
+    assert_eq!(query::keyring(&log.tables, &acts::id("apt/1").key).unwrap().unwrap().since.len(), 2);
+
+    let stranger = log.add(acts::intent(&acts::publish("apt/9", &["aa"])));
+    assert_eq!(log.refuses(acts::done(&stranger, json!({}))), "unknown_generation");
 }

@@ -13,8 +13,8 @@ use crate::model::{
     CkaId, Custody, Environment, GenerationId, Hash256, HashAlgorithm, HsmName, KeyAlgorithm, Mechanism, Purpose, hex,
 };
 use crate::request::{
-    AdoptSettings, ChangeState, Covered, GenerateKey, ImportCertificate, IssueCertificate, Operation, Request, Role,
-    SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, Covered, GenerateKey, ImportCertificate, IssueCertificate, Operation,
+    PublishKeyring, Request, Role, SignArtifact,
 };
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
@@ -201,6 +201,33 @@ pub fn import(generation: &str, certificate: &[u8], serial: &str) -> Request<Imp
         issuer: "CN=Example Corp Issuing,C=ZZ".into(),
         serial: serial.into(),
     };
+    request(generation, params, Vec::new())
+}
+
+/// Certifies an OpenPGP key; what its signatures would say is made up.
+pub fn certify(generation: &str, issuer: &str) -> Request<CertifyOpenPgp> {
+    let params = CertifyOpenPgp {
+        generation: id(generation),
+        issuer: id(issuer),
+        fingerprint: fixed(generation, 5).to_string().get(..40).unwrap().into(),
+        created: crate::clock::parse("2026-01-01T00:00:00Z").unwrap(),
+        expires: crate::clock::parse("2026-05-01T00:00:00Z").unwrap(),
+        plan: json!({}),
+    };
+    request(generation, params, Vec::new())
+}
+
+/// What the outcome of [`certify`] says.
+pub fn certified(request: &Request<CertifyOpenPgp>) -> Value {
+    let CertifyOpenPgp { fingerprint, created, expires, .. } = request.params.clone();
+    json!({ "credential": Credential::OpenPgp { certificate: b"certificate".to_vec(), fingerprint, created, expires } })
+}
+
+/// Publishes a keyring with these fingerprints.
+pub fn publish(generation: &str, fingerprints: &[&str]) -> Request<PublishKeyring> {
+    let fingerprints: Vec<_> = fingerprints.iter().map(|one| (*one).to_owned()).collect();
+    let sha256 = Hash256::of(fingerprints.join(" ").as_bytes());
+    let params = PublishKeyring { generation: id(generation), sha256, fingerprints };
     request(generation, params, Vec::new())
 }
 
