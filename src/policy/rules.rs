@@ -506,6 +506,20 @@ mod tests {
     }
 
     #[test]
+    fn repositories_have_no_timestamps_and_programs_cannot_pass_for_them() {
+        let settings = settings();
+        let production = Environment::Production;
+        let mut plain = sign(None);
+        plain.params.options.clear();
+        plain.params.format = "apt".into();
+        let apt = Generation { purpose: Purpose::Apt, ..windows(production) };
+        let found = SignArtifact::decide(&plain, &facts(&settings, production, apt, issued()));
+        assert!(found.gates().iter().all(|gate| gate.name != "Timestamp"), "{found:?}");
+        let found = SignArtifact::decide(&plain, &facts(&settings, production, windows(production), issued()));
+        assert!(failing(&found).contains(&"Purpose"), "{found:?}");
+    }
+
+    #[test]
     fn outside_a_sandbox_people_have_to_approve_what_changes_a_key() {
         let settings = settings();
         for environment in [Environment::Production, Environment::Staging, Environment::Sandbox] {

@@ -154,6 +154,7 @@ fn both_sets_of_names_are_there_and_right() {
             "CertificateAgeDays",
             "HSMExportLock",
             "Environment",
+            "Purpose",
             "EvidencePackArtifact",
             "EvidencePackCertificate",
             "Timestamp"

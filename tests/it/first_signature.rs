@@ -296,7 +296,7 @@ fn what_is_no_program_is_refused_and_leaves_nothing() {
     };
     let (files, names, entries) = (place.files(), listing(), place.entries().len());
     let cases = [
-        ("folder", 2, "not_a_file"),
+        ("folder", 1, "no_release"),
         ("link.exe", 2, "symlink"),
         ("pipe.exe", 2, "not_a_file"),
         ("gone.exe", 2, "not_found"),
@@ -309,10 +309,13 @@ fn what_is_no_program_is_refused_and_leaves_nothing() {
     for (name, exit, code) in cases {
         println!("{name}");
         place.keyctl(&["sign", name]).fails(exit, code).says(name);
-        if name != "real.exe" {
+        if !["real.exe", "folder"].contains(&name) {
             place.keyctl(&["sign", name, "--to", "out.exe"]).fails(exit, code);
         }
     }
+    // A folder can only be a repository, which is signed where it is.
+    place.keyctl(&["sign", "folder", "--to", "out.exe"]).fails(2, "not_for_repositories");
+    place.keyctl(&["sign", "folder", "--timestamp", "http://tsa.invalid"]).fails(2, "not_for_repositories");
     // A new name is never taken from another file, and its folder is not made.
     place.keyctl(&["sign", "real.exe", "--to", "empty.exe"]).fails(1, "target_exists");
     place.keyctl(&["sign", "real.exe", "--to", "no/such/out.exe"]).fails(2, "target_unwritable");
