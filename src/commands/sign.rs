@@ -2,7 +2,7 @@
 
 use super::init;
 use crate::error::{Error, Kind, Result};
-use crate::files::shown_path;
+use crate::files::{shown_path, sweep};
 use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer};
 use crate::gate::{self, Failure, Permit};
 use crate::keys::Generation;
@@ -13,6 +13,7 @@ use crate::request::{Covered, Request, Role, SignArtifact};
 use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -66,6 +67,7 @@ pub fn run(args: &SignArgs, globals: Globals) -> Result<Worst> {
     let signer = signer(&world, &generation)?;
     let options = SignOptions { hash: HashAlgorithm::Sha256, ..SignOptions::default() };
     drop(settings);
+    sweep_folders(args);
     let stop = crate::world::interrupts()?;
     let bar = world.ui().progress(args.files.len() as u64, "signing");
     let mut worst = Worst::default();
@@ -182,6 +184,15 @@ fn sandbox_name(file: &Path) -> PathBuf {
         name.push(extension);
     }
     file.with_file_name(name)
+}
+
+/// Removes what an interrupted `sign` left where this one will write. Only a courtesy, so what cannot be removed stays.
+fn sweep_folders(args: &SignArgs) {
+    let to = args.files.iter().map(|file| Job::new(file, args).destination.unwrap_or_else(|| file.clone()));
+    let folders: BTreeSet<_> = to.filter_map(|path| path.parent().map(Path::to_owned)).collect();
+    for folder in folders {
+        let _ = sweep(if folder.as_os_str().is_empty() { Path::new(".") } else { &folder });
+    }
 }
 
 /// A file that is done, one way or the other.
