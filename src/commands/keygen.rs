@@ -131,15 +131,14 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
     let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
     let newest = GenerationId { key: name.clone(), number: newest };
     // A generation that was planned and never made keeps its number.
-    let number = match query::generation(conn, &newest)? {
-        Some(known) if known.state == State::Planned => newest.number,
-        _ => query::next_number(conn, name)?,
-    };
+    let again = query::generation(conn, &newest)?.is_some_and(|known| known.state == State::Planned);
+    let number = if again { newest.number } else { query::next_number(conn, name)? };
     let generation = GenerationId { key: name.clone(), number };
     let hsm = first_hsm(key)?;
     let token = world.store.token(hsm)?;
+    let cka_id = CkaId::new(random::<16>()?)?;
     let params = GenerateKey {
-        label: format!("{}/{}/{}", name, world.globals.clock.now().format("%Y%m%d"), number),
+        label: label(&generation, world.globals.clock.now(), again.then_some(&cka_id)),
         generation,
         purpose: key.purpose,
         environment: world.genesis.environment,
@@ -147,13 +146,24 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
         algorithm: key.algorithm,
         hsm: hsm.clone(),
         token_serial: token.info().serial.clone(),
-        cka_id: CkaId::new(random::<16>()?)?,
+        cka_id,
         destroyable: !matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa),
         nonce: hex(&random::<32>()?),
     };
     let mut request = world.request(params.generation.to_string(), params);
     request.signatures = vec![proof_covered(&request.params)];
     Ok(request)
+}
+
+/// `windows/20260131/2`. An attempt that failed may have left an object with that label, so another attempt adds the
+/// beginning of its CKA_ID.
+pub(super) fn label(id: &GenerationId, now: crate::clock::Time, again: Option<&CkaId>) -> String {
+    let mut label = format!("{}/{}/{}", id.key, now.format("%Y%m%d"), id.number);
+    if let Some(cka_id) = again {
+        label.push('.');
+        label.extend(cka_id.to_string().chars().take(8));
+    }
+    label
 }
 
 /// The one signature that a keygen permit covers.
