@@ -11,5 +11,7 @@ mod compile_fail;
 mod evidence;
 #[path = "it/first_signature.rs"]
 mod first_signature;
+#[path = "it/interruption.rs"]
+mod interruption;
 #[path = "it/ledger.rs"]
 mod ledger;
