@@ -307,7 +307,7 @@ pub fn found(workspace: &Path, fresh: GenesisIntent) -> Result<Founding> {
     let path = workspace.join(GENESIS_INTENT);
     let ledger = workspace.join(crate::ledger::FILE);
     let intent = if path.exists() {
-        // The ledger may have been created without its first entry; it holds nothing then.
+        // The ledger may have been created without its first entry, or half; it holds nothing then.
         remove_if_empty(&ledger)?;
         let bytes = safe::read_bounded(&path, 1 << 20)?;
         serde_json::from_slice(&bytes)
@@ -319,13 +319,42 @@ pub fn found(workspace: &Path, fresh: GenesisIntent) -> Result<Founding> {
         return Err(Error::usage("workspace_exists", format!("{} is a workspace already", workspace.display()))
             .hint("keyctl status"));
     }
-    safe::write_atomic(&path, &jcs::to_vec(&intent)?, 0o600)?;
+    plan(workspace, intent)
+}
+
+fn plan(workspace: &Path, intent: GenesisIntent) -> Result<Founding> {
+    safe::write_atomic(&workspace.join(GENESIS_INTENT), &jcs::to_vec(&intent)?, 0o600)?;
     let permits = intent.ledger_keys.iter().map(|request| Permit::new(request.clone(), Vec::new(), None)).collect();
     Ok(Founding { intent, permits })
 }
 
+/// Whether the workspace has its entry 0. If a founding was interrupted right after it, what is left of that goes now.
+///
+/// # Errors
+/// The ledger cannot be read, or the intent file cannot be removed.
+pub fn is_founded(workspace: &Path) -> Result<bool> {
+    let (ledger, intent) = (workspace.join(crate::ledger::FILE), workspace.join(GENESIS_INTENT));
+    if !intent.exists() || !ledger.exists() {
+        return Ok(ledger.exists());
+    }
+    let founded = !is_empty(&ledger)?;
+    if founded {
+        safe::remove(&intent)?;
+    }
+    Ok(founded)
+}
+
+/// A ledger without entries, or a file whose making was interrupted before it became one: both happen in one transaction.
+fn is_empty(ledger: &Path) -> Result<bool> {
+    match Ledger::open_read_only(ledger, crate::clock::Clock::system()) {
+        Ok(ledger) => Ok(ledger.head()?.size == 0),
+        Err(error) if error.code() == "ledger_schema" => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 fn remove_if_empty(ledger: &Path) -> Result<()> {
-    if !ledger.exists() || Ledger::open_read_only(ledger, crate::clock::Clock::system())?.head()?.size > 0 {
+    if !ledger.exists() || !is_empty(ledger)? {
         return Ok(());
     }
     for suffix in ["", "-wal", "-shm"] {
@@ -361,6 +390,16 @@ impl Founding {
     /// One permit for each ledger key.
     pub fn permits(&self) -> &[Permit<GenerateKey>] {
         &self.permits
+    }
+
+    /// Plans one ledger key anew, durably, after its pair turned out to be no pair.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn replan(mut self, workspace: &Path, index: usize, request: Request<GenerateKey>) -> Result<Self> {
+        let slot = self.intent.ledger_keys.get_mut(index);
+        *slot.ok_or_else(|| Error::bug("there is no such ledger key in the founding"))? = request;
+        plan(workspace, self.intent)
     }
 
     /// Writes entry 0 and with it the ledger; gives the entry's leaf hash, which everyone pins.

@@ -8,7 +8,7 @@ use crate::crypto::note::{SignedNote, VerifierKey};
 use crate::error::{Error, Result};
 use crate::evidence::fragment::Fragment;
 use crate::files::lock::ProcessLock;
-use crate::files::safe;
+use crate::files::{safe, sweep};
 use crate::hsm::store::Store;
 use crate::hsm::{ModuleSpec, PinSource, TokenSpec};
 use crate::keys::Generation;
@@ -155,6 +155,7 @@ impl World {
     /// This process's lock, by which others see that its intents are not orphans.
     pub fn process(&mut self) -> Result<String> {
         if self.process.is_none() {
+            tidy(&self.dir);
             self.process = Some(ProcessLock::acquire(&self.dir.join("locks"))?);
         }
         let lock = self.process.as_ref().ok_or_else(|| Error::bug("a lock that was just taken is gone"))?;
@@ -239,7 +240,8 @@ impl World {
         for receipt in receipts {
             let fragment = Fragment::new(receipt, &self.ledger, &note)?;
             let path = self.fragment_path(receipt)?;
-            write_unsynced(&path, fragment.bytes())?;
+            // Its name is its own random identifier, so it is free.
+            safe::write_new_unsynced(&path, fragment.bytes(), 0o600)?;
             paths.push(path);
         }
         Ok(paths)
@@ -299,13 +301,13 @@ pub fn pin_of(genesis: &Genesis, genesis_leaf_hash: crate::model::Hash256) -> Re
     })
 }
 
-/// A fragment's name is its own random identifier, so it is new, or it is the same again.
-fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("json.part");
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|error| {
-        Error::failed("evidence_unwritable", format!("{} cannot be written", path.display())).because(error)
-    })
+/// Removes what killed processes left in a workspace: locks, and files in the making. Only a courtesy, so what cannot
+/// be removed stays.
+pub fn tidy(dir: &Path) {
+    let _ = ProcessLock::sweep(&dir.join("locks"));
+    for folder in ["", "evidence", "published", "published/certs", "published/crl"] {
+        let _ = sweep(&dir.join(folder));
+    }
 }
 
 /// The tokens that the configuration names; relative files are the workspace's.

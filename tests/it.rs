@@ -21,6 +21,8 @@ mod evidence;
 mod first_signature;
 #[path = "it/import.rs"]
 mod import;
+#[path = "it/interruption.rs"]
+mod interruption;
 #[path = "it/keygen.rs"]
 mod keygen;
 #[path = "it/ledger.rs"]

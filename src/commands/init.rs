@@ -7,8 +7,8 @@ use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
 use crate::gate;
-use crate::hsm::store::{Store, record};
-use crate::hsm::{Fault, Pin as TokenPin, Refusal, builtin};
+use crate::hsm::store::{PUBLIC_HALF, Store, record};
+use crate::hsm::{Pin as TokenPin, builtin};
 use crate::ledger::anchor::state_dir;
 use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey};
 use crate::model::{CkaId, Custody, Environment, GenerationId, Hash256, KeyName, Purpose, hex};
@@ -90,9 +90,9 @@ pub(super) fn found(dir: &Path, from: Option<&Path>, globals: &Globals) -> Resul
         .hint("only a sandbox can be founded alone; try environment = \"sandbox\" on the same tokens first"));
     }
     config.keys.iter().try_for_each(|(name, key)| keygen::check_custody(name, key))?;
+    crate::world::tidy(&dir);
     make_builtin_tokens(&dir, &config)?;
-    let unfounded = !dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();
-    let store = if unfounded { Some(genesis(&dir, &config, globals)?) } else { None };
+    let store = if gate::is_founded(&dir)? { None } else { Some(genesis(&dir, &config, globals)?) };
     let mut world = World::open_with(Workspace::open(&dir)?, globals.clone(), store)?;
     let settings = world.settings()?;
     for name in by_issuer(&settings) {
@@ -164,27 +164,43 @@ fn settle_config(dir: &Path, from: Option<&Path>) -> Result<Config> {
     Config::load(&path)
 }
 
-/// Software tokens live in the workspace, with long random PINs in files beside them.
+/// Software tokens live in the workspace, with long random PINs in files beside them. A half-made one cannot be told
+/// from a whole one, nor completed, so a mark stands beside it while it is made; a token without the mark is never
+/// touched. The mark is gone, durably, before the first key is made.
 fn make_builtin_tokens(dir: &Path, config: &Config) -> Result<()> {
     for (name, hsm) in &config.hsm {
-        if hsm.token.module != Module::Builtin {
+        let folder = dir.join("tokens").join(name.as_str());
+        let mark = folder.join("unfinished");
+        let is_there = folder.join(builtin::DATABASE).exists() && !mark.exists();
+        if hsm.token.module != Module::Builtin || is_there {
             continue;
         }
-        let folder = dir.join("tokens").join(name.as_str());
         safe::create_private_dir(&folder)?;
-        let secret = |file: &str| -> Result<String> {
+        if mark.exists() {
+            clear(&folder, &mark)?;
+        }
+        safe::write_atomic(&mark, b"", 0o600)?;
+        let secret = |file: &str| -> Result<TokenPin> {
             let path = folder.join(file);
             if !path.exists() {
-                safe::write_atomic(&path, hex(&keygen::random::<16>()?).as_bytes(), 0o600)?;
+                safe::write_new(&path, hex(&keygen::random::<16>()?).as_bytes(), 0o600)?;
             }
-            Ok(String::from_utf8_lossy(&safe::read_bounded(&path, 256)?).into_owned())
+            Ok(TokenPin::new(String::from_utf8_lossy(&safe::read_bounded(&path, 256)?).into_owned())?)
         };
         let (so_pin, pin) = (secret("so-pin")?, secret("pin")?);
         let label = hsm.token.label.clone().unwrap_or_else(|| name.to_string());
-        match builtin::create(&folder, &label, &TokenPin::new(so_pin)?, &TokenPin::new(pin)?) {
-            // A finished token is never touched.
-            Err(Fault::Refusal(Refusal::TokenExists, _)) => {}
-            made => made?,
+        builtin::create(&folder, &label, &so_pin, &pin)?;
+        safe::remove(&mark)?;
+    }
+    Ok(())
+}
+
+/// Removes what an interrupted creation left, all but the mark.
+fn clear(folder: &Path, mark: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path != mark {
+            std::fs::remove_file(path)?;
         }
     }
     Ok(())
@@ -204,12 +220,12 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<Store> {
         .keys
         .iter()
         .filter(|(_, key)| key.purpose == Purpose::Ledger)
-        .map(|(name, key)| ledger_request(&store, globals, config.environment, name, key))
+        .map(|(name, key)| ledger_request(&store, globals, config, (name, key), false))
         .collect::<Result<Vec<_>>>()?;
     if ledger_keys.is_empty() {
         return Err(Error::usage("no_ledger_key", "keyctl.toml has no key with purpose = \"ledger\""));
     }
-    let founding = gate::found(
+    let mut founding = gate::found(
         dir,
         GenesisIntent {
             workspace_id: uuid::Uuid::new_v4().to_string(),
@@ -218,16 +234,26 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<Store> {
             ledger_keys,
         },
     )?;
-    let mut made = Vec::new();
-    for permit in founding.permits() {
-        let key = store.generate_or_take_over(permit).map_err(|failure| failure.error)?;
+    let mut made: Vec<LedgerKey> = Vec::new();
+    while let Some(permit) = founding.permits().get(made.len()) {
+        let generation = permit.request().params.generation.clone();
+        let key = match store.generate_or_take_over(permit) {
+            Err(failure) if failure.error.code() == PUBLIC_HALF => {
+                let unknown = || Error::usage("unknown_key", format!("keyctl.toml has no [keys.{}]", generation.key));
+                let key = config.keys.get_key_value(&generation.key).ok_or_else(unknown)?;
+                let request = ledger_request(&store, globals, config, key, true)?;
+                founding = founding.replan(dir, made.len(), request)?;
+                continue;
+            }
+            key => key.map_err(|failure| failure.error)?,
+        };
         let identity = key.identity().clone();
         if let Some(wrong) = identity.mismatches() {
             let message = format!("the token reports other values for {wrong} of the ledger key");
             return Err(Error::blocked("quarantined", message).hint("put the ledger key on another token"));
         }
         let verifier = VerifierKey::new(&config.organization.origin, identity.public_key()?)?.to_string();
-        made.push(LedgerKey { generation: permit.request().params.generation.clone(), identity, verifier });
+        made.push(LedgerKey { generation, identity, verifier });
     }
     let genesis = Genesis {
         workspace_id: founding.intent().workspace_id.clone(),
@@ -251,23 +277,25 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<Store> {
 fn ledger_request(
     store: &Store,
     globals: &Globals,
-    environment: Environment,
-    name: &KeyName,
-    key: &Key,
+    config: &Config,
+    (name, key): (&KeyName, &Key),
+    again: bool,
 ) -> Result<Request<GenerateKey>> {
     let hsm = keygen::first_hsm(key)?;
     let token = store.token(hsm)?;
     let now = globals.clock.now();
+    let generation = GenerationId { key: name.clone(), number: 1 };
+    let cka_id = CkaId::new(keygen::random::<16>()?)?;
     let params = GenerateKey {
-        generation: GenerationId { key: name.clone(), number: 1 },
+        label: keygen::label(&generation, now, again.then_some(&cka_id)),
+        generation,
         purpose: Purpose::Ledger,
-        environment,
+        environment: config.environment,
         custody: Custody::Bound,
         algorithm: key.algorithm,
         hsm: hsm.clone(),
         token_serial: token.info().serial.clone(),
-        cka_id: CkaId::new(keygen::random::<16>()?)?,
-        label: format!("{name}/{}/1", now.format("%Y%m%d")),
+        cka_id,
         created: Some(now),
         destroyable: true,
         nonce: hex(&keygen::random::<32>()?),

@@ -139,10 +139,8 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
     let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
     let newest = GenerationId { key: name.clone(), number: newest };
     // A generation that was planned and never made keeps its number.
-    let number = match query::generation(conn, &newest)? {
-        Some(known) if known.state == State::Planned => newest.number,
-        _ => query::next_number(conn, name)?,
-    };
+    let again = query::generation(conn, &newest)?.is_some_and(|known| known.state == State::Planned);
+    let number = if again { newest.number } else { query::next_number(conn, name)? };
     let generation = GenerationId { key: name.clone(), number };
     check_custody(name, key)?;
     let hsm = first_hsm(key)?;
@@ -151,11 +149,10 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
         Error::blocked("token_unrecorded", format!("the token of [hsm.{hsm}] was never adopted")).hint("keyctl adopt")
     })?;
     // What an earlier try may have left on the token keeps its label.
-    let tries = query::count_intents(conn, GenerateKey::ENTRY, &generation)?;
-    let again = if tries > 0 { format!(".{}", tries.saturating_add(1)) } else { String::new() };
-    let now = world.globals.clock.now();
+    let again = query::count_intents(conn, GenerateKey::ENTRY, &generation)? > 0;
+    let (now, cka_id) = (world.globals.clock.now(), CkaId::new(random::<16>()?)?);
     let params = GenerateKey {
-        label: format!("{}/{}/{}{again}", name, now.format("%Y%m%d"), number),
+        label: label(&generation, now, again.then_some(&cka_id)),
         created: Some(now),
         generation,
         purpose: key.purpose,
@@ -164,7 +161,7 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
         algorithm: key.algorithm,
         hsm: hsm.clone(),
         token_serial: recorded.token.serial,
-        cka_id: CkaId::new(random::<16>()?)?,
+        cka_id,
         destroyable: !matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa),
         nonce: hex(&random::<32>()?),
     };
@@ -183,6 +180,17 @@ pub(super) fn check_custody(name: &KeyName, key: &Key) -> Result<()> {
     }
     let message = format!("[keys.{name}] has custody {}, which cannot be made yet", key.custody);
     Err(Error::usage("custody_unavailable", message).hint("custody = \"bound\"; the key then has no copy elsewhere"))
+}
+
+/// `windows/20260131/2`. An attempt that failed may have left an object with that label, so another attempt adds the
+/// beginning of its CKA_ID.
+pub(super) fn label(id: &GenerationId, now: crate::clock::Time, again: Option<&CkaId>) -> String {
+    let mut label = format!("{}/{}/{}", id.key, now.format("%Y%m%d"), id.number);
+    if let Some(cka_id) = again {
+        label.push('.');
+        label.extend(cka_id.to_string().chars().take(8));
+    }
+    label
 }
 
 /// The one signature that a keygen permit covers.

@@ -8,7 +8,7 @@ use crate::formats::apt::place;
 use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
 use crate::gate::{self, Completes, Failure, Permit, SettingsAdopted, StateChanged};
-use crate::hsm::store::GeneratedKey;
+use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome;
 use crate::pki::openpgp::road::Certified;
@@ -48,6 +48,7 @@ pub(super) fn orphans(world: &World) -> Result<Vec<OpenIntent>> {
 /// A token or the ledger cannot be reached; what was settled stays settled.
 pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     let orphans = orphans(world)?;
+    crate::world::tidy(&world.dir);
     let mut rows = Vec::new();
     for orphan in &orphans {
         let (result, detail) = settle(world, orphan)?;
@@ -101,7 +102,10 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         SignArtifact::ENTRY => {
             let detail = match repository_of(world, orphan)? {
                 Some(folder) => recover_repository(world, &folder)?,
-                None => "the token may have signed this digest; no file was put in place by keyctl".into(),
+                None => {
+                    "the token may have signed this digest, and the signed file may be in place; keyctl verify tells"
+                        .into()
+                }
             };
             settle_as::<SignArtifact, Placed>(world, orphan, true, &detail)
         }
@@ -172,8 +176,9 @@ fn settle_keygen(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str
         // Half a pair, or a public key that came before: the record says so, and nothing is deleted.
         Err(failure) if failure.error.kind() != Kind::Unavailable => {
             let detail = failure.error.full();
-            close_with_error::<GenerateKey, GeneratedKey>(world, permit, failure.error, true)?;
-            Ok(("unknown", detail))
+            let unknown = failure.error.code() != PUBLIC_HALF;
+            close_with_error::<GenerateKey, GeneratedKey>(world, permit, failure.error, unknown)?;
+            Ok((if unknown { "unknown" } else { "not-executed" }, detail))
         }
         Err(failure) => Err(failure.error),
     }

@@ -233,6 +233,15 @@ impl Target {
         Ok(Placed { path: self.path.clone(), len: self.len, unkept: std::mem::take(&mut self.unkept) })
     }
 
+    /// As [`Placement::New`], without waiting for the disk.
+    ///
+    /// # Errors
+    /// `target_exists`, and write errors.
+    pub(super) fn place_unsynced(mut self) -> Result<()> {
+        self.file.set_len(self.len).map_err(|e| write_error(&self.path, e))?;
+        self.take_free_name()
+    }
+
     /// The temporary name, made now if there is none.
     fn temporary_name(&mut self) -> Result<OsString> {
         match &self.temp {

@@ -9,7 +9,7 @@
 //! Ceph, Lustre, GFS2, OCFS2, and everything behind FUSE, since sshfs and its like cannot be told from the rest.
 //! 9P is let through: it is how virtual machines and containers see their own disk.
 
-use super::place::{Placed, Placement, Target};
+use super::place::{Placed, Placement, Target, sync_dir};
 use super::source::kind_of;
 use super::{read_error, shown_path, write_error};
 use crate::error::{Context, Error, Result};
@@ -167,6 +167,30 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<Placed> {
 /// `target_exists`, and those of [`write_atomic`].
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<Placed> {
     write_with(path, bytes, mode, Placement::New)
+}
+
+/// Removes a file, durably.
+///
+/// # Errors
+/// Usage if it is not there; write errors.
+pub fn remove(path: &Path) -> Result<()> {
+    rustix::fs::unlink(path).map_err(|e| write_error(path, e))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty()).map_err(|e| write_error(path, e))?;
+    sync_dir(&folder).map_err(|e| write_error(path, e))
+}
+
+/// Writes a small file, whole or not at all, under a name that is free, without waiting for the disk: for what can
+/// be made again.
+///
+/// # Errors
+/// As [`write_new`].
+pub fn write_new_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let mut target = Target::beside(path)?;
+    target.append(bytes)?;
+    target.set_mode(mode)?;
+    target.place_unsynced()
 }
 
 fn write_with(path: &Path, bytes: &[u8], mode: u32, placement: Placement<'_>) -> Result<Placed> {

@@ -229,11 +229,12 @@ fn probe(handle: &OwnedFd, folder: &Path) -> Result<(u64, u64), Fault> {
     }
 }
 
-/// Opens the database for reading and reads its schema.
+/// Opens the database and reads its schema. It is opened for writing, though nothing is written, since SQLite must be
+/// able to roll back what a killed process left half done.
 ///
 /// Only ever through SQLite: opening and closing the file by other means would drop SQLite's locks on it.
 fn connection(folder: &OwnedFd) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("/proc/self/fd/{}/{DATABASE}", folder.as_raw_fd()), flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;

@@ -128,7 +128,7 @@ impl Store {
     /// `None` if nothing on the token has the planned CKA_ID.
     ///
     /// # Errors
-    /// Half a pair, several, or a key that was not made on this token as asked.
+    /// [`PUBLIC_HALF`]; the private half alone, several, or a key that was not made on this token as asked.
     pub fn take_over(&self, permit: &Permit<GenerateKey>) -> Result<Option<GeneratedKey>, Failure> {
         let params = &permit.request().params;
         let token = self.token_for(permit)?;
@@ -136,6 +136,10 @@ impl Store {
         let public = match (found.presence(), found.key) {
             (Presence::None, _) => return Ok(None),
             (Presence::Full, Some(public)) if public.algorithm() == Some(params.algorithm) => public,
+            (Presence::Half, _) if found.private == 0 && found.other == 0 => {
+                let message = format!("under CKA_ID {} there is a public key alone, which cannot sign", params.cka_id);
+                return Err(Error::failed(PUBLIC_HALF, message).into());
+            }
             (presence, _) => {
                 let message = format!("under CKA_ID {} there is {presence:?}, not the planned key pair", params.cka_id);
                 return Err(Error::failed("not_the_planned_key", message).hint("keyctl doctor").into());
@@ -170,6 +174,10 @@ impl Store {
         Ok(token)
     }
 }
+
+/// The code of [`Store::take_over`] where only the public half of the pair was made. It does no harm and stays; nothing
+/// was made that could sign, so another pair may be planned, under another CKA_ID and label.
+pub const PUBLIC_HALF: &str = "public_half_only";
 
 fn template(params: &GenerateKey) -> KeyTemplate {
     KeyTemplate {

@@ -14,12 +14,13 @@ use crate::crypto::jcs;
 use crate::crypto::merkle::Nodes;
 use crate::crypto::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::error::{Context, Error, Result};
-use crate::files::safe::{create_private_dir, read_text, write_atomic};
+use crate::files::safe::{self, create_private_dir, read_text, write_atomic};
+use crate::files::sweep;
 use crate::model::Hash256;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -251,11 +252,9 @@ impl Pin {
         let unwritable = || format!("the pin {} cannot be written", path.display());
         let folder = path.parent().unwrap_or(base);
         let json = serde_json::to_vec_pretty(self).or_failed("pin_unwritable", unwritable)?;
-        // A NamedTempFile has mode 0600.
-        let mut file = tempfile::NamedTempFile::new_in(folder).or_failed("pin_unwritable", unwritable)?;
-        file.write_all(&json).and_then(|()| file.as_file().sync_all()).or_failed("pin_unwritable", unwritable)?;
-        file.persist(&path).or_failed("pin_unwritable", unwritable)?;
-        File::open(folder).and_then(|folder| folder.sync_all()).or_failed("pin_unwritable", unwritable)
+        // What a killed process left; the lock is held, so nobody else is writing here.
+        let _ = sweep(folder);
+        safe::write_atomic(&path, &json, 0o600).or_failed("pin_unwritable", unwritable).map(drop)
     }
 }
 

@@ -53,7 +53,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `ledger_file` if it is not a regular file of ours that only we can write, `ledger_schema` if it is not a
-    /// ledger of this form, `ledger_corrupt`, `ledger_unwritable`, `ledger_busy`.
+    /// ledger of this form, `ledger_version`, `ledger_corrupt`, `ledger_unwritable`, `ledger_busy`.
     pub fn open(path: &Path, clock: Clock) -> Result<Self> {
         let path = located(path)?;
         check_file(&path, true)?;
@@ -75,7 +75,8 @@ impl Ledger {
     /// checkpoint into the main file, even in a folder that cannot be written.
     ///
     /// # Errors
-    /// `ledger_file` if it is not a regular file, `ledger_schema` if it is not a ledger, `ledger_corrupt`.
+    /// `ledger_file` if it is not a regular file, `ledger_schema` if it is not a ledger, `ledger_version`,
+    /// `ledger_corrupt`.
     pub fn open_read_only(path: &Path, clock: Clock) -> Result<Self> {
         let path = located(path)?;
         check_file(&path, false)?;
@@ -195,7 +196,7 @@ fn check_identity(connection: &Connection) -> Result<()> {
     let version = number("user_version").sql("opening the ledger")?;
     if version != SCHEMA_VERSION {
         let message = format!("the ledger has version {version} of the schema, this program knows {SCHEMA_VERSION}");
-        return Err(Error::failed("ledger_schema", message));
+        return Err(Error::failed("ledger_version", message));
     }
     Ok(())
 }
@@ -337,7 +338,7 @@ mod tests {
         drop(Ledger::create(&path, clock()).unwrap());
         let raw = Connection::open(&path).unwrap();
         raw.pragma_update(None, "user_version", 2).unwrap();
-        assert_eq!(code(&path), "ledger_schema");
+        assert_eq!(code(&path), "ledger_version");
         raw.pragma_update(None, "user_version", 1).unwrap();
         raw.execute_batch("CREATE TRIGGER evil AFTER INSERT ON entries BEGIN DELETE FROM intents; END").unwrap();
         assert_eq!(code(&path), "ledger_schema");

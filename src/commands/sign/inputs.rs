@@ -2,7 +2,7 @@
 
 use super::SignArgs;
 use crate::error::{Error, Result};
-use crate::files::{safe, shown_path};
+use crate::files::{safe, shown_path, sweep};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -47,6 +47,15 @@ pub(super) fn jobs(args: &SignArgs) -> Result<Vec<Job>> {
         }
     }
     Ok(jobs)
+}
+
+/// Removes what an interrupted `sign` left where this one will write. Only a courtesy, so what cannot be removed stays.
+pub(super) fn sweep_folders(jobs: &[Job]) {
+    let targets = jobs.iter().map(|job| job.destination.as_ref().unwrap_or(&job.file));
+    let folders: BTreeSet<_> = targets.filter_map(|path| path.parent()).collect();
+    for folder in folders {
+        let _ = sweep(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    }
 }
 
 /// One name a line, or NUL-separated as `find -print0` writes it; `-` is standard input.

@@ -131,6 +131,7 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     let settings = world.settings()?;
     let stop = crate::world::interrupts()?;
     let (folders, files): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.file.is_dir());
+    inputs::sweep_folders(&files);
     // Every key and authority is found before anything is signed. Repositories are not timestamped.
     let authorities = || timestamps::authorities(&args.timestamps, &world, &settings, &stop);
     let stamp = if files.is_empty() { None } else { authorities()? };
