@@ -244,7 +244,7 @@ fn an_intent_has_what_closing_it_will_need() {
         }
         log.add(intent);
     }
-    assert_eq!(query::open_intents(&log.tables).unwrap().len(), 6);
+    assert_eq!(query::open_intents(&log.tables).unwrap().len(), 8);
 }
 
 #[test]
