@@ -41,6 +41,27 @@ pub struct InitArgs {
     from: Option<PathBuf>,
 }
 
+/// Shows the keys that would be made; writes nothing and asks no token.
+fn dry_run(dir: &Path, from: Option<&Path>, globals: &Globals) -> Result<Worst> {
+    let text = match from {
+        Some(from) => safe::read_text(from, MAX_CONFIG)?,
+        None => Config::render_default("Example Corp", "sandbox.invalid/keyctl"),
+    };
+    let hash_of = |file: &Path| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), MAX_TRUST)?));
+    let config = Config::parse(&text, &dir.join(crate::config::workspace::CONFIG), &hash_of)?;
+    let row = |(name, key): (&KeyName, &Key)| {
+        crate::ui::Row::new()
+            .with("key", name.as_str())
+            .with("purpose", key.purpose.as_str())
+            .with("algorithm", key.algorithm.as_str())
+            .with("issuer", key.issuer.to_string())
+            .with("hsm", key.hsm.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let rows: Vec<_> = config.keys.iter().map(row).collect();
+    globals.ui.rows(&["key", "purpose", "algorithm", "issuer", "hsm"], &rows);
+    Ok(Worst::default())
+}
+
 /// The sandbox's folder where none is named.
 pub const SANDBOX: &str = ".keyctl-sandbox";
 
@@ -53,6 +74,9 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
         Some(dir) => dir.clone(),
         None => PathBuf::from(SANDBOX),
     };
+    if globals.dry_run {
+        return dry_run(&dir, args.from.as_deref(), globals);
+    }
     let world = found(&dir, args.from.as_deref(), globals)?;
     let rows: Vec<_> =
         crate::ledger::query::generations(world.ledger.connection())?.iter().map(super::status::row).collect();

@@ -48,6 +48,17 @@ pub(super) fn orphans(world: &World) -> Result<Vec<OpenIntent>> {
 /// A token or the ledger cannot be reached; what was settled stays settled.
 pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     let orphans = orphans(world)?;
+    if world.globals.dry_run {
+        let open = orphans.iter().map(|orphan| {
+            Row::new()
+                .with("entry", orphan.seq)
+                .with("type", orphan.entry_type.as_str())
+                .with("object", orphan.object.as_str())
+                .with("result", "open")
+        });
+        world.ui().rows(&["entry", "type", "object", "result"], &open.collect::<Vec<_>>());
+        return Ok(Worst::default());
+    }
     crate::world::tidy(&world.dir);
     let mut rows = Vec::new();
     for orphan in &orphans {

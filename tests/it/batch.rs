@@ -92,6 +92,23 @@ fn a_dry_run_shows_request_and_gates_and_changes_nothing() {
 }
 
 #[test]
+fn a_dry_founding_and_a_dry_recovery_leave_everything_as_it_is() {
+    let place = Place::new();
+    let rows = place.keyctl(&["--dry-run", "init", "--sandbox"]).ok().json();
+    assert!(rows.iter().any(|row| row["key"] == "windows" && row["issuer"] == "windows-ca"), "{rows:?}");
+    assert!(!place.workspace().exists() && place.files().is_empty());
+    let (place, _) = with_files(1);
+    place.keyctl(&["sign", "000.exe"]).ok();
+    let evidence = place.workspace().join("evidence");
+    for fragment in std::fs::read_dir(&evidence).expect("evidence") {
+        std::fs::remove_file(fragment.expect("an entry").path()).expect("removable");
+    }
+    place.keyctl(&["--dry-run", "recover"]).ok();
+    assert_eq!(std::fs::read_dir(&evidence).expect("evidence").count(), 0);
+    place.keyctl(&["recover"]).ok().says("wrote 1 fragments");
+}
+
+#[test]
 fn an_evidence_pack_for_another_file_or_certificate_blocks() {
     let (place, _) = with_files(1);
     let before = place.files();
