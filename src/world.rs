@@ -77,8 +77,6 @@ pub struct World {
     pub genesis: Genesis,
     /// The tokens.
     pub store: Store,
-    /// This program.
-    pub tool: Tool,
     pin: Pin,
     process: Option<ProcessLock>,
 }
@@ -128,7 +126,7 @@ impl World {
         let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
         let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
         store.pin(query::tokens(ledger.connection())?);
-        Ok(World { globals, dir, config, ledger, genesis, store, tool: tool(), pin, process: None })
+        Ok(World { globals, dir, config, ledger, genesis, store, pin, process: None })
     }
 
     /// The terminal.
@@ -366,7 +364,9 @@ pub fn grouped(hash: &str) -> String {
 }
 
 /// This program's version and the hash of its file.
-pub fn tool() -> Tool {
+pub fn tool() -> &'static Tool {
+    // Hashed once, and only by what writes to the ledger: reading commands start without it.
+    static TOOL: std::sync::OnceLock<Tool> = std::sync::OnceLock::new();
     let hash = || {
         use sha2::Digest;
         let mut file = std::fs::File::open("/proc/self/exe").ok()?;
@@ -374,7 +374,7 @@ pub fn tool() -> Tool {
         std::io::copy(&mut file, &mut HashWriter(&mut hasher)).ok()?;
         Some(crate::model::Hash256(hasher.finalize().into()))
     };
-    Tool { version: env!("CARGO_PKG_VERSION").into(), sha256: hash() }
+    TOOL.get_or_init(|| Tool { version: env!("CARGO_PKG_VERSION").into(), sha256: hash() })
 }
 
 struct HashWriter<'a>(&'a mut sha2::Sha256);

@@ -289,7 +289,7 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<Store> {
         settings: keygen::to_value(&settings)?,
         roster_sha256: None,
         intent: founding.intent().clone(),
-        tool: tool(),
+        tool: tool().clone(),
     };
     let (_ledger, hash) = founding.finish(dir, &genesis, globals.clock.clone())?;
     let (pin, state) = (pin_of(&genesis, hash)?, state_dir()?);

@@ -460,7 +460,7 @@ where
     O: Operation,
     D: gate::Completes<O>,
 {
-    let answers = outcome::close(&mut world.ledger, &world.tool, vec![(permit, result)])?;
+    let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
     match answers.into_iter().next() {
         Some(answer) => answer.map(drop),
         None => Err(Error::new(Kind::Bug, "internal", "closing gave no answer")),

@@ -218,5 +218,5 @@ fn close_with_error<O: Operation, D: Completes<O>>(
 ) -> Result<()> {
     let results: Vec<(Permit<O>, Result<D, Failure>)> = vec![(permit, Err(Failure { error, unknown }))];
     // The error is the outcome here, so it is no error of ours.
-    outcome::close(&mut world.ledger, &world.tool, results).map(drop)
+    outcome::close(&mut world.ledger, crate::world::tool(), results).map(drop)
 }

@@ -166,7 +166,7 @@ pub fn prepare(
 ) -> Result<Prepared> {
     let policy = if to.is_some() { SourcePolicy::READ } else { SourcePolicy::IN_PLACE };
     let source = Source::open(path, SourcePolicy { follow: options.follow, ..policy })?;
-    let named = |error: Error| error.about(shown(&path.display().to_string()));
+    let named = |error: Error| error.about(crate::files::shown_path(path));
     expect_pe(&source).map_err(named)?;
     let layout = Layout::parse(source.file()).map_err(named)?;
     layout.signable().map_err(named)?;
@@ -185,7 +185,7 @@ pub fn prepare(
 fn free(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
         Ok(_) => {
-            let name = shown(&path.display().to_string());
+            let name = crate::files::shown_path(path);
             Err(Error::failed("target_exists", format!("{name}: exists already and is not overwritten")))
         }
         Err(_) => Ok(()),

@@ -155,7 +155,7 @@ fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed,
         results.push((permit, result));
     }
     let hung = results.iter().any(|(_, result)| result.as_ref().is_err_and(|failure| failure.unknown));
-    let answers = outcome::close(&mut world.ledger, &world.tool, results)?;
+    let answers = outcome::close(&mut world.ledger, crate::world::tool(), results)?;
     let receipts: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
     let no_evidence = world.fragments(&receipts).err();

@@ -19,7 +19,7 @@ pub(super) fn read(path: &Path) -> Result<PackReference> {
     let bad = |field: &str| {
         Error::usage(
             "bad_pack",
-            format!("{}: {field} is missing or not what it should be", shown(&path.display().to_string())),
+            format!("{}: {field} is missing or not what it should be", crate::files::shown_path(path)),
         )
     };
     let bytes = safe::read_bounded(path, MAX_PACK)?;

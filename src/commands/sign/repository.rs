@@ -294,7 +294,7 @@ fn close(
     result: Result<road::Placed, Failure>,
     signed: &mut Signed,
 ) -> Result<(Receipt, PathBuf)> {
-    let answers = outcome::close(&mut world.ledger, &world.tool, vec![(permit, result)])?;
+    let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
     let receipt = answers.into_iter().next().ok_or_else(|| Error::bug("closing gave no answer"))??;
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
     signed.no_evidence = world.fragments(std::slice::from_ref(&receipt)).err();
