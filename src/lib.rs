@@ -29,6 +29,7 @@ pub mod keys;
 pub mod ledger;
 pub mod model;
 pub mod outcome;
+pub mod people;
 pub mod pki;
 pub mod policy;
 pub mod request;

@@ -503,6 +503,17 @@ pub struct Actor {
     pub assurance: Assurance,
 }
 
+/// Which program did something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// Version of the release, as in `keyctl --version`.
+    pub version: String,
+    /// SHA-256 of the running executable; absent if it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sha256: Option<Hash256>,
+}
+
 words! {
     /// Where a key's private part may be (governance §10).
     Custody: "custody" {

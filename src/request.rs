@@ -18,6 +18,8 @@ pub trait Operation: Serialize + DeserializeOwned + Clone + Send + Sync + 'stati
     const NAME: &'static str;
     /// Type of its ledger entries (UPPER_SNAKE, at most 30 characters).
     const ENTRY: &'static str;
+    /// Parameters that are not known before a key exists; a step of an approval request leaves them out.
+    const OPEN: &'static [&'static str];
     /// The key generation it acts with or on.
     fn generation(&self) -> &GenerationId;
 }
@@ -316,22 +318,25 @@ pub struct AdoptSettings {
 }
 
 macro_rules! operations {
-    ($($type:ident = $name:literal, $entry:literal;)*) => {$(
+    ($($type:ident = $name:literal, $entry:literal $(, open: $open:expr)?;)*) => {$(
         impl Operation for $type {
             const NAME: &'static str = $name;
             const ENTRY: &'static str = $entry;
+            const OPEN: &'static [&'static str] = operations!(@open $($open)?);
             fn generation(&self) -> &GenerationId { &self.generation }
         }
     )*};
+    (@open) => { &[] };
+    (@open $open:expr) => { &$open };
 }
 
 operations! {
     GenerateKey = "keygen", "KEY_GENERATED";
-    IssueCertificate = "issue", "CERTIFICATE_ISSUED";
-    CertifyOpenPgp = "certify", "OPENPGP_CERTIFIED";
-    PublishKeyring = "publish-keyring", "KEYRING_PUBLISHED";
+    IssueCertificate = "issue", "CERTIFICATE_ISSUED", open: ["tbs_sha256"];
+    CertifyOpenPgp = "certify", "OPENPGP_CERTIFIED", open: ["fingerprint", "plan"];
+    PublishKeyring = "publish-keyring", "KEYRING_PUBLISHED", open: ["sha256", "fingerprints"];
     ChangeState = "state", "KEY_STATE_CHANGED";
-    MakeCsr = "csr", "CSR_MADE";
+    MakeCsr = "csr", "CSR_MADE", open: ["tbs_sha256"];
     ImportCertificate = "import", "CERTIFICATE_IMPORTED";
     SignArtifact = "sign", "PACKAGE_SIGNED";
     AdoptSettings = "adopt", "SETTINGS_ADOPTED";

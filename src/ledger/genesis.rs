@@ -8,6 +8,7 @@
 //! Both are JSON with the field names below; unknown fields are refused.
 
 use crate::keys::{Identity, TokenRecord};
+pub use crate::model::Tool;
 use crate::model::{Actor, CorrelationId, Environment, GenerationId, Hash256, HsmName};
 use crate::request::{GenerateKey, Request};
 use serde::{Deserialize, Serialize};
@@ -64,15 +65,4 @@ pub struct LedgerKey {
     pub identity: Identity,
     /// Its C2SP verifier key line (`NAME+ID+KEY`, signed-note), whose name is the origin.
     pub verifier: String,
-}
-
-/// Which program did something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tool {
-    /// Version of the release, as in `keyctl --version`.
-    pub version: String,
-    /// SHA-256 of the running executable; absent if it cannot be read.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub sha256: Option<Hash256>,
 }
