@@ -249,6 +249,9 @@ fn new_members_prove_their_keys_and_count_for_the_new_roster() {
     // An approval is no proof of possession, nor is a proof for other bytes or by another key.
     let other = new.sign(&Namespace::Roster.of(origin), b"other");
     for wrong in [scene.approval(&new), other, scene.signed(&alice, Namespace::Roster)] {
-        assert_eq!(proofs_of_possession(&bytes, origin, std::slice::from_ref(&key), &[wrong]).0, std::slice::from_ref(&key));
+        assert_eq!(
+            proofs_of_possession(&bytes, origin, std::slice::from_ref(&key), &[wrong]).0,
+            std::slice::from_ref(&key)
+        );
     }
 }
