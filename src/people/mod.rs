@@ -6,9 +6,11 @@
 //! [namespaces](Namespace) that keep one meaning from passing for another.
 
 pub mod approval;
+pub mod bundle;
 pub mod quorum;
 pub mod request;
 pub mod roster;
+pub mod sidecar;
 pub(crate) mod text;
 
 pub use request::ApprovalRequest;
