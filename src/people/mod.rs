@@ -9,6 +9,7 @@ pub mod approval;
 pub mod quorum;
 pub mod request;
 pub mod roster;
+pub mod sidecar;
 pub(crate) mod text;
 
 pub use request::ApprovalRequest;
