@@ -363,3 +363,6 @@ fn blocked(object: &str, gates: &[Gate]) -> Error {
         .collect();
     Error::blocked("gate_failed", format!("{object}: {}", failed.join("; "))).hint("keyctl status")
 }
+
+#[cfg(test)]
+mod tests;
