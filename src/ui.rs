@@ -246,6 +246,20 @@ pub fn passphrase(name: &str) -> crate::error::Result<secrecy::SecretString> {
     Ok(answer.into())
 }
 
+/// Makes sure that something destructive is meant: `word` has to be typed at the terminal, unless `--yes` said it.
+///
+/// # Errors
+/// `not_confirmed`: something else was typed, or there is no terminal.
+pub fn confirm(yes: bool, what: &str, word: &str) -> crate::error::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let unmeant = |why: &str| Error::usage("not_confirmed", format!("{what}: {why}")).hint("--yes, if it is meant");
+    let mut terminal = Terminal::open().ok_or_else(|| unmeant("nobody is at the terminal to confirm it"))?;
+    let typed = terminal.ask(&format!("{}. Type {} to go on: ", shown(what), shown(word)))?;
+    if typed == word { Ok(()) } else { Err(unmeant("it was not confirmed")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
