@@ -3,6 +3,8 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/approve.rs"]
+mod approve;
 #[path = "it/apt.rs"]
 mod apt;
 #[path = "it/arrows.rs"]
@@ -31,6 +33,8 @@ mod ledger;
 mod shapes;
 #[path = "it/softhsm.rs"]
 mod softhsm;
+#[path = "it/terminal.rs"]
+mod terminal;
 #[path = "it/timestamps.rs"]
 mod timestamps;
 #[path = "it/tokens.rs"]
