@@ -25,6 +25,7 @@ mod read;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trust;
 pub mod verify;
 mod writer;
 
