@@ -6,9 +6,10 @@ use crate::config::{Config, Issuer, Key, MAX_CONFIG, MAX_TRUST};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
 use crate::gate;
+use crate::ledger::anchor::{Pin, state_dir};
 use crate::model::{Environment, Hash256, KeyName, Purpose};
 use crate::ui::Worst;
-use crate::world::{Globals, World, grouped};
+use crate::world::{Globals, World, grouped, pin_of};
 use std::path::{Path, PathBuf};
 
 mod earlier;
@@ -164,8 +165,13 @@ pub(super) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Res
         tokens::make_builtin_tokens(&dir, &config)?;
         Some(genesis::genesis(&dir, &config, &roster, sources.earlier, globals)?)
     };
+    let knew = Pin::bound_to(&state_dir()?, &dir)?.is_some();
     let mut world = World::open_with(Workspace::open(&dir)?, globals.clone(), store)?;
-    genesis::trust_on_host(&world)?;
+    if knew {
+        // An interruption may have come before this; on first sight it is not for this user to vouch for it.
+        let pin = pin_of(&world.genesis, world.ledger.entry(0)?.leaf_hash()?)?;
+        genesis::trust_on_host(&pin, &dir, world.genesis.environment, globals)?;
+    }
     if is_sandbox {
         make_keys(&mut world)?;
     }

@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 use crate::files::safe;
 use crate::gate;
 use crate::hsm::store::{PUBLIC_HALF, Store};
-use crate::ledger::anchor::state_dir;
+use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey};
 use crate::ledger::trust::{self, HostTrust};
 use crate::model::{Actor, Assurance, CkaId, Custody, Environment, GenerationId, HsmName, KeyName, Purpose, hex};
 use crate::people::Roster;
 use crate::people::founding::{Beginning, Founded, LedgerKeyPlan};
 use crate::request::{GenerateKey, Operation, Request};
-use crate::world::{Globals, World, pin_of, token_specs, tool};
+use crate::world::{Globals, pin_of, token_specs, tool};
 use std::path::Path;
 
 /// Writes entry 0 as soon as everyone agreed; gives the tokens it opened.
@@ -50,7 +50,8 @@ pub(super) fn genesis(
         None => {
             let plan = Plan { dir, config, settings: &settings, beginning: &beginning, earlier: earlier.as_ref() };
             let founded = agreed(&plan, globals)?;
-            intent(config, &store, founded, globals)?
+            // What the earlier workspace made today may have the same label.
+            intent(config, &store, founded, earlier.is_some(), globals)?
         }
     };
     let founded = intent.founding.clone().ok_or_else(|| Error::failed("bad_genesis_intent", "nobody agreed to it"))?;
@@ -96,25 +97,25 @@ pub(super) fn genesis(
     };
     let (_ledger, hash) = founding.finish(dir, &genesis, globals.clock.clone())?;
     let (pin, state) = (pin_of(&genesis, hash)?, state_dir()?);
+    trust_on_host(&pin, dir, config.environment, globals)?;
     pin.create(&state)?;
     pin.bind_folder(&state, dir)?;
     Ok(store)
 }
 
 /// Leaves what is pinned where every user of the host finds it, if root founds the workspace.
-pub(super) fn trust_on_host(world: &World) -> Result<()> {
-    if world.genesis.environment == Environment::Sandbox {
+pub(super) fn trust_on_host(pin: &Pin, dir: &Path, environment: Environment, globals: &Globals) -> Result<()> {
+    if environment == Environment::Sandbox {
         return Ok(());
     }
     let folder = trust::folder();
     if !rustix::process::geteuid().is_root() {
         let who = format!("{} was not written, which only root may", folder.display());
-        world.ui().warn(&format!("{who}; other users of this host trust the workspace on first use"));
+        globals.ui.warn(&format!("{who}; other users of this host trust the workspace on first use"));
         return Ok(());
     }
-    let pin = pin_of(&world.genesis, world.ledger.entry(0)?.leaf_hash()?)?;
-    let path = HostTrust::new(&pin, &world.dir).write(&folder)?;
-    world.ui().say(&format!("trusted on this host by {}", path.display()));
+    let path = HostTrust::new(pin, dir).write(&folder)?;
+    globals.ui.say(&format!("trusted on this host by {}", path.display()));
     Ok(())
 }
 
@@ -142,9 +143,9 @@ fn plan(store: &Store, (name, key): (&KeyName, &Key)) -> Result<LedgerKeyPlan> {
     })
 }
 
-fn intent(config: &Config, store: &Store, founded: Founded, globals: &Globals) -> Result<GenesisIntent> {
+fn intent(config: &Config, store: &Store, founded: Founded, again: bool, globals: &Globals) -> Result<GenesisIntent> {
     let (document, _) = founded.verify()?;
-    let requests = ledger_keys(config).map(|key| ledger_request(store, globals, config, key, false));
+    let requests = ledger_keys(config).map(|key| ledger_request(store, globals, config, key, again));
     let actor = match config.environment {
         Environment::Sandbox => globals.actor(),
         _ => Actor { email: document.requester.email, role: None, assurance: Assurance::Proven },
