@@ -7,6 +7,7 @@
 
 pub mod approval;
 pub mod bundle;
+pub mod founding;
 pub mod quorum;
 pub mod request;
 pub mod roster;

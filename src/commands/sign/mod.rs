@@ -320,7 +320,7 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
         return Ok(world);
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
-    init::found(&dir, None, &globals)
+    init::found(&dir, &Default::default(), &globals)
 }
 
 /// The named key, or the only active one for this purpose.
