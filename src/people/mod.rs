@@ -5,6 +5,7 @@
 //! one canonical byte form. Its requester and its approvers sign those bytes with their own SSH keys, under
 //! [namespaces](Namespace) that keep one meaning from passing for another.
 
+pub mod cab;
 pub mod request;
 pub mod roster;
 
