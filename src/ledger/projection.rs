@@ -23,12 +23,27 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+pub mod cab;
+mod resigned;
+
 /// The SQL that makes the projection tables, empty.
 pub const SCHEMA: &str = include_str!("projection.sql");
 
 /// The names of all projection tables: what the audit compares.
-pub const TABLES: &[&str] =
-    &["genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings"];
+pub const TABLES: &[&str] = &[
+    "genesis",
+    "settings",
+    "tokens",
+    "intents",
+    "generations",
+    "public_keys",
+    "serials",
+    "artifacts",
+    "keyrings",
+    "cab_papers",
+    "cab_uses",
+    "resigned",
+];
 
 /// What the database was doing, for its errors.
 const KEEPING: &str = "keeping a projection";
@@ -55,12 +70,15 @@ const KEEPING: &str = "keeping a projection";
 /// | `public_key_seen` | a public key that some generation has already (K5) |
 /// | `serial_taken` | a serial number that the issuer gave out already (H5) |
 /// | `artifact_id_taken` | an artifact identifier that was used already |
+/// | `cab_exhausted` | a signature that an approval of the change advisory board is not good for any more |
+/// | `unknown_artifact` | a signature that takes the place of an artifact which the ledger does not have |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 ///
 /// Database errors come as [`Sql`] says.
 pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
     match (entry.entry_type.as_str(), entry.phase()) {
         ("GENESIS", _) => genesis(conn, entry),
+        (cab::RECORDED, _) => cab::recorded(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
         _ => Ok(()),
@@ -124,7 +142,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         CertifyOpenPgp::ENTRY => drop(read::<Request<CertifyOpenPgp>>(request)?),
         PublishKeyring::ENTRY => drop(read::<Request<PublishKeyring>>(request)?),
         MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
-        SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
+        SignArtifact::ENTRY => cab::used(conn, entry, &read::<Request<SignArtifact>>(request)?.params)?,
         AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
         _ => {}
     }
@@ -159,7 +177,8 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
     let request = request.ok_or_else(|| broken("its intent does not exist or has an outcome already"))?;
     match entry.body.get("result").and_then(Value::as_str) {
         Some("ok") => succeeded(conn, entry, &parse(&request)?)?,
-        Some("failed" | "unknown") => {}
+        Some("failed") => cab::given_back(conn, of)?,
+        Some("unknown") => {}
         _ => return Err(broken("its result is none of ok, failed, unknown")),
     }
     let sql = "UPDATE intents SET outcome = ?1, request = NULL WHERE seq = ?2";
@@ -254,6 +273,7 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
         let message = format!("the artifact id {} was used by entry {seq}", params.artifact_id);
         return Err(Error::failed("artifact_id_taken", message));
     }
+    resigned::link(conn, entry, params)?;
     conn.execute(
         "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

@@ -83,3 +83,28 @@ CREATE TABLE keyrings (
     since       TEXT NOT NULL,              -- from when on it has been in there without a break, RFC 3339
     PRIMARY KEY (key, fingerprint)
 ) STRICT;
+
+-- Approvals of the change advisory board as they were handed in, good or not.
+CREATE TABLE cab_papers (
+    sha256      TEXT PRIMARY KEY,           -- of the approval with its signature, lower-case hex
+    seq         INTEGER NOT NULL,           -- the entry that recorded it first
+    approval_id TEXT NOT NULL,
+    doc         TEXT NOT NULL               -- canonical JSON
+) STRICT;
+CREATE INDEX cab_papers_of ON cab_papers (approval_id);
+
+-- Each signature that rests on such an approval. What failed is not among them.
+CREATE TABLE cab_uses (
+    intent      INTEGER PRIMARY KEY,        -- the intent's entry
+    approval_id TEXT NOT NULL,
+    signed      INTEGER NOT NULL CHECK (signed IN (0, 1)) -- whether the approval carries a signature
+) STRICT;
+CREATE INDEX cab_uses_of ON cab_uses (approval_id);
+
+-- Artifacts that take the place of others.
+CREATE TABLE resigned (
+    seq         INTEGER PRIMARY KEY,        -- the outcome's entry
+    artifact_id TEXT NOT NULL,              -- the new one
+    resigns     TEXT NOT NULL               -- the old one
+) STRICT;
+CREATE INDEX resigned_of ON resigned (resigns);

@@ -15,6 +15,10 @@ use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiH
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
+mod cab;
+
+pub use cab::{Artifact, artifact, artifacts_with, cab_paper, cab_uses, cab_withdrawals};
+
 const READING: &str = "reading the register";
 
 /// SQLite's integers are signed; ours are not.

@@ -406,6 +406,8 @@ mod tests {
             sha512_before: None,
             provenance: None,
             options: BTreeMap::from([(TIMESTAMP.to_owned(), "rfc3161".to_owned())]),
+            cab: None,
+            resigns: None,
         };
         request(params)
     }

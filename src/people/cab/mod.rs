@@ -257,4 +257,6 @@ fn bad(why: String) -> Error {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

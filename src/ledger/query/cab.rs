@@ -1,0 +1,90 @@
+//! Approvals by the change advisory board, and artifacts that take the place of others.
+
+use super::{READING, place};
+use crate::error::Result;
+use crate::ledger::projection::{self, parse};
+use crate::ledger::{Sql, sql_int};
+use crate::model::{GenerationId, Hash256};
+use crate::people::cab::{ApprovalId, Paper};
+use rusqlite::{Connection, OptionalExtension, Params};
+
+/// The paper with this hash, if it was handed in.
+///
+/// # Errors
+/// Those of the module.
+pub fn cab_paper(conn: &Connection, sha256: &Hash256) -> Result<Option<Paper>> {
+    let sql = "SELECT doc FROM cab_papers WHERE sha256 = ?1";
+    let doc: Option<String> = conn.query_row(sql, [sha256.to_string()], |row| row.get(0)).optional().sql(READING)?;
+    doc.map(|doc| parse(&doc)).transpose()
+}
+
+/// Papers by which an approval may have been withdrawn; whether any of them counts is for its signature to say.
+///
+/// # Errors
+/// Those of the module.
+pub fn cab_withdrawals(conn: &Connection, id: &ApprovalId) -> Result<Vec<Paper>> {
+    let sql = "SELECT doc FROM cab_papers
+               WHERE approval_id = ?1 AND json_extract(doc, '$.signed.approval.status') = 'withdrawn' ORDER BY seq";
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
+    let docs = statement.query_map([id.as_str()], |row| row.get::<_, String>(0)).sql(READING)?;
+    docs.map(|doc| parse(&doc.sql(READING)?)).collect()
+}
+
+/// How many signatures rest on signed approvals of this name; those that failed do not count.
+///
+/// # Errors
+/// Those of the module.
+pub fn cab_uses(conn: &Connection, id: &ApprovalId) -> Result<u64> {
+    projection::cab::uses(conn, id.as_str())
+}
+
+/// An artifact as it was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// The outcome's entry.
+    pub seq: u64,
+    /// Its identifier.
+    pub artifact_id: String,
+    /// SHA-256 of the file before.
+    pub hash_before: Hash256,
+    /// SHA-256 of the file after.
+    pub hash_after: Hash256,
+    /// Who signed it.
+    pub generation: GenerationId,
+}
+
+/// Artifacts whose file had this SHA-256, after signing or before; those that it is the signed form of come first, and
+/// of each kind the newest first. At most a thousand.
+///
+/// # Errors
+/// Those of the module.
+pub fn artifacts_with(conn: &Connection, hash: &Hash256) -> Result<Vec<Artifact>> {
+    let which = "hash_after = ?1 OR hash_before = ?1 ORDER BY hash_after = ?1 DESC, seq DESC LIMIT 1000";
+    artifacts(conn, which, [hash.to_string()])
+}
+
+/// The artifact that an entry made.
+///
+/// # Errors
+/// Those of the module.
+pub fn artifact(conn: &Connection, seq: u64) -> Result<Option<Artifact>> {
+    Ok(artifacts(conn, "seq = ?1", [sql_int(seq)])?.pop())
+}
+
+fn artifacts(conn: &Connection, which: &str, params: impl Params) -> Result<Vec<Artifact>> {
+    let sql = format!("SELECT seq, artifact_id, hash_before, hash_after, generation FROM artifacts WHERE {which}");
+    let mut statement = conn.prepare_cached(&sql).sql(READING)?;
+    let mut rows = statement.query(params).sql(READING)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().sql(READING)? {
+        let text = |column| row.get::<_, String>(column).sql(READING);
+        found.push(Artifact {
+            seq: place(row.get(0).sql(READING)?),
+            artifact_id: text(1)?,
+            hash_before: text(2)?.parse()?,
+            hash_after: text(3)?.parse()?,
+            generation: text(4)?.parse()?,
+        });
+    }
+    Ok(found)
+}
