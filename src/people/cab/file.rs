@@ -1,9 +1,10 @@
 //! What is handed in with `--cab`: an approval with its signature, or a file of unsigned ones.
 
-use super::{ApprovalId, CabApproval, MAX_CAB, UnsignedApproval, bad, unreadable};
+use super::{ApprovalId, CabApproval, MAX_CAB, UnsignedApproval, bad};
 use crate::crypto::jcs;
 use crate::error::{Error, Result};
 use crate::model::Hash256;
+use crate::people::text::bad_document;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -145,7 +146,7 @@ fn unsigned(file: &[u8]) -> Result<Vec<UnsignedApproval>> {
         cab: Vec<UnsignedApproval>,
     }
     let value = jcs::parse_strict(file, MAX_CAB).map_err(|error| bad(error.full()))?;
-    if let Some(why) = unreadable(&value) {
+    if let Some(why) = bad_document(&value) {
         return Err(bad(why));
     }
     let File { cab } = File::deserialize(value).map_err(|error| bad(error.to_string()))?;

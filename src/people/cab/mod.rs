@@ -6,16 +6,20 @@
 //! [`UnsignedApproval`] is an entry of the file that is used today, which anyone could have written: it is good for
 //! trying things outside production, and everything that rests on it says `unauthenticated`.
 //!
-//! Whether an approval holds is judged at each use, since it runs out and can be withdrawn.
+//! Whether an approval holds is judged at each use ([`judge()`]), since it runs out and can be withdrawn.
 
 mod file;
+mod judge;
 
-pub use file::{Paper, Presented, read};
+pub use file::{MAX_FILE, Paper, Presented, read};
+pub use judge::{Here, Holds, Question, judge, withdraws};
 
 use crate::clock::{Time, rfc3339};
+use crate::config::text::bad_origin;
 use crate::crypto::jcs;
 use crate::error::{Error, Result};
 use crate::model::{Email, Environment, Hash256};
+use crate::people::text::bad_document;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,7 +145,7 @@ impl CabApproval {
     /// `bad_cab` for anything else than the canonical form of a good approval.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let value = jcs::parse_canonical(bytes, MAX_CAB).map_err(|error| bad(error.full()))?;
-        if let Some(why) = unreadable(&value) {
+        if let Some(why) = bad_document(&value) {
             return Err(bad(why));
         }
         let approval: CabApproval = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
@@ -179,13 +183,18 @@ impl CabApproval {
             (self.expiry - self.not_before > TimeDelta::days(MAX_DAYS), "it would hold for more than 90 days"),
             (self.requester.as_ref() == Some(&self.approver), "approver and requester are one person"),
             (self.ticket.as_ref().is_some_and(|ticket| !is_text(ticket)), "ticket is empty or too long"),
-            (!is_text(&self.origin), "origin is empty or too long"),
+            (bad_origin(&self.origin).is_some(), "origin is not a host and a path"),
+            (self.people().any(|email| email.folded() != *email), "an address is not in lower case"),
             (!is_text(&self.workspace_id), "workspace_id is empty or too long"),
         ];
         match wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
             Some((_, why)) => Err(bad(why.into())),
             None => check_conditions(&self.conditions),
         }
+    }
+
+    fn people(&self) -> impl Iterator<Item = &Email> {
+        std::iter::once(&self.approver).chain(&self.requester)
     }
 
     /// What it says, a line each, for the approver to read before signing. Every word comes from the signed bytes.
@@ -235,21 +244,6 @@ fn counted(number: u32, what: &str) -> String {
 
 fn is_text(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_TEXT && text.trim() == text
-}
-
-/// Text that two screens could show differently is refused wherever it stands.
-fn unreadable(value: &serde_json::Value) -> Option<String> {
-    use serde_json::Value;
-    let bad = |text: &str| {
-        let shown = crate::error::shown(text);
-        (shown != text).then(|| format!("text that cannot be seen: {shown}"))
-    };
-    match value {
-        Value::String(text) => bad(text),
-        Value::Array(items) => items.iter().find_map(unreadable),
-        Value::Object(members) => members.iter().find_map(|(name, member)| bad(name).or_else(|| unreadable(member))),
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
-    }
 }
 
 fn bad(why: String) -> Error {
