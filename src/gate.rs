@@ -6,17 +6,26 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
+use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::Tbs;
+use crate::model::{Purpose, Tbs};
+use crate::people::approval::Part;
+use crate::people::quorum::Counted;
+use crate::policy::people::People;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
-use crate::request::{AdoptSettings, ChangeState, Covered, Operation, Request, Role};
+use crate::request::{
+    AdoptSettings, ChangeState, CloseFollowUp, Covered, EndGrant, GiveGrant, Operation, Request, Role,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 mod founding;
+mod warrant;
 
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
+use warrant::Leave;
+pub use warrant::{Presented, Warrant};
 
 /// Leave to do one act, once. See the module's words for what it says.
 #[derive(Debug)]
@@ -123,6 +132,30 @@ impl Completes<AdoptSettings> for SettingsAdopted {
     }
 }
 
+/// What needs nothing but its record to be done.
+#[derive(Debug)]
+pub struct Recorded(());
+
+impl Recorded {
+    pub(crate) fn new() -> Self {
+        Recorded(())
+    }
+}
+
+impl sealed::Sealed for Recorded {}
+
+macro_rules! recorded {
+    ($($operation:ty),*) => {$(
+        impl Completes<$operation> for Recorded {
+            fn done(&self) -> Value {
+                json!({})
+            }
+        }
+    )*};
+}
+
+recorded!(GiveGrant, EndGrant, CloseFollowUp);
+
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
 /// # Errors
@@ -182,12 +215,22 @@ pub struct Refusal {
 pub fn preview<O: Decide>(ledger: &mut Ledger, requests: &[Request<O>]) -> Result<Vec<Decision>> {
     let writer = ledger.writer()?;
     let ground = Ground::read(&writer)?;
-    requests.iter().map(|request| Ok(O::decide(request, &ground.facts(&writer, request)?))).collect()
+    let decide = |request| Ok(O::decide(request, &ground.facts(&writer, request, Leave::without(&ground).people)?));
+    requests.iter().map(decide).collect()
+}
+
+/// Counts the signatures of an approval request now. Nothing is written.
+///
+/// # Errors
+/// The ledger cannot be read, or the request is not for here and now.
+pub fn count(ledger: &mut Ledger, presented: &Presented) -> Result<Counted> {
+    let writer = ledger.writer()?;
+    presented.count(&Ground::read(&writer)?, &writer)
 }
 
 /// What all decisions of one transaction stand on.
-struct Ground {
-    environment: crate::model::Environment,
+pub(crate) struct Ground {
+    genesis: Genesis,
     settings: query::Adopted,
     now: crate::clock::Time,
 }
@@ -195,17 +238,16 @@ struct Ground {
 impl Ground {
     fn read(writer: &Writer<'_>) -> Result<Self> {
         let conn = writer.connection();
-        let environment = query::genesis(conn)?.environment;
-        Ok(Ground { environment, settings: query::settings(conn)?, now: writer.time()? })
+        Ok(Ground { genesis: query::genesis(conn)?, settings: query::settings(conn)?, now: writer.time()? })
     }
 
-    fn facts<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>) -> Result<Facts<'_>> {
+    fn facts<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>, people: People) -> Result<Facts<'_>> {
         let conn = writer.connection();
         let id = request.params.generation();
         let issuer = request.params.issuer();
         Ok(Facts {
             now: self.now,
-            environment: self.environment,
+            environment: self.genesis.environment,
             settings: &self.settings.settings,
             generation: query::generation(conn, id)?,
             issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
@@ -213,7 +255,15 @@ impl Ground {
             keyring: query::keyring(conn, &id.key)?,
             has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
             next_number: query::next_number(conn, &id.key)?,
+            people,
         })
+    }
+
+    /// What the key is for: as it was made, or as the settings will have it made.
+    fn purpose<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>) -> Result<Option<Purpose>> {
+        let id = request.params.generation();
+        let known = query::generation(writer.connection(), id)?.map(|generation| generation.purpose);
+        Ok(known.or_else(|| self.settings.settings.keys.get(&id.key).map(|key| key.purpose)))
     }
 }
 
@@ -222,21 +272,30 @@ fn cosigners(conn: &rusqlite::Connection, ids: &[crate::model::GenerationId]) ->
     Ok(known.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Decides on many requests in one transaction, and returns after it is durable.
+/// Decides on many requests in one transaction, and returns after it is durable. A warrant is consumed with the
+/// first request that needs it.
 ///
 /// # Errors
 /// The ledger cannot be written. Refusals are not errors; they stand in the list.
 pub fn admit<O: Decide>(
     ledger: &mut Ledger,
     process: &str,
+    warrant: Option<&Warrant>,
     requests: Vec<Request<O>>,
 ) -> Result<Vec<Result<Permit<O>, Refusal>>> {
     let mut writer = ledger.writer()?;
     let ground = Ground::read(&writer)?;
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
-        let facts = ground.facts(&writer, &request)?;
-        answers.push(decide(&mut writer, process, request, &facts)?);
+        let leave = match warrant {
+            None => Leave::without(&ground),
+            Some(warrant) => {
+                let purpose = ground.purpose(&writer, &request)?;
+                Leave::under(warrant, &ground, &writer, &request, purpose)?
+            }
+        };
+        let facts = ground.facts(&writer, &request, leave.people.clone())?;
+        answers.push(decide(&mut writer, process, request, &facts, leave)?);
     }
     writer.commit()?;
     Ok(answers)
@@ -245,13 +304,22 @@ pub fn admit<O: Decide>(
 fn decide<O: Decide>(
     writer: &mut Writer<'_>,
     process: &str,
-    request: Request<O>,
+    mut request: Request<O>,
     facts: &Facts<'_>,
+    leave: Leave,
 ) -> Result<Result<Permit<O>, Refusal>> {
     let decision = O::decide(&request, facts);
     let gates = decision.gates().to_vec();
     let error = match &decision {
         Decision::Allow(_) => {
+            if let Some((authority, participants)) = leave.authority {
+                leave.consume.map(|entry| writer.append(entry)).transpose()?;
+                request.authority = Some(authority);
+                if let Some(requester) = participants.iter().find(|person| person.part == Part::Requester) {
+                    request.actor = requester.actor();
+                }
+                request.approvals = participants;
+            }
             let intent = append(writer, &request, json!({ "phase": "intent", "process": process }), &gates)?;
             return Ok(Ok(Permit::new(request, gates, Some(intent))));
         }
@@ -260,8 +328,7 @@ fn decide<O: Decide>(
             Kind::ApprovalNeeded,
             "approval_needed",
             format!("{} of {} needs the approval of other people", O::NAME, request.object),
-        )
-        .hint("approvals cannot be given yet; only a sandbox makes and changes keys without them"),
+        ),
     };
     let body = json!({ "phase": "refused", "code": error.code(), "reason": error.message() });
     append(writer, &request, body, &gates)?;

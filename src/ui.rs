@@ -258,3 +258,19 @@ mod tests {
         assert_eq!(worst.exit_code(), 4);
     }
 }
+
+/// Asks at the terminal for the passphrase of an SSH key.
+///
+/// # Errors
+/// There is no terminal.
+pub fn passphrase(name: &str) -> crate::error::Result<secrecy::SecretString> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::blocked("no_terminal", format!("there is no terminal to ask for the passphrase of {name}"))
+            .hint("put the key into ssh-agent, and name its public half with --identity"));
+    }
+    let prompt = dialoguer::Password::new().with_prompt(format!("passphrase of {name}"));
+    let answer = prompt.interact().map_err(|error| {
+        Error::failed("no_passphrase", "the prompt for a passphrase failed").because(anyhow::anyhow!("{error}"))
+    })?;
+    Ok(answer.into())
+}

@@ -15,6 +15,13 @@ use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiH
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
+mod authority;
+mod grants;
+mod people;
+
+pub use authority::{Consumed, FollowUp, consumed, follow_ups, seen_sizes, steps, touched};
+pub use grants::{Grant, grant, grants};
+pub use people::{roster, suspended};
 mod cab;
 
 pub use cab::{Artifact, artifact, artifacts_with, cab_paper, cab_uses, cab_withdrawals};

@@ -3,7 +3,7 @@
 use crate::config::policy::Role;
 use crate::crypto::ssh::MAX_SIGNATURE;
 use crate::error::{Error, Result};
-use crate::model::{Email, Hash256};
+use crate::model::{Actor, Assurance, Email, Hash256};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -95,6 +95,13 @@ pub struct Participant {
 }
 
 impl Participant {
+    /// As the ledger names them: proven, with the roles that count here.
+    pub fn actor(&self) -> Actor {
+        let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
+        let role = (!roles.is_empty()).then(|| roles.join(", "));
+        Actor { email: self.email.clone(), role, assurance: Assurance::Proven }
+    }
+
     /// Whether they are one of the people whom the threshold counts.
     pub fn counts(&self) -> bool {
         !self.roles.is_empty()

@@ -10,6 +10,7 @@ pub mod cab;
 pub mod quorum;
 pub mod request;
 pub mod roster;
+pub mod sidecar;
 pub(crate) mod text;
 
 pub use request::ApprovalRequest;
