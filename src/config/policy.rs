@@ -101,7 +101,7 @@ impl Policy {
         self.0.get(&operation).cloned().unwrap_or_else(|| operation.default_rule())
     }
 
-    pub(super) fn set(&mut self, operation: Operation, rule: Rule) {
+    pub(crate) fn set(&mut self, operation: Operation, rule: Rule) {
         self.0.insert(operation, rule);
     }
 }

@@ -51,6 +51,7 @@ pub const TABLES: &[&str] = &[
     "grants",
     "grant_uses",
     "cab_papers",
+    "cab_withdrawn",
     "cab_uses",
     "resigned",
 ];

@@ -158,6 +158,12 @@ CREATE TABLE cab_papers (
 ) STRICT;
 CREATE INDEX cab_papers_of ON cab_papers (approval_id);
 
+-- Approvals that the board withdrew.
+CREATE TABLE cab_withdrawn (
+    approval_id TEXT PRIMARY KEY,
+    seq         INTEGER NOT NULL            -- the entry that recorded it first
+) STRICT;
+
 -- Each signature that rests on such an approval. What failed is not among them.
 CREATE TABLE cab_uses (
     intent      INTEGER PRIMARY KEY,        -- the intent's entry

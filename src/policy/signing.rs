@@ -1,7 +1,8 @@
 //! Who may sign, on whose approval, and what a signature may take the place of (domain §3; B20).
 
 use super::gates::{self, Gate};
-use crate::config::Settings;
+use super::people::People;
+use super::rules::Facts;
 use crate::config::policy::{Operation, Role, Rule};
 use crate::ledger::query::Artifact;
 use crate::model::{Assurance, Email, Environment};
@@ -10,6 +11,7 @@ use crate::people::cab::{self, Here, Holds, Paper, Question};
 use crate::people::roster::{Person, assign};
 use crate::request::{Authentication, CabReference, Request, Resigns, SignArtifact};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// The gate that asks for the board's approval.
 pub const CAB_APPROVAL: &str = "CabApproval";
@@ -20,7 +22,7 @@ pub struct SigningFacts<'a> {
     /// The workspace and its people.
     pub here: Here<'a>,
     /// The approval that the request names, as it was recorded.
-    pub paper: Option<Paper>,
+    pub paper: Option<Rc<Paper>>,
     /// How often approvals of that name were used.
     pub uses: u64,
     /// Whether the board withdrew it.
@@ -43,18 +45,28 @@ pub struct Asked {
 }
 
 /// Asks whether this person may sign this file.
-pub fn ask(request: &Request<SignArtifact>, facts: &SigningFacts<'_>, settings: &Settings) -> Asked {
+///
+/// Without a warrant the actor is who they say they are, and the board's approval counts for a second person. Under
+/// one, the signatures of an approval request were counted: by the whole rule, or where the board's approval was given
+/// besides, for the requester alone.
+pub fn ask(request: &Request<SignArtifact>, signing: &SigningFacts<'_>, facts: &Facts<'_>) -> Asked {
     let params = &request.params;
     // In production a file that has to be signed again is not signed as if it were any other.
-    let is_marked = facts.marked.is_some() && facts.here.environment == Environment::Production;
+    let is_marked = signing.marked.is_some() && signing.here.environment == Environment::Production;
     let operation = if params.resigns.is_some() || is_marked { Operation::ReSign } else { Operation::Sign };
-    let rule = settings.policy.rule(operation);
-    let asking = Asking { request, facts, operation, rule: &rule };
-    let (approval, approver) = asking.approval();
-    let mut gates = vec![asking.gate()];
+    let rule = facts.settings.policy.rule(operation);
+    let asking = Asking { request, facts: signing, operation, rule: &rule };
+    let mut gates = match &facts.people {
+        People::Shown(shown) => shown.clone(),
+        People::Waived | People::Missing => vec![asking.gate()],
+    };
+    let is_counted = matches!(facts.people, People::Shown(_)) && params.cab.is_none();
+    let is_agreed = is_counted && (params.resigns.is_some() || operation == Operation::Sign);
+    let (approval, approver) = if is_agreed { (None, None) } else { asking.approval() };
     gates.extend(approval);
-    gates.extend(params.resigns.as_ref().map(|old| replaced(old, params, facts.resigned.as_ref())));
-    Asked { gates, approver, lacks_approval: params.cab.is_none() && asking.need().is_ok() }
+    gates.extend(params.resigns.as_ref().map(|old| replaced(old, params, signing.resigned.as_ref())));
+    let lacks_approval = !is_agreed && params.cab.is_none() && asking.need().is_ok();
+    Asked { gates, approver, lacks_approval }
 }
 
 struct Asking<'a> {
@@ -140,7 +152,7 @@ impl<'a> Asking<'a> {
     }
 
     fn judge(&self, reference: &CabReference) -> Result<Holds, String> {
-        let paper = self.facts.paper.as_ref().ok_or("missing: there is no such approval")?;
+        let paper = self.facts.paper.as_deref().ok_or("missing: there is no such approval")?;
         let signed = reference.authentication == Authentication::Signed;
         if *paper.approval_id() != reference.approval_id || paper.is_signed() != signed {
             return Err("the paper that was recorded says something else".into());

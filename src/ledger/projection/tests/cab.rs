@@ -1,8 +1,12 @@
 //! Approvals of artifacts: each is recorded once, used as often as it is good for, and used by nothing else.
 
+use super::super::cab as projection_cab;
 use super::*;
+use crate::ledger::testing::{ORIGIN, WORKSPACE};
+use crate::people::Namespace;
 use crate::people::cab::testing::approval;
-use crate::people::cab::{CabApproval, Paper};
+use crate::people::cab::{CabApproval, Paper, Status};
+use crate::people::roster::testing::{Hand, email, four};
 use crate::request::{Authentication, CabReference, Resigns};
 
 const ARMOUR: &str = "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n";
@@ -20,8 +24,6 @@ fn unsigned_paper() -> Paper {
 fn record(paper: &Paper) -> NewEntry {
     new_entry(projection_cab::RECORDED, json!({ "paper": paper, "sha256": paper.sha256().unwrap() }))
 }
-
-use super::super::cab as projection_cab;
 
 fn reference(paper: &Paper) -> CabReference {
     CabReference {
@@ -116,18 +118,40 @@ fn a_record_is_of_the_paper_that_it_names() {
     assert_eq!(with(&|body| body["paper"]["signed"]["signature"] = "A".repeat(100_000).into()), "bad_entry");
 }
 
-#[test]
-fn withdrawals_are_found_whoever_signed_them() {
-    let mut log = Log::founded();
-    let withdrawn = Paper::Signed {
-        approval: Box::new(CabApproval { status: crate::people::cab::Status::Withdrawn, ..approval() }),
-        signature: ARMOUR.into(),
+/// A withdrawal by this hand, in the sandbox of these tests.
+fn withdrawal(hand: &Hand, approver: &str) -> Paper {
+    let approval = CabApproval {
+        approver: email(approver),
+        workspace_id: WORKSPACE.into(),
+        origin: ORIGIN.into(),
+        environment: crate::model::Environment::Sandbox,
+        status: Status::Withdrawn,
+        ..approval()
     };
-    log.add(record(&signed_paper(3)));
-    let find = |log: &Log| query::cab_withdrawals(&log.tables, withdrawn.approval_id()).unwrap();
-    assert_eq!(find(&log), []);
-    log.add(record(&withdrawn));
-    assert_eq!(find(&log), [withdrawn.clone()]);
+    let signature = hand.sign(&Namespace::Cab.of(ORIGIN), &approval.to_bytes().unwrap());
+    Paper::Signed { approval: Box::new(approval), signature }
+}
+
+#[test]
+fn what_the_board_withdrew_stays_withdrawn() {
+    let (roster, [_, _, carol, dan]) = four();
+    let mut genesis = acts::genesis(&Signer::fixed());
+    genesis.roster_sha256 = Some(roster.sha256().unwrap());
+    genesis.roster = Some(roster);
+    let mut log = Log::empty();
+    log.add(acts::founding(&genesis));
+    let is_withdrawn = |log: &Log| query::cab_withdrawn(&log.tables, &approval().approval_id).unwrap();
+    for hand in [&carol, &Hand::new(99)] {
+        for approver in ["dan@example.com", "carol@example.com"] {
+            log.add(record(&withdrawal(hand, approver)));
+        }
+    }
+    assert_eq!(is_withdrawn(&log), None, "anyone can write a paper");
+    let entry = log.add(record(&withdrawal(&dan, "dan@example.com")));
+    assert_eq!(is_withdrawn(&log), Some(entry.seq));
+    log.add(record(&withdrawal(&dan, "dan@example.com")));
+    assert_eq!(is_withdrawn(&log), Some(entry.seq));
+    assert_eq!(query::cab_withdrawn(&log.tables, &"cab-other".parse().unwrap()).unwrap(), None);
 }
 
 #[test]
