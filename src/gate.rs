@@ -375,3 +375,6 @@ fn blocked(object: &str, gates: &[Gate]) -> Error {
         .collect();
     Error::blocked("gate_failed", format!("{object}: {}", failed.join("; "))).hint("keyctl status")
 }
+
+#[cfg(test)]
+mod tests;

@@ -274,3 +274,23 @@ pub fn passphrase(name: &str) -> crate::error::Result<secrecy::SecretString> {
     })?;
     Ok(answer.into())
 }
+
+/// Makes sure that something destructive is meant: `word` has to be typed at the terminal, unless `--yes` said it.
+///
+/// # Errors
+/// `not_confirmed`: something else was typed, or there is no terminal.
+pub fn confirm(yes: bool, what: &str, word: &str) -> crate::error::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let unmeant = |why: &str| Error::usage("not_confirmed", format!("{what}: {why}")).hint("--yes, if it is meant");
+    if !std::io::stdin().is_terminal() {
+        return Err(unmeant("nobody is at the terminal to confirm it"));
+    }
+    let prompt =
+        dialoguer::Input::<String>::new().with_prompt(format!("{what}. Type {word} to go on")).allow_empty(true);
+    let typed = prompt
+        .interact_text()
+        .map_err(|error| Error::failed("no_confirmation", "the prompt failed").because(anyhow::anyhow!("{error}")))?;
+    if typed.trim() == word { Ok(()) } else { Err(unmeant("it was not confirmed")) }
+}

@@ -19,7 +19,7 @@ mod authority;
 mod grants;
 mod people;
 
-pub use authority::{Consumed, FollowUp, consumed, follow_ups, seen_sizes, steps, touched};
+pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
 pub use people::{roster, suspended};
 mod cab;

@@ -33,6 +33,15 @@ pub fn consumed(conn: &Connection, request_id: &str) -> Result<Option<Consumed>>
         .transpose()
 }
 
+/// How often the glass was broken in this workspace.
+///
+/// # Errors
+/// Those of the module.
+pub fn broken_glass(conn: &Connection) -> Result<u64> {
+    let sql = "SELECT count(*) FROM requests WHERE json_extract(doc, '$.break_glass') IS NOT NULL";
+    conn.query_row(sql, [], |row| row.get(0)).map(place).sql(READING)
+}
+
 /// The tree sizes that consumed approval requests named: approvers' machines remember one of them.
 ///
 /// # Errors
