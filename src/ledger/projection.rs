@@ -53,6 +53,7 @@ pub const TABLES: &[&str] = &[
     "cab_papers",
     "cab_withdrawn",
     "cab_uses",
+    "artifact_contents",
     "resigned",
 ];
 

@@ -172,6 +172,13 @@ CREATE TABLE cab_uses (
 ) STRICT;
 CREATE INDEX cab_uses_of ON cab_uses (approval_id);
 
+-- What each artifact is, whatever its signatures say: the format's own digest.
+CREATE TABLE artifact_contents (
+    seq    INTEGER PRIMARY KEY,             -- the artifact's entry
+    digest TEXT NOT NULL                    -- with its algorithm before it (sha256:…)
+) STRICT;
+CREATE INDEX artifact_contents_digest ON artifact_contents (digest);
+
 -- Artifacts that take the place of others.
 CREATE TABLE resigned (
     seq         INTEGER PRIMARY KEY,        -- the outcome's entry

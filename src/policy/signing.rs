@@ -16,6 +16,9 @@ use std::rc::Rc;
 /// The gate that asks for the board's approval.
 pub const CAB_APPROVAL: &str = "CabApproval";
 
+/// The gate that says that an artifact whose file this is has to be signed again.
+pub const RE_SIGN_REQUIRED: &str = "ReSignRequired";
+
 /// What the gate knows besides, when a file is to be signed.
 #[derive(Clone, Debug)]
 pub struct SigningFacts<'a> {
@@ -64,7 +67,10 @@ pub fn ask(request: &Request<SignArtifact>, signing: &SigningFacts<'_>, facts: &
     let is_agreed = is_counted && (params.resigns.is_some() || operation == Operation::Sign);
     let (approval, approver) = if is_agreed { (None, None) } else { asking.approval() };
     gates.extend(approval);
-    gates.extend(params.resigns.as_ref().map(|old| replaced(old, params, signing.resigned.as_ref())));
+    gates.extend(match (&params.resigns, &signing.marked) {
+        (Some(old), _) => Some(replaced(old, params, signing.resigned.as_ref())),
+        (None, marked) => marked.as_ref().map(not_replaced),
+    });
     let lacks_approval = !is_agreed && params.cab.is_none() && asking.need().is_ok();
     Asked { gates, approver, lacks_approval }
 }
@@ -188,12 +194,14 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// `ReSign`: what the new artifact takes the place of is an artifact of this ledger, and this is its file. Of an APT
-/// repository the index may have changed since.
+/// `ReSign`: what the new artifact takes the place of is an artifact of this ledger, and this is its file: signed, not
+/// signed, or with other signatures on it. Of an APT repository the index may have changed since.
 fn replaced(old: &Resigns, params: &SignArtifact, known: Option<&Artifact>) -> Gate {
     let input = format!("artifact {} of entry {}, signed by {}", old.artifact_id, old.entry, old.generation);
     let is_the_same = |known: &Artifact| {
-        let is_its_file = params.format == "apt" || [known.hash_after, known.hash_before].contains(&params.hash_before);
+        let is_its_file = params.format == "apt"
+            || [known.hash_after, known.hash_before].contains(&params.hash_before)
+            || known.content_digest == params.content_digest;
         known.seq == old.entry
             && known.artifact_id == old.artifact_id
             && known.hash_after == old.hash
@@ -201,6 +209,13 @@ fn replaced(old: &Resigns, params: &SignArtifact, known: Option<&Artifact>) -> G
             && is_its_file
     };
     gates::holds("ReSign", input, "an artifact of this ledger, and its file", known.is_some_and(is_the_same))
+}
+
+/// `ReSignRequired`: the file is signed as if it were any other, although it has to be signed again. That is said; in
+/// production it takes what signing again takes.
+fn not_replaced(marked: &Artifact) -> Gate {
+    let input = format!("artifact {} of entry {} has to be signed again", marked.artifact_id, marked.seq);
+    gates::holds(RE_SIGN_REQUIRED, input, "--re-sign takes its place", true)
 }
 
 fn words(reference: &CabReference, holds: &Holds) -> String {

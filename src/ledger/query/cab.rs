@@ -48,6 +48,8 @@ pub struct Artifact {
     pub hash_after: Hash256,
     /// Who signed it.
     pub generation: GenerationId,
+    /// What it is, whatever its signatures say: the format's own digest, with its algorithm.
+    pub content_digest: String,
 }
 
 /// Artifacts whose file had this SHA-256, after signing or before; those that it is the signed form of come first, and
@@ -60,6 +62,14 @@ pub fn artifacts_with(conn: &Connection, hash: &Hash256) -> Result<Vec<Artifact>
     artifacts(conn, which, [hash.to_string()])
 }
 
+/// Artifacts that are the same but for their signatures, newest first. At most a thousand.
+///
+/// # Errors
+/// Those of the module.
+pub fn artifacts_like(conn: &Connection, content_digest: &str) -> Result<Vec<Artifact>> {
+    artifacts(conn, "c.digest = ?1 ORDER BY seq DESC LIMIT 1000", [content_digest])
+}
+
 /// The artifact that an entry made.
 ///
 /// # Errors
@@ -69,7 +79,10 @@ pub fn artifact(conn: &Connection, seq: u64) -> Result<Option<Artifact>> {
 }
 
 fn artifacts(conn: &Connection, which: &str, params: impl Params) -> Result<Vec<Artifact>> {
-    let sql = format!("SELECT seq, artifact_id, hash_before, hash_after, generation FROM artifacts WHERE {which}");
+    let sql = format!(
+        "SELECT seq, artifact_id, hash_before, hash_after, generation, c.digest
+         FROM artifacts JOIN artifact_contents AS c USING (seq) WHERE {which}"
+    );
     let mut statement = conn.prepare_cached(&sql).sql(READING)?;
     let mut rows = statement.query(params).sql(READING)?;
     let mut found = Vec::new();
@@ -81,6 +94,7 @@ fn artifacts(conn: &Connection, which: &str, params: impl Params) -> Result<Vec<
             hash_before: text(2)?.parse()?,
             hash_after: text(3)?.parse()?,
             generation: text(4)?.parse()?,
+            content_digest: text(5)?,
         });
     }
     Ok(found)

@@ -39,6 +39,7 @@ fn old() -> Artifact {
         hash_before: Hash256::of(b"unsigned"),
         hash_after: Hash256::of(b"file"),
         generation: "windows/1".parse().unwrap(),
+        content_digest: "sha256:ab".into(),
     }
 }
 
@@ -288,6 +289,8 @@ fn in_staging_the_unsigned_file_will_do_and_in_a_sandbox_nothing_is_asked_for() 
 fn a_marked_file_is_not_signed_in_production_as_if_it_were_any_other() {
     let marked = |environment| Scene { marked: Some(old()), ..Scene::new(environment) };
     marked(Environment::Staging).allows();
+    let gate = marked(Environment::Staging).gate("ReSignRequired").unwrap();
+    assert_eq!(gate.input, "artifact old of entry 40 has to be signed again");
     let scene = marked(Environment::Production).by("carol@example.com", Assurance::Proven);
     assert!(matches!(scene.decide().0, Decision::NeedsApproval(_)));
     assert!(scene.gate("CabApproval").unwrap().limit.contains("artifact old of entry 40 being marked"));
@@ -333,6 +336,9 @@ fn what_is_replaced_is_the_artifact_that_the_ledger_has() {
     let mut other_file = scene(Some(old()));
     other_file.request.params.hash_before = Hash256::of(b"another file");
     other_file.refuses("ReSign", "and its file");
+    // The same program with other signatures on it.
+    other_file.request.params.content_digest = old().content_digest;
+    other_file.allows();
 }
 
 fn rules_with(operation: Operation, change: impl Fn(&mut Rule)) -> crate::config::policy::Policy {
