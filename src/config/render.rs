@@ -95,6 +95,7 @@ trust       = []
 # roles = ["security-reviewer", "packaging-engineer"]
 # must_include = ["security-reviewer"]
 # max_age_hours = 24
+# asserted = false  # whoever asks proves it with their own key; only sign, crl, recover, drill and backup may say true
 
 [rotation]
 revoke_retired = "superseded"     # or "never"

@@ -8,6 +8,7 @@
 pub mod approval;
 pub mod bundle;
 pub mod founding;
+pub mod cab;
 pub mod quorum;
 pub mod request;
 pub mod roster;
