@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod model;
 pub mod outcome;
 pub mod people;
+pub mod pipeline;
 pub mod pki;
 pub mod policy;
 pub mod request;
