@@ -33,6 +33,7 @@ pub mod people;
 pub mod pipeline;
 pub mod pki;
 pub mod policy;
+pub mod publication;
 pub mod request;
 pub mod retry;
 pub mod ui;
