@@ -13,6 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["pki", "formats"],
     &["outcome"],
     &["evidence"],
+    &["publication"],
     &["ui", "world"],
     &["commands"],
     &["cli", "main", "lib"],
