@@ -7,15 +7,15 @@ use crate::files::lock::ProcessLock;
 use crate::formats::apt::place;
 use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
-use crate::gate::{self, Completes, Failure, Permit, SettingsAdopted, StateChanged};
+use crate::gate::{self, Completes, Failure, Permit, Recorded, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant, ImportCertificate,
+    IssueCertificate, MakeCsr, Operation, PublishKeyring, SignArtifact,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -139,6 +139,9 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         AdoptSettings::ENTRY => {
             settle_as::<AdoptSettings, SettingsAdopted>(world, orphan, false, "nothing was adopted")
         }
+        GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
+        EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
+        CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }

@@ -1,6 +1,7 @@
 //! The rule for each operation: which gates it passes through, from which facts.
 
 use super::gates::{self, Decision, Gate};
+use super::people::{People, with_people};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, State};
@@ -32,6 +33,8 @@ pub struct Facts<'a> {
     pub has_active: bool,
     /// The number the key's next generation must have.
     pub next_number: u32,
+    /// What people say to it.
+    pub people: People,
 }
 
 /// What a policy says to a request of one operation.
@@ -177,9 +180,22 @@ impl Decide for GenerateKey {
                 facts.environment.as_str(),
                 params.environment == facts.environment,
             ),
+            as_adopted(params, facts.settings),
         ];
         with_people(gates, facts)
     }
+}
+
+/// `Settings`: a key is made as the adopted settings say.
+fn as_adopted(params: &GenerateKey, settings: &Settings) -> Gate {
+    let asked = format!("{} {} on {}", params.purpose, params.algorithm, params.hsm);
+    let Some(key) = settings.keys.get(&params.generation.key) else {
+        return gates::holds("Settings", asked, "in the adopted settings", false);
+    };
+    let tokens: Vec<_> = key.hsm.iter().map(|hsm| hsm.as_str()).collect();
+    let limit = format!("{} {} on {}", key.purpose, key.algorithm, tokens.join(" or "));
+    let fits = params.purpose == key.purpose && params.algorithm == key.algorithm && key.hsm.contains(&params.hsm);
+    gates::holds("Settings", asked, limit, fits)
 }
 
 impl Decide for IssueCertificate {
@@ -308,14 +324,6 @@ impl Decide for AdoptSettings {
     }
 }
 
-/// Outside a sandbox these operations wait for people.
-fn with_people(gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
-    match Decision::from_gates(gates) {
-        Decision::Allow(gates) if facts.environment != Environment::Sandbox => Decision::NeedsApproval(gates),
-        decision => decision,
-    }
-}
-
 fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
     let name = request.params.generation().to_string();
     Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
@@ -420,6 +428,7 @@ mod tests {
             params,
             signatures: Vec::new(),
             approvals: Vec::new(),
+            authority: None,
         }
     }
 
@@ -434,6 +443,7 @@ mod tests {
             keyring: None,
             has_active: false,
             next_number: 2,
+            people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
         }
     }
 
