@@ -1,6 +1,6 @@
 //! `init`: founds a workspace: entry 0, its tokens, its keys.
 
-use super::{keygen, openpgp, publish};
+use super::{keygen, openpgp, publication, publish};
 use crate::config::workspace::Workspace;
 use crate::config::{Config, Issuer, Key, MAX_CONFIG, MAX_TRUST, Module};
 use crate::crypto::note::VerifierKey;
@@ -78,6 +78,7 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
         return dry_run(&dir, args.from.as_deref(), globals);
     }
     let world = found(&dir, args.from.as_deref(), globals)?;
+    let worst = publication::after(&world, Ok(Worst::default()))?;
     let rows: Vec<_> =
         crate::ledger::query::generations(world.ledger.connection())?.iter().map(super::status::row).collect();
     globals.ui.rows(super::status::COLUMNS, &rows);
@@ -91,7 +92,7 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
     if world.genesis.environment == Environment::Sandbox {
         globals.ui.say("its keys are in software and prove nothing about who signed");
     }
-    Ok(Worst::default())
+    Ok(worst)
 }
 
 /// Founds the workspace, or continues an interrupted founding, and makes its keys.
