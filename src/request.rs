@@ -341,3 +341,12 @@ operations! {
     SignArtifact = "sign", "PACKAGE_SIGNED";
     AdoptSettings = "adopt", "SETTINGS_ADOPTED";
 }
+
+/// Operations whose orphans block a token until `recover` (design §2), each with the role of the key that holds it:
+/// what is on that token, or what was issued with it, is not known. What a signing key may have signed meanwhile is
+/// written down and blocks nothing.
+pub const BLOCKING: &[(&str, Role)] = &[
+    (GenerateKey::ENTRY, Role::ProofOfPossession),
+    (IssueCertificate::ENTRY, Role::Issuer),
+    (CertifyOpenPgp::ENTRY, Role::Issuer),
+];

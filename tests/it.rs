@@ -19,6 +19,8 @@ mod doctor;
 mod evidence;
 #[path = "it/first_signature.rs"]
 mod first_signature;
+#[path = "it/hung.rs"]
+mod hung;
 #[path = "it/import.rs"]
 mod import;
 #[path = "it/interruption.rs"]

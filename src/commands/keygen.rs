@@ -1,6 +1,6 @@
 //! `keygen`: the next generation of a key, from the planned CKA_ID to the published certificate.
 
-use super::{openpgp, publish};
+use super::{openpgp, publish, recover};
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
@@ -218,7 +218,6 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
-    refuse_orphans(world, first_hsm(key)?)?;
     let request = generate_request(world, name, key)?;
     let id = request.params.generation.clone();
     let permit = admit_one(world, request)?;
@@ -263,17 +262,6 @@ pub(super) fn never_seen(world: &World, made: GeneratedKey) -> Result<GeneratedK
                 .hint("do not use this token before its maker explained it")
                 .into())
         }
-    }
-}
-
-fn refuse_orphans(world: &mut World, hsm: &crate::model::HsmName) -> Result<()> {
-    let orphans = super::recover::orphans(world)?;
-    match orphans.iter().find(|orphan| orphan.hsm.as_deref() == Some(hsm.as_str())) {
-        Some(orphan) => {
-            let message = format!("an interrupted {} of {} is open on token {hsm}", orphan.entry_type, orphan.object);
-            Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"))
-        }
-        None => Ok(()),
     }
 }
 
@@ -440,11 +428,12 @@ fn write_csr(world: &mut World, id: &GenerationId, key: &Key, path: &std::path::
     close_one(world, permit, made)
 }
 
-/// Admits one request; a refusal becomes the error.
+/// Admits one request, unless its token waits for `recover`; a refusal becomes the error.
 pub(super) fn admit_one<O: crate::policy::Decide>(
     world: &mut World,
     request: crate::request::Request<O>,
 ) -> Result<Permit<O>> {
+    recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let process = world.process()?;
     let answers = gate::admit(&mut world.ledger, &process, vec![request])?;
     match answers.into_iter().next() {
