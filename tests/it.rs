@@ -5,6 +5,8 @@ mod support;
 
 #[path = "it/apt.rs"]
 mod apt;
+#[path = "it/apt_killed.rs"]
+mod apt_killed;
 #[path = "it/arrows.rs"]
 mod arrows;
 #[path = "it/batch.rs"]
