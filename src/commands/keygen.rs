@@ -17,7 +17,7 @@ use crate::pki::issue::{self, CertificatePlan, Draft, Validity};
 use crate::pki::name::{Name, Subject};
 use crate::pki::profile::{Profile, ProfileName};
 use crate::pki::serial::Serial;
-use crate::request::{ChangeState, Covered, GenerateKey, IssueCertificate, MakeCsr, Operation, Role};
+use crate::request::{ChangeState, Covered, GenerateKey, IssueCertificate, MakeCsr, Operation, Request, Role};
 use crate::ui::{Row, Worst};
 use crate::world::World;
 use std::path::PathBuf;
@@ -68,8 +68,7 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
     let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
     if world.globals.dry_run {
         let request = generate_request(world, &args.key, &key)?;
-        world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
-        return Ok(Worst::default());
+        return show(world, &request);
     }
     let generation = advance(world, &args.key, &key)?;
     if let Some(path) = &args.csr {
@@ -134,7 +133,7 @@ pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> R
     Ok(generation)
 }
 
-fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crate::request::Request<GenerateKey>> {
+fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<Request<GenerateKey>> {
     let conn = world.ledger.connection();
     let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
     let newest = GenerationId { key: name.clone(), number: newest };
@@ -263,6 +262,17 @@ pub(super) fn never_seen(world: &World, made: GeneratedKey) -> Result<GeneratedK
                 .into())
         }
     }
+}
+
+/// What a dry run prints of a request that would be made.
+///
+/// # Errors
+/// A bug: it has no JSON form.
+pub(super) fn show<O: Operation>(world: &World, request: &Request<O>) -> Result<Worst> {
+    let text = serde_json::to_string_pretty(request);
+    let text = text.map_err(|error| Error::bug("a request has no JSON form").because(error))?;
+    world.ui().raw(&format!("{text}\n"));
+    Ok(Worst::default())
 }
 
 /// Plain data as JSON.
@@ -429,10 +439,7 @@ fn write_csr(world: &mut World, id: &GenerationId, key: &Key, path: &std::path::
 }
 
 /// Admits one request, unless its token waits for `recover`; a refusal becomes the error.
-pub(super) fn admit_one<O: crate::policy::Decide>(
-    world: &mut World,
-    request: crate::request::Request<O>,
-) -> Result<Permit<O>> {
+pub(super) fn admit_one<O: crate::policy::Decide>(world: &mut World, request: Request<O>) -> Result<Permit<O>> {
     recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let process = world.process()?;
     let answers = gate::admit(&mut world.ledger, &process, vec![request])?;
