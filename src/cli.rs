@@ -187,7 +187,8 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Run(args) => {
             let mut world = World::open(globals)?;
             let words = commands::run::prepare(&args, &mut world)?;
-            approved(&words, &mut world)
+            let result = approved(&words, &mut world);
+            commands::publication::after(&world, result)
         }
         Command::Sign(args) => commands::sign::run(&args, globals),
         Command::Verify(args) => commands::verify::run(&args, globals),
@@ -195,7 +196,11 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
         Command::Completions(args) => commands::completions::completions(&args, self::command(), &globals.ui),
         Command::Man(args) => commands::completions::man(&args, self::command(), &globals.ui),
-        command => approvable(command, &mut World::open(globals)?),
+        command => {
+            let mut world = World::open(globals)?;
+            let result = approvable(command, &mut world);
+            commands::publication::after(&world, result)
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod import;
 pub mod init;
 pub mod keygen;
 mod openpgp;
+pub mod publication;
 pub mod publish;
 pub mod recover;
 mod repository;

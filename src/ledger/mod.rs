@@ -26,6 +26,7 @@ mod read;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trust;
 pub mod verify;
 pub mod witness;
 mod writer;

@@ -7,6 +7,8 @@
 
 pub mod approval;
 pub mod bundle;
+pub mod cab;
+pub mod founding;
 pub mod quorum;
 pub mod request;
 pub mod roster;
