@@ -1,6 +1,6 @@
 //! `init`: founds a workspace: entry 0, its tokens, its people, its keys.
 
-use super::{keygen, openpgp, publish};
+use super::{keygen, openpgp, publication, publish};
 use crate::config::workspace::Workspace;
 use crate::config::{Config, Issuer, Key, MAX_CONFIG, MAX_TRUST};
 use crate::error::{Error, Result};
@@ -104,6 +104,7 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
         let message = format!("{} is a {} workspace", shown_path(&dir), world.genesis.environment);
         return Err(Error::usage("workspace_exists", message));
     }
+    let worst = publication::after(&world, Ok(Worst::default()))?;
     let rows: Vec<_> =
         crate::ledger::query::generations(world.ledger.connection())?.iter().map(super::status::row).collect();
     globals.ui.rows(super::status::COLUMNS, &rows);
@@ -118,7 +119,7 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
         Environment::Sandbox => globals.ui.say("its keys are in software and prove nothing about who signed"),
         _ => next_commands(&world, &dir)?,
     }
-    Ok(Worst::default())
+    Ok(worst)
 }
 
 /// Outside a sandbox each key is asked for, and approved, by itself.

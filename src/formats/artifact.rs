@@ -316,6 +316,8 @@ impl Prepared {
             sha512_before: self.sha512.clone(),
             provenance: None,
             options: self.options.clone(),
+            cab: None,
+            resigns: None,
         }
     }
 

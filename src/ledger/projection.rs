@@ -24,7 +24,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 mod authority;
+pub mod cab;
 mod people;
+mod resigned;
 
 /// The SQL that makes the projection tables, empty.
 pub const SCHEMA: &str = include_str!("projection.sql");
@@ -48,6 +50,11 @@ pub const TABLES: &[&str] = &[
     "roster_suspensions",
     "grants",
     "grant_uses",
+    "cab_papers",
+    "cab_withdrawn",
+    "cab_uses",
+    "artifact_contents",
+    "resigned",
 ];
 
 /// What the database was doing, for its errors.
@@ -77,6 +84,8 @@ const KEEPING: &str = "keeping a projection";
 /// | `artifact_id_taken` | an artifact identifier that was used already |
 /// | `request_consumed` | an approval request that was consumed already |
 /// | `step_taken` | an act under an approval request that does not list it, or whose step was done |
+/// | `cab_exhausted` | a signature that an approval of the change advisory board is not good for any more |
+/// | `unknown_artifact` | a signature that takes the place of an artifact which the ledger does not have |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 ///
 /// Database errors come as [`Sql`] says.
@@ -84,6 +93,7 @@ pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
     match (entry.entry_type.as_str(), entry.phase()) {
         ("GENESIS", _) => genesis(conn, entry),
         (authority::CONSUMED, _) => authority::consumed(conn, entry),
+        (cab::RECORDED, _) => cab::recorded(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
         _ => Ok(()),
@@ -153,7 +163,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         CertifyOpenPgp::ENTRY => drop(read::<Request<CertifyOpenPgp>>(request)?),
         PublishKeyring::ENTRY => drop(read::<Request<PublishKeyring>>(request)?),
         MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
-        SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
+        SignArtifact::ENTRY => cab::used(conn, entry, &read::<Request<SignArtifact>>(request)?.params)?,
         AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
         GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
         EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
@@ -196,7 +206,8 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
             succeeded(conn, entry, &request)?;
             authority::moved(conn, entry, &request)?;
         }
-        Some("failed" | "unknown") => {}
+        Some("failed") => cab::given_back(conn, of)?,
+        Some("unknown") => {}
         _ => return Err(broken("its result is none of ok, failed, unknown")),
     }
     authority::step_ended(conn, of, result)?;
@@ -301,6 +312,7 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
         let message = format!("the artifact id {} was used by entry {seq}", params.artifact_id);
         return Err(Error::failed("artifact_id_taken", message));
     }
+    resigned::link(conn, entry, params)?;
     conn.execute(
         "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

@@ -22,6 +22,9 @@ mod people;
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
 pub use people::{roster, suspended};
+mod cab;
+
+pub use cab::{Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, marked};
 
 const READING: &str = "reading the register";
 

@@ -5,7 +5,7 @@
 //! however many names it has. Whoever asks proves it with their own signature over the same bytes, fills their own
 //! role if they have one, and never approves. What does not count is listed with the rule that says so (D8).
 
-mod examine;
+pub(in crate::people) mod examine;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@ pub mod grants;
 pub mod people;
 
 pub mod rules;
+pub mod signing;
 
 pub use gates::{Decision, Gate, Verdict};
 pub use rules::{Decide, Facts};

@@ -293,6 +293,7 @@ fn a_rule_of_three_needs_three() {
         roles: [Role::SecurityReviewer, Role::PlatformAdmin].into(),
         must_include: BTreeSet::new(),
         max_age_hours: 24,
+        asserted: false,
     };
     let found = roster.objects_to(Operation::Adopt, &rule, &BTreeSet::new(), now()).unwrap();
     assert_eq!(found.to_string(), "adopt takes 3 people with its roles; 2 could sign");
