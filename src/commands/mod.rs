@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod audit;
 pub mod completions;
+pub mod destroy;
 pub mod doctor;
 pub mod follow_up;
 pub mod grant;
@@ -10,6 +11,7 @@ pub mod import;
 pub mod init;
 pub mod keygen;
 mod openpgp;
+pub mod pipeline;
 pub mod publication;
 pub mod publish;
 pub mod recover;

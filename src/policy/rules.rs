@@ -5,6 +5,7 @@ use super::people::{People, with_people};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, State};
+use crate::ledger::query::LastFacts;
 use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::request::{
     AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
@@ -35,6 +36,8 @@ pub struct Facts<'a> {
     pub next_number: u32,
     /// What people say to it.
     pub people: People,
+    /// What else has to be known before a key is destroyed; empty for other acts.
+    pub destruction: LastFacts,
 }
 
 /// What a policy says to a request of one operation.
@@ -324,7 +327,7 @@ impl Decide for AdoptSettings {
     }
 }
 
-fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
+pub(super) fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
     let name = request.params.generation().to_string();
     Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
 }
@@ -444,6 +447,7 @@ mod tests {
             has_active: false,
             next_number: 2,
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
+            destruction: LastFacts::default(),
         }
     }
 
