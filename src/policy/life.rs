@@ -133,3 +133,6 @@ pub fn all_copies(generation: &Generation, last: &LastFacts) -> Vec<Doomed> {
     };
     generation.identities.iter().flat_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests;
