@@ -6,6 +6,7 @@ use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, State};
+use crate::ledger::query::LastFacts;
 use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
@@ -39,6 +40,8 @@ pub struct Facts<'a> {
     pub people: People,
     /// What else is known of a file that is to be signed.
     pub signing: Option<SigningFacts<'a>>,
+    /// What else has to be known before a key is destroyed; empty for other acts.
+    pub destruction: LastFacts,
 }
 
 /// What a policy says to a request of one operation.
@@ -360,7 +363,7 @@ impl Decide for AdoptSettings {
     }
 }
 
-fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
+pub(super) fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
     let name = request.params.generation().to_string();
     Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
 }
@@ -483,6 +486,7 @@ pub(crate) mod tests {
             next_number: 2,
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
             signing: Some(signing::testing::nobody(environment, now)),
+            destruction: LastFacts::default(),
         }
     }
 
