@@ -25,6 +25,7 @@ mod signing;
 mod warrant;
 
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
+pub use signing::HandedIn;
 use warrant::Leave;
 pub use warrant::{Presented, Warrant};
 
@@ -214,10 +215,31 @@ pub struct Refusal {
 /// # Errors
 /// The ledger cannot be read.
 pub fn preview<O: Decide>(ledger: &mut Ledger, requests: &[Request<O>]) -> Result<Vec<Decision>> {
-    let writer = ledger.writer()?;
+    preview_on(ledger, None, requests)
+}
+
+/// As [`preview`], as if this approval of the change advisory board had been handed in. What is allowed uses it up for
+/// the rest, as it would at the gate.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn preview_on<O: Decide>(
+    ledger: &mut Ledger,
+    handed_in: Option<&HandedIn>,
+    requests: &[Request<O>],
+) -> Result<Vec<Decision>> {
+    let mut writer = ledger.writer()?;
+    handed_in.map(|handed_in| handed_in.take(&mut writer)).transpose()?;
     let ground = Ground::read(&writer)?;
-    let decide = |request| Ok(O::decide(request, &ground.facts(&writer, request, Leave::without(&ground).people)?));
-    requests.iter().map(decide).collect()
+    let mut uses = 0;
+    let mut decide = |request| {
+        let mut facts = ground.facts(&writer, request, Leave::without(&ground).people)?;
+        facts.signing.iter_mut().for_each(|signing| signing.uses = signing.uses.saturating_add(uses));
+        let decision = O::decide(request, &facts);
+        uses += u64::from(matches!(decision, Decision::Allow(_)));
+        Ok(decision)
+    };
+    requests.iter().map(&mut decide).collect()
 }
 
 /// Counts the signatures of an approval request now. Nothing is written.
