@@ -397,6 +397,3 @@ fn blocked(object: &str, gates: &[Gate]) -> Error {
         .collect();
     Error::blocked("gate_failed", format!("{object}: {}", failed.join("; "))).hint("keyctl status")
 }
-
-#[cfg(test)]
-mod tests;

@@ -27,6 +27,8 @@ mod interruption;
 mod keygen;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/people.rs"]
+mod people;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

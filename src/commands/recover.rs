@@ -1,7 +1,7 @@
 //! `recover`: what became of intents whose process is gone.
 
 use super::sign::repository;
-use super::{keygen, openpgp};
+use super::{keygen, openpgp, publication};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::formats::apt::place;
@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 /// planned CKA_ID and taken over if it is whole, or the intent is closed as not executed; a certificate counts
 /// as issued; a signature that nobody reported is recorded as unknown, with its digest, and the two signature files
 /// of an APT repository are brought to a whole state. Published keyrings that changed or are gone are written again.
+/// Where published/ is a git work tree, it is committed and pushed; exit 3 while its remote cannot be reached.
 ///
 /// Examples:
 ///   keyctl recover
@@ -83,15 +84,14 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     if published {
         world.ui().say("published keyrings were written again");
     }
-    if rows.is_empty() && !published && late == 0 {
-        return Ok(Worst::default());
+    if !rows.is_empty() || published || late > 0 {
+        world.checkpoint()?;
+        super::publish::register(world)?;
     }
-    world.checkpoint()?;
-    super::publish::register(world)?;
     if !rows.is_empty() {
         world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
     }
-    Ok(Worst::default())
+    publication::recover(world).map(|()| Worst::default())
 }
 
 /// Makes the fragments that a run could not write. They are views of the ledger, so nothing is lost by being late.

@@ -9,7 +9,7 @@ use super::types::{
     Fips, FipsStandard, Hsm, Module, Organization, PinSource, ResignAfter, Retry, RevokeRetired, Rotation, Timestamp,
     Token, TrustFile,
 };
-use super::{Config, Operation, keys};
+use super::{Config, Operation, keys, publication};
 use crate::error::{Error, Result, shown};
 use crate::model::{Environment, Hash256, HsmName};
 use std::collections::BTreeMap;
@@ -124,6 +124,8 @@ impl<'a> Check<'a> {
                     self.number(&days, "rotation.publish_safety_days", 7..=365)
                 }),
         };
+        let publication = publication::publication(self, raw.publication);
+        let pipelines = publication::pipelines(self, raw.pipelines, &keys);
         let retry = self.retry(raw.retry);
         let max_artifact = self.max_artifact(raw.limits);
         let path = self.path.to_path_buf();
@@ -136,6 +138,8 @@ impl<'a> Check<'a> {
             timestamp,
             policy,
             rotation,
+            publication,
+            pipelines,
             retry,
             max_artifact,
             warnings: Vec::new(),

@@ -54,6 +54,12 @@ impl Pin {
         Ok(Pin(Arc::new(SecretString::from(text.as_str()))))
     }
 
+    /// Whether another is the same. It takes as long whatever they are.
+    pub(in crate::hsm) fn is_same_as(&self, other: &Pin) -> bool {
+        let (a, b) = (self.expose().as_bytes(), other.expose().as_bytes());
+        a.len() == b.len() && openssl::memcmp::eq(a, b)
+    }
+
     /// The bytes, for the call to the module only.
     pub(in crate::hsm) fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -339,6 +345,14 @@ mod tests {
             let error = toml::from_str::<Settings>(written).unwrap_err();
             assert!(!error.message().contains(secret), "{}", error.message());
         }
+    }
+
+    #[test]
+    fn equal_pins_are_known_without_being_shown() {
+        let pin = |text: &str| Pin::new(text.to_owned()).unwrap();
+        assert!(pin("12345678").is_same_as(&pin("12345678")));
+        assert!(!pin("12345678").is_same_as(&pin("12345679")));
+        assert!(!pin("1234567").is_same_as(&pin("12345678")));
     }
 
     #[test]

@@ -72,7 +72,7 @@ const KEEPING: &str = "keeping a projection";
 /// | code | what the entry says |
 /// |---|---|
 /// | `bad_entry` | its body is not of the form that its type has |
-/// | `second_genesis`, `bad_genesis` | a genesis that is not entry 0; one whose keys are not those of its intent |
+/// | `second_genesis`, `bad_genesis` | a genesis that is not entry 0; one whose keys are not those of its intent, or that is not what everyone in its roster signed |
 /// | `bad_outcome` | an outcome whose intent does not exist, is of another type, or is closed already |
 /// | `generation_exists` | a generation is to be made that was made already |
 /// | `unknown_generation`, `no_identity` | something was done to a generation that does not exist or has no key |
@@ -113,6 +113,7 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
     if !fulfilled {
         return Err(Error::failed("bad_genesis", "the genesis does not fulfil the intent it carries"));
     }
+    people::check_founding(&genesis)?;
     let doc = settings_doc(&genesis.settings_sha256, &genesis.settings)?;
     for (key, request) in genesis.ledger_keys.iter().zip(planned) {
         let mut generation = planned_generation(conn, &request.params)?;

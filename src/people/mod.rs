@@ -6,6 +6,8 @@
 //! [namespaces](Namespace) that keep one meaning from passing for another.
 
 pub mod approval;
+pub mod bundle;
+pub mod founding;
 pub mod cab;
 pub mod quorum;
 pub mod request;

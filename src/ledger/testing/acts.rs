@@ -361,6 +361,7 @@ pub fn genesis(signer: &Signer) -> Genesis {
             actor: actor(),
             correlation_id: "c-1".parse().unwrap(),
             ledger_keys: vec![planned],
+            founding: None,
         },
         tool: tool(),
     }
