@@ -107,3 +107,11 @@ fn artifacts(conn: &Connection, which: &str, params: impl Params) -> Result<Vec<
 pub fn marked(_conn: &Connection, _hash: &Hash256) -> Result<Option<Artifact>> {
     Ok(None)
 }
+
+/// Whether an artifact has to be signed again.
+///
+/// # Errors
+/// Those of the module.
+pub fn is_marked(_conn: &Connection, _seq: u64) -> Result<bool> {
+    Ok(false)
+}
