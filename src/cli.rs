@@ -129,6 +129,7 @@ enum Command {
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
     Approve(commands::approve::ApproveArgs),
+    Cab(commands::cab::CabArgs),
     Run(commands::run::RunArgs),
     Sign(commands::sign::SignArgs),
     Verify(commands::verify::VerifyArgs),
@@ -190,6 +191,7 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
             let result = approved(&words, &mut world);
             commands::publication::after(&world, result)
         }
+        Command::Cab(args) => commands::cab::run(&args, &mut World::open(globals)?),
         Command::Sign(args) => commands::sign::run(&args, globals),
         Command::Verify(args) => commands::verify::run(&args, globals),
         Command::Audit(args) => commands::audit::run(&args, globals),
@@ -212,6 +214,7 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
         Command::Adopt(args) => commands::adopt::run(&args, world),
         Command::Grant(args) => commands::grant::run(&args, world),
         Command::FollowUp(args) => commands::follow_up::run(&args, world),
+        Command::Sign(args) => commands::sign::run_approved(&args, world),
         _ => Err(Error::failed("not_approvable", "nobody approves this command; run it as it is")),
     }
 }

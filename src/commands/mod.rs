@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod approve;
 pub mod audit;
+pub mod cab;
 pub mod completions;
 pub mod doctor;
 pub mod follow_up;

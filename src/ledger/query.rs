@@ -24,7 +24,9 @@ pub use grants::{Grant, grant, grants};
 pub use people::{roster, suspended};
 mod cab;
 
-pub use cab::{Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, is_marked, marked};
+pub use cab::{
+    Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, is_marked, marked,
+};
 
 const READING: &str = "reading the register";
 

@@ -7,8 +7,8 @@
 
 pub mod approval;
 pub mod bundle;
-pub mod founding;
 pub mod cab;
+pub mod founding;
 pub mod quorum;
 pub mod request;
 pub mod roster;

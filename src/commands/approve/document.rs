@@ -6,6 +6,7 @@ use crate::clock::{Time, rfc3339};
 use crate::crypto::jcs;
 use crate::crypto::ssh::{PublicKey, Signature};
 use crate::error::{Context, Error, Result};
+use crate::people::cab::{self, CabApproval, Status};
 use crate::people::request::{self, ApprovalRequest};
 use crate::people::{Namespace, roster};
 use chrono::TimeDelta;
@@ -21,6 +22,8 @@ const SKEW: TimeDelta = TimeDelta::minutes(5);
 pub(super) enum Document {
     /// A request of a workspace.
     Request(Box<ApprovalRequest>),
+    /// A change advisory board's approval of files.
+    Cab(Box<CabApproval>),
 }
 
 impl Document {
@@ -33,6 +36,7 @@ impl Document {
             .or_failed("bad_document", || "this is no document that can be signed".into())?;
         match value.get("schema").and_then(Value::as_str) {
             Some(request::SCHEMA) => ApprovalRequest::parse(bytes).map(Box::new).map(Document::Request),
+            Some(cab::SCHEMA) => CabApproval::parse(bytes).map(Box::new).map(Document::Cab),
             Some(other) => Err(unknown(format!("there is no approving of {other:?}"))),
             None => Err(unknown("this does not say what kind of document it is".to_owned())),
         }
@@ -42,6 +46,7 @@ impl Document {
     pub(super) fn words(&self) -> Words {
         match self {
             Document::Request(request) => words::of_request(request),
+            Document::Cab(approval) => words::of_lines(&approval.describe()),
         }
     }
 
@@ -49,6 +54,7 @@ impl Document {
     pub(super) fn id(&self) -> &str {
         match self {
             Document::Request(request) => &request.request_id,
+            Document::Cab(approval) => approval.approval_id.as_str(),
         }
     }
 
@@ -56,6 +62,7 @@ impl Document {
     pub(super) fn object(&self) -> &str {
         match self {
             Document::Request(request) => &request.object,
+            Document::Cab(approval) => approval.approval_id.as_str(),
         }
     }
 
@@ -63,6 +70,7 @@ impl Document {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Document::Request(_) => "request",
+            Document::Cab(_) => "cab-approval",
         }
     }
 
@@ -70,6 +78,7 @@ impl Document {
     pub(super) fn origin(&self) -> &str {
         match self {
             Document::Request(request) => &request.origin,
+            Document::Cab(approval) => &approval.origin,
         }
     }
 
@@ -77,6 +86,7 @@ impl Document {
     pub(super) fn request(&self) -> Option<&ApprovalRequest> {
         match self {
             Document::Request(request) => Some(request),
+            Document::Cab(_) => None,
         }
     }
 
@@ -87,6 +97,9 @@ impl Document {
     pub(super) fn check_time(&self, now: Time) -> Result<()> {
         let (made, until) = match self {
             Document::Request(request) => (request.created_at, request.not_after),
+            // A withdrawal comes at any time; an approval may begin later.
+            Document::Cab(approval) if approval.status != Status::Approved => return Ok(()),
+            Document::Cab(approval) => (now, approval.expiry),
         };
         if now >= until {
             let message = format!("it could be used until {}, and now it is {}", rfc3339(until), rfc3339(now));
@@ -104,7 +117,7 @@ impl Document {
     /// # Errors
     /// `no_requester_signature`, `wrong_requester`, and what is wrong with the signature.
     pub(super) fn check_requester(&self, bytes: &[u8], signature: Option<&str>) -> Result<Option<PublicKey>> {
-        let Document::Request(request) = self;
+        let Document::Request(request) = self else { return Ok(None) };
         let Some(signature) = signature else {
             let message = format!("the signature of {}, who asks, is not there", request.requester.email);
             return Err(Error::usage("no_requester_signature", message)
@@ -129,7 +142,11 @@ impl Document {
     /// # Errors
     /// `own_request`.
     pub(super) fn meanings(&self, key: &PublicKey) -> Result<Vec<Namespace>> {
-        let Document::Request(request) = self;
+        let request = match self {
+            Document::Request(request) => request,
+            // Whose the key is, the roster says where files are signed.
+            Document::Cab(_) => return Ok(vec![Namespace::Cab]),
+        };
         // Who is named in a new roster shows that the key is theirs, beside agreeing to it.
         let named = request.steps.iter().any(|step| names(&step.params, &key.to_string()));
         let founding = request.genesis_sha256.is_none();

@@ -66,6 +66,13 @@ pub(super) fn of_request(request: &ApprovalRequest) -> Words {
     words
 }
 
+/// What a document says that comes with its own lines.
+pub(super) fn of_lines(lines: &[(&str, String)]) -> Words {
+    let mut words = Words::default();
+    lines.iter().for_each(|(label, text)| words.line(label, text));
+    words
+}
+
 fn of_step(words: &mut Words, number: usize, step: &Step) {
     words.line(&format!("step {number}"), &format!("{} {}", step_phrase(&step.operation), step.object));
     let mut params = Vec::new();

@@ -17,25 +17,28 @@ pub(super) fn found(world: &World, hash: &Hash256, content_digest: &str) -> Resu
     let by_hash = query::artifacts_with(conn, hash)?;
     let (signed, unsigned): (Vec<_>, Vec<_>) = by_hash.into_iter().partition(|artifact| artifact.hash_after == *hash);
     for candidates in [signed, unsigned, query::artifacts_like(conn, content_digest)?] {
-        let mut marked = candidates.iter().map(|artifact| Ok((query::is_marked(conn, artifact.seq)?, artifact)));
-        let chosen = marked.find_map(|found| match found {
-            Ok((false, _)) => None,
-            Ok((true, artifact)) => Some(Ok(artifact)),
-            Err(error) => Some(Err(error)),
-        });
-        if let Some(artifact) = chosen.transpose()?.or(candidates.first()) {
+        let mut chosen = candidates.first();
+        for artifact in &candidates {
+            if query::is_marked(conn, artifact.seq)? {
+                chosen = Some(artifact);
+                break;
+            }
+        }
+        if let Some(artifact) = chosen {
             return resigns(world, artifact);
         }
     }
-    let message = format!("the ledger has no artifact of this file (SHA-256 {hash}) that another could take the place of");
+    let message =
+        format!("the ledger has no artifact of this file (SHA-256 {hash}) that another could take the place of");
     Err(Error::usage("unknown_artifact", message).hint("keyctl sign, without --re-sign, makes a first one"))
 }
 
 fn resigns(world: &World, artifact: &Artifact) -> Result<Resigns> {
     let receipt = Receipt::load(&world.ledger, artifact.seq)?;
     let params = receipt.intent().body.pointer("/request/params").cloned().unwrap_or_default();
-    let old: SignArtifact = serde_json::from_value(params)
-        .map_err(|error| Error::failed("bad_entry", format!("entry {} is no signature", artifact.seq)).because(error))?;
+    let old: SignArtifact = serde_json::from_value(params).map_err(|error| {
+        Error::failed("bad_entry", format!("entry {} is no signature", artifact.seq)).because(error)
+    })?;
     Ok(Resigns {
         artifact_id: artifact.artifact_id.clone(),
         hash: artifact.hash_after,
