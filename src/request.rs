@@ -455,3 +455,12 @@ operations! {
     EndGrant = "end-grant", "GRANT_ENDED";
     CloseFollowUp = "follow-up", "FOLLOW_UP_CLOSED";
 }
+
+/// Operations whose orphans block a token until `recover` (design §2), each with the role of the key that holds it:
+/// what is on that token, or what was issued with it, is not known. What a signing key may have signed meanwhile is
+/// written down and blocks nothing.
+pub const BLOCKING: &[(&str, Role)] = &[
+    (GenerateKey::ENTRY, Role::ProofOfPossession),
+    (IssueCertificate::ENTRY, Role::Issuer),
+    (CertifyOpenPgp::ENTRY, Role::Issuer),
+];

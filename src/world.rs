@@ -8,6 +8,7 @@ use crate::crypto::note::{SignedNote, VerifierKey};
 use crate::error::{Error, Result};
 use crate::evidence::fragment::Fragment;
 use crate::files::lock::ProcessLock;
+use crate::files::pace::Pace;
 use crate::files::{safe, sweep};
 use crate::gate::Warrant;
 use crate::hsm::store::Store;
@@ -362,6 +363,7 @@ pub fn pin_of(genesis: &Genesis, genesis_leaf_hash: crate::model::Hash256) -> Re
 /// be removed stays.
 pub fn tidy(dir: &Path) {
     let _ = ProcessLock::sweep(&dir.join("locks"));
+    let _ = Pace::sweep(&dir.join("locks"));
     for folder in ["", "evidence", "published", "published/certs", "published/crl"] {
         let _ = sweep(&dir.join(folder));
     }

@@ -5,6 +5,8 @@ mod support;
 
 #[path = "it/apt.rs"]
 mod apt;
+#[path = "it/apt_killed.rs"]
+mod apt_killed;
 #[path = "it/arrows.rs"]
 mod arrows;
 #[path = "it/batch.rs"]
@@ -19,6 +21,8 @@ mod doctor;
 mod evidence;
 #[path = "it/first_signature.rs"]
 mod first_signature;
+#[path = "it/hung.rs"]
+mod hung;
 #[path = "it/import.rs"]
 mod import;
 #[path = "it/interruption.rs"]

@@ -58,7 +58,7 @@ pub struct InitArgs {
 fn dry_run(dir: &Path, from: Option<&Path>, globals: &Globals) -> Result<Worst> {
     let text = match from {
         Some(from) => safe::read_text(from, MAX_CONFIG)?,
-        None => Config::render_default("Example Corp", "sandbox.invalid/keyctl"),
+        None => template(),
     };
     let hash_of = |file: &Path| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), MAX_TRUST)?));
     let config = Config::parse(&text, &dir.join(crate::config::workspace::CONFIG), &hash_of)?;
@@ -73,6 +73,11 @@ fn dry_run(dir: &Path, from: Option<&Path>, globals: &Globals) -> Result<Worst> 
     let rows: Vec<_> = config.keys.iter().map(row).collect();
     globals.ui.rows(&["key", "purpose", "algorithm", "issuer", "hsm"], &rows);
     Ok(Worst::default())
+}
+
+/// The configuration of a sandbox.
+fn template() -> String {
+    Config::render_default("Example Corp", "sandbox.invalid/keyctl")
 }
 
 /// The sandbox's folder where none is named.
@@ -110,11 +115,7 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
     globals.ui.rows(super::status::COLUMNS, &rows);
     let hash = world.ledger.entry(0)?.leaf_hash()?.to_string();
     globals.ui.say(&format!("\ngenesis {}", grouped(&hash)));
-    globals.ui.say(&format!(
-        "{} workspace ready in {}",
-        world.genesis.environment,
-        crate::error::shown(&dir.display().to_string())
-    ));
+    globals.ui.say(&format!("{} workspace ready in {}", world.genesis.environment, shown_path(&dir)));
     match world.genesis.environment {
         Environment::Sandbox => globals.ui.say("its keys are in software and prove nothing about who signed"),
         _ => next_commands(&world, &dir)?,
@@ -232,7 +233,7 @@ fn settle_config(dir: &Path, from: Option<&Path>) -> Result<Config> {
     let text = match from {
         Some(from) => Some(safe::read_text(from, MAX_CONFIG)?),
         None if path.exists() => None,
-        None => Some(Config::render_default("Example Corp", "sandbox.invalid/keyctl")),
+        None => Some(template()),
     };
     let begun = || dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();
     match text {

@@ -20,6 +20,7 @@
 
 use super::fault::{Fault, Refusal};
 use crate::error::shown;
+use crate::files::shown_path;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
@@ -142,7 +143,7 @@ fn from_env(name: &str) -> Result<Pin, Fault> {
 }
 
 fn from_file(path: &Path) -> Result<Pin, Fault> {
-    let name = shown(&path.display().to_string());
+    let name = shown_path(path);
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let file = file.map_err(|error| no_pin(format!("the PIN file {name} cannot be opened: {error}")))?;

@@ -3,6 +3,7 @@
 use super::cab::Cab;
 use super::inputs::Job;
 use super::{again, leave, replay};
+use crate::commands::recover;
 use crate::error::{Error, Kind, Result};
 use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
 use crate::gate::{self, Failure, Permit};
@@ -58,7 +59,7 @@ pub(super) struct Signed {
 /// Signs a chunk.
 ///
 /// # Errors
-/// The ledger cannot be written. What happens to single files is in the answer.
+/// The token waits for `recover`; the ledger cannot be written. What happens to single files is in the answer.
 pub(super) fn sign(
     world: &mut World,
     plan: &Plan,
@@ -67,6 +68,9 @@ pub(super) fn sign(
     stop: &AtomicBool,
 ) -> Result<Signed> {
     let (mut finished, jobs) = replay::split(world, plan, jobs)?;
+    if !jobs.is_empty() {
+        recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
+    }
     let ready = prepare(plan, jobs, stop, &mut finished);
     let (ready, requests) = resolve(world, plan, ready, &mut finished)?;
     let files: Vec<_> = ready.iter().map(|(job, _)| job.file.clone()).collect();
@@ -107,13 +111,14 @@ pub(super) type Preview = (Request<SignArtifact>, Decision);
 /// What a dry run shows: the resolved requests, and what the gates would say.
 ///
 /// # Errors
-/// The ledger cannot be read.
+/// The token waits for `recover`; the ledger cannot be read.
 pub(super) fn preview(
     world: &mut World,
     plan: &Plan,
     jobs: Vec<Job>,
     stop: &AtomicBool,
 ) -> Result<(Vec<Finished>, Vec<Preview>)> {
+    recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     let mut finished = Vec::new();
     let ready = prepare(plan, jobs, stop, &mut finished);
     let (_, requests) = resolve(world, plan, ready, &mut finished)?;

@@ -7,7 +7,7 @@ use super::cab::{self, Cab};
 use super::chunk::{Finished, Signed};
 use super::inputs::Job;
 use super::{SignArgs, again, choose_key, leave, pack, replay};
-use crate::commands::{keygen, openpgp};
+use crate::commands::{keygen, openpgp, recover};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
@@ -190,6 +190,7 @@ fn admit(world: &mut World, leave: Option<&Warrant>, request: Request<SignArtifa
 pub(super) fn preview(world: &mut World, plan: &Plan, dir: &Path) -> Result<(Request<SignArtifact>, Decision)> {
     let dir = dir.canonicalize()?;
     let (_, request) = prepare(world, plan, &dir)?;
+    recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let handed_in = plan.cab.as_ref().and_then(|cab| cab.handed_in(world));
     let decision = gate::preview_on(&mut world.ledger, handed_in.as_ref(), std::slice::from_ref(&request))?;
     let decision = decision.into_iter().next();
