@@ -74,7 +74,7 @@ pub(super) fn of_lines(lines: &[(&str, String)]) -> Words {
 }
 
 fn of_step(words: &mut Words, number: usize, step: &Step) {
-    words.line(&format!("step {number}"), &format!("{} {}", step_phrase(&step.operation), step.object));
+    words.line(&format!("step {number}"), &format!("{}: {}", step_phrase(&step.operation), step.object));
     let mut params = Vec::new();
     flatten("", &step.params, &mut params);
     params.iter().for_each(|param| words.line("", &format!("  {param}")));
@@ -178,16 +178,16 @@ fn phrase(operation: Operation, object: &str) -> String {
 /// What one act is; the name itself where there is no better word.
 fn step_phrase(operation: &str) -> String {
     let verb = match operation {
-        "keygen" => "make a key:",
-        "issue" => "issue a certificate:",
-        "certify" => "certify an OpenPGP key:",
-        "publish-keyring" => "publish the keyring:",
-        "state" => "change the state:",
-        "csr" => "make a certificate signing request:",
-        "import" => "take in a certificate:",
-        "sign" => "sign:",
-        "adopt" => "adopt settings:",
-        other => return format!("{other}:"),
+        "keygen" => "make a key",
+        "issue" => "issue a certificate",
+        "certify" => "certify an OpenPGP key",
+        "publish-keyring" => "publish a keyring",
+        "state" => "change the state",
+        "csr" => "make a certificate signing request",
+        "import" => "take in a certificate",
+        "sign" => "sign",
+        "adopt" => "adopt settings",
+        other => return other.to_owned(),
     };
     format!("{verb} ({operation})")
 }
