@@ -361,8 +361,8 @@ fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) 
             }
         },
         serial: Serial::random()?,
-        crl_url: key.crl_url.clone(),
-        aia_url: key.aia_url.clone(),
+        crl_url: key.crl_url_by(&issuer.id),
+        aia_url: key.aia_url_by(&issuer.id),
         policies: Vec::new(),
         mechanism: issuer_identity.algorithm.mechanism(HashAlgorithm::Sha256),
     })
