@@ -11,8 +11,9 @@ use crate::files::safe;
 use crate::ledger::genesis::{Genesis, GenesisIntent};
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
 use crate::model::{Hash256, Tbs};
+use crate::policy::rules::ListFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
-use crate::request::{AdoptSettings, ChangeState, Covered, GenerateKey, Operation, Request, Role};
+use crate::request::{AdoptSettings, ChangeState, Covered, GenerateKey, MarkArtifacts, Operation, Request, Role};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -122,6 +123,24 @@ impl Completes<AdoptSettings> for SettingsAdopted {
     }
 }
 
+/// Telling of marks needs nothing but the record either: the entry is what is told.
+#[derive(Debug)]
+pub struct MarksTold(());
+
+impl MarksTold {
+    pub(crate) fn new() -> Self {
+        MarksTold(())
+    }
+}
+
+impl sealed::Sealed for MarksTold {}
+
+impl Completes<MarkArtifacts> for MarksTold {
+    fn done(&self) -> Value {
+        json!({})
+    }
+}
+
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
 /// # Errors
@@ -212,8 +231,22 @@ impl Ground {
             keyring: query::keyring(conn, &id.key)?,
             has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
             next_number: query::next_number(conn, &id.key)?,
+            revocation: query::revocation(conn, id)?,
+            list: request.params.list().map(|(ca, crl)| list(conn, ca, crl, id)).transpose()?,
         })
     }
+}
+
+/// What belongs on a CA's list: what is on it, and if the act itself revokes something, that too.
+fn list(
+    conn: &rusqlite::Connection,
+    ca: &crate::model::GenerationId,
+    crl: &crate::request::NewCrl,
+    acted_on: &crate::model::GenerationId,
+) -> Result<ListFacts> {
+    let (last_number, entries) = query::crl_facts(conn, ca, crl.this_update)?;
+    let new = if ca == acted_on { 0 } else { query::new_entries(conn, ca, acted_on, crl.this_update)?.len() };
+    Ok(ListFacts { last_number, entries: entries.saturating_add(new as u64) })
 }
 
 fn cosigners(conn: &rusqlite::Connection, ids: &[crate::model::GenerationId]) -> Result<Vec<crate::keys::Generation>> {

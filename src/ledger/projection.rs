@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, Request, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, FOLDER, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr,
+    Operation, PublishKeyring, Request, SignArtifact,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -23,12 +23,17 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+mod revocation;
+
 /// The SQL that makes the projection tables, empty.
-pub const SCHEMA: &str = include_str!("projection.sql");
+pub const SCHEMA: &str = concat!(include_str!("projection.sql"), include_str!("projection/revocation.sql"));
 
 /// The names of all projection tables: what the audit compares.
-pub const TABLES: &[&str] =
-    &["genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings"];
+#[rustfmt::skip]
+pub const TABLES: &[&str] = &[
+    "genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings",
+    "cosigned", "issuers", "revocations", "crl_entries", "crls", "resign",
+];
 
 /// What the database was doing, for its errors.
 const KEEPING: &str = "keeping a projection";
@@ -37,7 +42,8 @@ const KEEPING: &str = "keeping a projection";
 ///
 /// Intents open a row that their outcome closes; a successful outcome also does to the register what its request
 /// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals and entries without a
-/// `phase` change nothing.
+/// `phase` change nothing. Some intents do something by themselves: a serial number is reserved, the number of a list
+/// is burned, and what is to be revoked is revoked from then on, whatever becomes of the list that should say so.
 ///
 /// # Errors
 /// The entry contradicts what came before; the tables are then as they were.
@@ -50,12 +56,15 @@ const KEEPING: &str = "keeping a projection";
 /// | `generation_exists` | a generation is to be made that was made already |
 /// | `unknown_generation`, `no_identity` | something was done to a generation that does not exist or has no key |
 /// | `bad_transition` | a state that cannot follow ([`State::may_become`]), or a step from another than the present one |
-/// | `bad_transition` | a mere change to `generated` or `certified`, which come with a key and a certificate |
+/// | `bad_transition` | a mere change to `generated`, `certified` or `revoked`, which come with a key, a certificate, a reason |
 /// | `one_active` | a second active generation of one key |
 /// | `public_key_seen` | a public key that some generation has already (K5) |
 /// | `serial_taken` | a serial number that the issuer gave out already (H5) |
 /// | `artifact_id_taken` | an artifact identifier that was used already |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
+/// | `bad_revocation` | a revocation that takes back what an earlier one said ([`crate::keys::Terms::sharpen`]) |
+/// | `crl_number_taken` | a list whose number is not greater than every number before it (C3) |
+/// | `unknown_crl` | a list was seen that was never published |
 ///
 /// Database errors come as [`Sql`] says.
 pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
@@ -126,7 +135,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
         SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
         AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
-        _ => {}
+        _ => revocation::intent(conn, entry, request)?,
     }
     conn.execute(
         "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -143,8 +152,9 @@ fn reserve_serial(conn: &Connection, entry: &Entry, request: &Request<IssueCerti
         let message = format!("the serial number {serial} of {issuer} was reserved by entry {seq}");
         return Err(Error::failed("serial_taken", message));
     }
-    let sql = "INSERT INTO serials (issuer, serial, seq) VALUES (?1, ?2, ?3)";
-    conn.execute(sql, params![issuer, serial, sql_int(entry.seq)]).sql(KEEPING)?;
+    let sql = "INSERT INTO serials (issuer, serial, seq, expires) VALUES (?1, ?2, ?3, ?4)";
+    let expires = crate::clock::rfc3339(request.params.not_after);
+    conn.execute(sql, params![issuer, serial, sql_int(entry.seq), expires]).sql(KEEPING)?;
     Ok(())
 }
 
@@ -157,13 +167,14 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
     let sql = "SELECT request FROM intents WHERE seq = ?1 AND type = ?2 AND outcome IS NULL";
     let request: Option<String> = first(conn, sql, params![sql_int(of), entry.entry_type.as_str()])?;
     let request = request.ok_or_else(|| broken("its intent does not exist or has an outcome already"))?;
-    match entry.body.get("result").and_then(Value::as_str) {
+    let result = entry.body.get("result").and_then(Value::as_str);
+    match result {
         Some("ok") => succeeded(conn, entry, &parse(&request)?)?,
         Some("failed" | "unknown") => {}
         _ => return Err(broken("its result is none of ok, failed, unknown")),
     }
-    let sql = "UPDATE intents SET outcome = ?1, request = NULL WHERE seq = ?2";
-    conn.execute(sql, params![sql_int(entry.seq), sql_int(of)]).sql(KEEPING)?;
+    let sql = "UPDATE intents SET outcome = ?1, result = ?2, request = NULL WHERE seq = ?3";
+    conn.execute(sql, params![sql_int(entry.seq), result, sql_int(of)]).sql(KEEPING)?;
     Ok(())
 }
 
@@ -173,7 +184,8 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
         GenerateKey::ENTRY => generated(conn, &read(request)?, read(field(done, "identity")?)?),
         IssueCertificate::ENTRY => {
             let request: Request<IssueCertificate> = read(request)?;
-            certified(conn, &request.params.generation, read(field(done, "credential")?)?)
+            certified(conn, &request.params.generation, read(field(done, "credential")?)?)?;
+            issued_by(conn, &request.params.generation, &request.params.issuer)
         }
         ImportCertificate::ENTRY => {
             let request: Request<ImportCertificate> = read(request)?;
@@ -181,7 +193,8 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
         }
         CertifyOpenPgp::ENTRY => {
             let request: Request<CertifyOpenPgp> = read(request)?;
-            certified(conn, &request.params.generation, read(field(done, "credential")?)?)
+            certified(conn, &request.params.generation, read(field(done, "credential")?)?)?;
+            issued_by(conn, &request.params.generation, &request.params.issuer)
         }
         PublishKeyring::ENTRY => keyring_published(conn, entry, &read(request)?),
         ChangeState::ENTRY => moved(conn, &read(request)?),
@@ -192,7 +205,7 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             store_settings(conn, entry, &request.params.to_sha256, &doc)?;
             store_tokens(conn, entry, &request.params.tokens)
         }
-        _ => Ok(()),
+        _ => revocation::succeeded(conn, entry, request, done),
     }
 }
 
@@ -225,10 +238,24 @@ fn generated(conn: &Connection, request: &Request<GenerateKey>, identity: Identi
 
 fn certified(conn: &Connection, id: &GenerationId, credential: Credential) -> Result<()> {
     let mut generation = at_step(conn, id, State::Certified)?;
+    certified_as(&mut generation, credential)?;
+    store(conn, &generation)
+}
+
+fn certified_as(generation: &mut Generation, credential: Credential) -> Result<()> {
+    let id = generation.id.clone();
     let identity = generation.identities.first_mut();
     let identity = identity.ok_or_else(|| Error::failed("no_identity", format!("{id} has no key to certify")))?;
     identity.credential = Some(credential);
-    store(conn, &generation)
+    Ok(())
+}
+
+/// Remembers who certified a generation.
+fn issued_by(conn: &Connection, id: &GenerationId, issuer: &GenerationId) -> Result<()> {
+    let sql = "INSERT INTO issuers (generation, issuer) VALUES (?1, ?2)
+               ON CONFLICT (generation) DO UPDATE SET issuer = excluded.issuer";
+    conn.execute(sql, params![id.to_string(), issuer.to_string()]).sql(KEEPING)?;
+    Ok(())
 }
 
 fn moved(conn: &Connection, request: &Request<ChangeState>) -> Result<()> {
@@ -237,8 +264,8 @@ fn moved(conn: &Connection, request: &Request<ChangeState>) -> Result<()> {
     if before != *from {
         return Err(Error::failed("bad_transition", format!("{id} is {before}, not {from}")));
     }
-    // A key and a certificate come with these two, and only where they were made.
-    if matches!(to, State::Generated | State::Certified) {
+    // A key, a certificate and a reason come with these, and only where they were made.
+    if matches!(to, State::Generated | State::Certified | State::Revoked) {
         return Err(Error::failed("bad_transition", format!("{id} cannot be declared {to}")));
     }
     let generation = at_step(conn, id, *to)?;
@@ -254,9 +281,11 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
         let message = format!("the artifact id {} was used by entry {seq}", params.artifact_id);
         return Err(Error::failed("artifact_id_taken", message));
     }
+    let repository = (params.format == "apt").then(|| params.options.get(FOLDER)).flatten();
     conn.execute(
-        "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time,
+                                timestamped, repository)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             sql_int(entry.seq),
             params.artifact_id,
@@ -266,10 +295,16 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
             hash_after.to_string(),
             params.generation.to_string(),
             crate::clock::rfc3339(entry.time),
+            done.get("timestamp").is_some(),
+            repository,
         ],
     )
     .sql(KEEPING)?;
-    Ok(())
+    for cosigner in &params.cosigners {
+        let sql = "INSERT OR IGNORE INTO cosigned (artifact, generation) VALUES (?1, ?2)";
+        conn.execute(sql, params![sql_int(entry.seq), cosigner.to_string()]).sql(KEEPING)?;
+    }
+    revocation::signed(conn, entry, params)
 }
 
 /// A key that stays in the keyring keeps the time since when it has been there; one that left begins anew.

@@ -31,7 +31,9 @@ CREATE TABLE intents (
     process    TEXT NOT NULL,               -- lock of the process that owns it
     request    TEXT,                        -- the request, JSON, for closing it; NULL once closed
     outcome    INTEGER CHECK (outcome > seq), -- the outcome's entry; NULL while open
-    CHECK ((request IS NULL) = (outcome IS NOT NULL))
+    result     TEXT CHECK (result IN ('ok', 'failed', 'unknown')), -- what came out; NULL while open
+    CHECK ((request IS NULL) = (outcome IS NOT NULL)),
+    CHECK ((result IS NULL) = (outcome IS NULL))
 ) STRICT;
 CREATE INDEX intents_open ON intents (seq) WHERE outcome IS NULL;
 
@@ -53,9 +55,10 @@ CREATE TABLE public_keys (
 
 -- Serial numbers, reserved before signing, unique for each issuer (H5).
 CREATE TABLE serials (
-    issuer TEXT NOT NULL,                   -- generation of the CA
-    serial TEXT NOT NULL,                   -- lower-case hex
-    seq    INTEGER NOT NULL,                -- the intent that reserved it
+    issuer  TEXT NOT NULL,                  -- generation of the CA
+    serial  TEXT NOT NULL,                  -- lower-case hex
+    seq     INTEGER NOT NULL,               -- the intent that reserved it
+    expires TEXT,                           -- notAfter of the certificate, RFC 3339; NULL where the intent does not say
     PRIMARY KEY (issuer, serial)
 ) STRICT;
 
@@ -68,11 +71,14 @@ CREATE TABLE artifacts (
     hash_before    TEXT NOT NULL,           -- SHA-256 of the file before, lower-case hex
     hash_after     TEXT NOT NULL,           -- and after
     generation     TEXT NOT NULL,           -- the signing key
-    time           TEXT NOT NULL            -- of the outcome, RFC 3339
+    time           TEXT NOT NULL,           -- of the outcome, RFC 3339
+    timestamped    INTEGER NOT NULL CHECK (timestamped IN (0, 1)), -- whether an authority says when it was signed
+    repository     TEXT                     -- folder of an APT repository, whose newest signature replaces the others
 ) STRICT;
 CREATE INDEX artifacts_before ON artifacts (hash_before);
 CREATE INDEX artifacts_after ON artifacts (hash_after);
 CREATE INDEX artifacts_correlation ON artifacts (correlation_id, operation);
+CREATE INDEX artifacts_repository ON artifacts (repository) WHERE repository IS NOT NULL;
 
 -- The keyrings of APT keys as they were last published.
 CREATE TABLE keyrings (

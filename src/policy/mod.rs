@@ -3,6 +3,7 @@
 
 pub mod gates;
 
+pub mod revocation;
 pub mod rules;
 
 pub use gates::{Decision, Gate, Verdict};

@@ -3,11 +3,11 @@
 use super::gates::{self, Decision, Gate};
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::keys::{Credential, Generation, PublishedKeyring, State};
+use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
 use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, Request, SignArtifact, TIMESTAMP,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, NewCrl,
+    Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
@@ -32,6 +32,19 @@ pub struct Facts<'a> {
     pub has_active: bool,
     /// The number the key's next generation must have.
     pub next_number: u32,
+    /// What was decided about the generation, if it is revoked.
+    pub revocation: Option<Revocation>,
+    /// The lists of the CA whose next one is asked for.
+    pub list: Option<ListFacts>,
+}
+
+/// What the ledger knows of a CA's lists.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListFacts {
+    /// The greatest number that a list ever had.
+    pub last_number: u64,
+    /// How many certificates belong on the next one.
+    pub entries: u64,
 }
 
 /// What a policy says to a request of one operation.
@@ -44,6 +57,11 @@ pub trait Decide: Operation {
     /// Older generations whose records the decision needs.
     fn cosigners(&self) -> &[crate::model::GenerationId] {
         &[]
+    }
+
+    /// The list that would be signed, with its CA.
+    fn list(&self) -> Option<(&crate::model::GenerationId, &NewCrl)> {
+        None
     }
 
     /// The decision. Pure: the same request and facts give the same gates.
@@ -252,14 +270,16 @@ impl Decide for ChangeState {
                 "Status",
                 generation.state.as_str(),
                 params.from.as_str(),
-                generation.state == params.from && generation.quarantined.is_none(),
+                generation.state == params.from && (generation.quarantined.is_none() || ends(params.to)),
             ),
-            // A key and its certificate come from keygen, issuing and import, never from a mere step.
+            // A key and its certificate come from keygen, issuing and import, and their end from a revocation, never
+            // from a mere step.
             gates::holds(
                 "Transition",
                 params.from.as_str(),
                 params.to.as_str(),
-                params.from.may_become(params.to) && !matches!(params.to, State::Generated | State::Certified),
+                params.from.may_become(params.to)
+                    && !matches!(params.to, State::Generated | State::Certified | State::Revoked),
             ),
         ];
         if params.to == State::Active {
@@ -268,6 +288,11 @@ impl Decide for ChangeState {
         }
         with_people(gates, facts)
     }
+}
+
+/// A key that must not be used can still make room for its successor.
+fn ends(to: State) -> bool {
+    matches!(to, State::Retiring | State::Retired | State::CrlOnly)
 }
 
 impl Decide for MakeCsr {
@@ -309,14 +334,14 @@ impl Decide for AdoptSettings {
 }
 
 /// Outside a sandbox these operations wait for people.
-fn with_people(gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
+pub(super) fn with_people(gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
     match Decision::from_gates(gates) {
         Decision::Allow(gates) if facts.environment != Environment::Sandbox => Decision::NeedsApproval(gates),
         decision => decision,
     }
 }
 
-fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
+pub(super) fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
     let name = request.params.generation().to_string();
     Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
 }
@@ -434,6 +459,8 @@ mod tests {
             keyring: None,
             has_active: false,
             next_number: 2,
+            revocation: None,
+            list: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! [`replay`].
 
 mod replay;
+mod revocation;
 
 use super::*;
 use crate::error::Kind;
@@ -120,7 +121,7 @@ fn made(generation: &str, n: u64) -> Value {
 
 /// Whether a state needs nothing but its record.
 fn declarable(state: State) -> bool {
-    !matches!(state, State::Generated | State::Certified)
+    !matches!(state, State::Generated | State::Certified | State::Revoked)
 }
 
 fn certificate(serial: &str) -> Value {
