@@ -152,6 +152,9 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         fragment["artifact"] = artifact_part(get(request, "params")?, done)?;
     }
     let params = get(request, "params")?;
+    if let Some((name, event)) = super::event::part(outcome, params, done)? {
+        fragment[name] = event;
+    }
     for (name, value) in
         [("timestamp", done.get("timestamp")), ("provenance", params.get("provenance")), ("pack", params.get("pack"))]
     {
