@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod audit;
 pub mod completions;
+pub mod crl;
 pub mod doctor;
 pub mod import;
 pub mod init;
@@ -11,6 +12,8 @@ mod openpgp;
 pub mod publish;
 pub mod recover;
 mod repository;
+mod resign;
+pub mod revoke;
 pub mod sign;
 pub mod status;
 pub mod timestamps;
