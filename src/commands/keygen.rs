@@ -2,6 +2,7 @@
 
 use super::{openpgp, publish};
 use crate::config::{Issuer, Key};
+use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
@@ -23,6 +24,8 @@ use crate::world::World;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) mod planned;
+
 /// Make the next generation of a key
 ///
 /// The key pair is made on the configured token with every attribute stated, its attributes are read back, the
@@ -43,6 +46,8 @@ pub struct KeygenArgs {
     /// Write a certificate signing request (PEM) for the key's external issuer
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
+    #[command(flatten)]
+    break_glass: super::BreakGlassArgs,
 }
 
 /// Runs `keygen`.
@@ -50,6 +55,7 @@ pub struct KeygenArgs {
 /// # Errors
 /// As each stage of the road says.
 pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
+    args.break_glass.apply(world);
     let settings = world.settings()?;
     let key = setting(&settings, &args.key)?;
     match (&key.issuer, &args.csr) {
@@ -70,6 +76,14 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
         let request = generate_request(world, &args.key, &key)?;
         world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
         return Ok(Worst::default());
+    }
+    if world.asks_people() {
+        let mut command = vec!["keygen".to_owned(), args.key.to_string()];
+        if let Some(path) = &args.csr {
+            command.extend(["--csr".to_owned(), absolute(path)?]);
+        }
+        let intended = planned::intended(world, &args.key, &key, command, args.csr.is_some())?;
+        world.authorize(intended)?;
     }
     let generation = advance(world, &args.key, &key)?;
     if let Some(path) = &args.csr {
@@ -106,11 +120,7 @@ pub(super) fn describe(generation: &Generation) -> Row {
 
 /// Brings the key's newest unfinished generation, or else a new one, as far as it goes without anybody outside.
 pub(super) fn advance(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
-    let unfinished = query::generations(world.ledger.connection())?
-        .into_iter()
-        .rev()
-        .find(|g| g.id.key == *name && matches!(g.state, State::Generated | State::Certified | State::Staged));
-    let mut generation = match unfinished {
+    let mut generation = match unfinished(world, name)? {
         Some(generation) => generation,
         None => generate(world, name, key)?,
     };
@@ -124,17 +134,37 @@ pub(super) fn advance(world: &mut World, name: &KeyName, key: &Key) -> Result<Ge
     activate_first(world, generation)
 }
 
+/// The key's newest generation that was begun and does not serve yet.
+fn unfinished(world: &World, name: &KeyName) -> Result<Option<Generation>> {
+    let is_unfinished = |generation: &Generation| {
+        generation.id.key == *name && matches!(generation.state, State::Generated | State::Certified | State::Staged)
+    };
+    Ok(query::generations(world.ledger.connection())?.into_iter().rev().find(is_unfinished))
+}
+
+/// A path as it stays the same wherever the command is run again.
+pub(super) fn absolute(path: &std::path::Path) -> Result<String> {
+    let path = std::path::absolute(path)?;
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Error::usage("bad_path", format!("{} is not UTF-8", shown_path(&path))))
+}
+
 /// The first generation of a key takes over at once, since there is nobody to overlap with.
 pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> Result<Generation> {
     let has_active = query::active(world.ledger.connection(), &generation.id.key)?.is_some();
     while !has_active && matches!(generation.state, State::Certified | State::Staged) {
         let to = if generation.state == State::Certified { State::Staged } else { State::Active };
-        generation = change_state(world, &generation, to, "first generation of its key")?;
+        generation = change_state(world, &generation, to, planned::FIRST)?;
     }
     Ok(generation)
 }
 
 fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crate::request::Request<GenerateKey>> {
+    if let Some(params) = planned::key_pair(world, name)? {
+        let mut request = world.request(params.generation.to_string(), params);
+        request.signatures = vec![proof_covered(&request.params)];
+        return Ok(request);
+    }
     let conn = world.ledger.connection();
     let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
     let newest = GenerationId { key: name.clone(), number: newest };
@@ -277,6 +307,12 @@ fn refuse_orphans(world: &mut World, hsm: &crate::model::HsmName) -> Result<()> 
     }
 }
 
+/// Shows what would be asked for.
+pub(super) fn show_request<O: Operation>(world: &World, request: &crate::request::Request<O>) -> Result<Worst> {
+    world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(request).unwrap_or_default()));
+    Ok(Worst::default())
+}
+
 /// Plain data as JSON.
 pub(super) fn to_value<T: serde::Serialize>(value: &T) -> Result<serde_json::Value> {
     serde_json::to_value(value).map_err(|error| Error::bug("plain data has no JSON form").because(error))
@@ -304,7 +340,10 @@ fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Gene
         Issuer::External => return Err(Error::bug("an external issuer is not ours to ask")),
         Issuer::Itself => generation.clone(),
     };
-    let linted = issue::rehearse(Draft::new(plan(world, generation, key, &issuer)?)?)?;
+    let public_key = generation.identity()?.public_key()?;
+    let above = (issuer.id != generation.id).then_some(&issuer);
+    let dates = planned::dates(world, &generation.id)?;
+    let linted = issue::rehearse(Draft::new(plan(world, (&generation.id, key), public_key, above, dates)?)?)?;
     let issuer_identity = issuer.identity()?;
     let copy = issuer.copy()?;
     let (tbs, draft) = (linted.tbs(), linted.draft());
@@ -333,38 +372,53 @@ fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Gene
     Ok(generation)
 }
 
-/// What the next certificate of this key will say.
-fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) -> Result<CertificatePlan> {
-    let identity = generation.identity()?;
-    let issuer_identity = issuer.identity()?;
+/// What the next certificate of this key will say. It has the serial number and the dates that were planned, or else
+/// fresh ones; without an issuer it signs itself.
+fn plan(
+    world: &World,
+    (id, key): (&GenerationId, &Key),
+    public_key: PublicKey,
+    issuer: Option<&Generation>,
+    dates: Option<(Serial, Validity)>,
+) -> Result<CertificatePlan> {
     let settings = world.settings()?;
-    let issues = settings.keys.values().find(|other| other.issuer == Issuer::Key(generation.id.key.clone()));
-    let profile = ProfileName::of(generation.purpose, issues.map(|other| other.purpose))?;
-    let validity = Validity::days(world.globals.clock.now(), valid_days(profile, key)?)?;
-    let (certificate, issuer_profile) = if issuer.id == generation.id {
-        (None, profile)
-    } else {
-        let der = issuer_identity.x509();
-        let der = der.ok_or_else(|| Error::blocked("no_certificate", format!("{} has no certificate", issuer.id)))?;
-        (Some(Certificate::parse(der)?), ProfileName::of(issuer.purpose, Some(generation.purpose))?)
+    let issues = settings.keys.values().find(|other| other.issuer == Issuer::Key(id.key.clone()));
+    let profile = ProfileName::of(key.purpose, issues.map(|other| other.purpose))?;
+    let signer = match issuer {
+        None => None,
+        Some(issuer) => {
+            let identity = issuer.identity()?;
+            let none = || Error::blocked("no_certificate", format!("{} has no certificate", issuer.id));
+            let certificate = Certificate::parse(identity.x509().ok_or_else(none)?)?;
+            Some((certificate, ProfileName::of(issuer.purpose, Some(key.purpose))?, identity.algorithm))
+        }
     };
+    let (serial, validity) = match dates {
+        Some(planned) => planned,
+        None => {
+            let validity = Validity::days(world.globals.clock.now(), valid_days(profile, key)?)?;
+            let within = signer.as_ref().map_or(validity, |(certificate, ..)| validity.within(certificate));
+            (Serial::random()?, within)
+        }
+    };
+    let by = issuer.map_or(id, |issuer| &issuer.id);
     Ok(CertificatePlan {
         profile,
         environment: world.genesis.environment,
         subject: subject(key)?,
-        public_key: identity.public_key()?,
-        validity: certificate.as_ref().map_or(validity, |certificate| validity.within(certificate)),
-        issuer: match certificate {
+        public_key,
+        validity,
+        mechanism: signer.as_ref().map_or(key.algorithm, |(.., algorithm)| *algorithm).mechanism(HashAlgorithm::Sha256),
+        issuer: match signer {
             None => issue::Issuer::SelfSigned,
-            Some(certificate) => {
-                issue::Issuer::Certificate { certificate: Box::new(certificate), profile: issuer_profile }
+            Some((certificate, profile, _)) => {
+                issue::Issuer::Certificate { certificate: Box::new(certificate), profile }
             }
         },
-        serial: Serial::random()?,
-        crl_url: key.crl_url_by(&issuer.id),
-        aia_url: key.aia_url_by(&issuer.id),
+        serial,
+        crl_url: key.crl_url_by(by),
+        aia_url: key.aia_url_by(by),
         policies: Vec::new(),
-        mechanism: issuer_identity.algorithm.mechanism(HashAlgorithm::Sha256),
     })
 }
 
@@ -446,7 +500,7 @@ pub(super) fn admit_one<O: crate::policy::Decide>(
     request: crate::request::Request<O>,
 ) -> Result<Permit<O>> {
     let process = world.process()?;
-    let answers = gate::admit(&mut world.ledger, &process, vec![request])?;
+    let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), vec![request])?;
     match answers.into_iter().next() {
         Some(Ok(permit)) => Ok(permit),
         Some(Err(refusal)) => Err(refusal.error),

@@ -9,7 +9,7 @@ use crate::files::lock::ProcessLock;
 use crate::formats::apt::place;
 use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
-use crate::gate::{self, Completes, Failure, MarksTold, Permit, SettingsAdopted, StateChanged};
+use crate::gate::{self, Completes, Failure, Permit, Recorded, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome;
@@ -17,8 +17,9 @@ use crate::pki::crl::road::Served;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, ConfirmCrl, GenerateKey, ImportCertificate, IssueCertificate, IssueCrl,
-    MakeCsr, MarkArtifacts, Operation, PublishKeyring, RevokeKey, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, EndGrant, GenerateKey, GiveGrant,
+    ImportCertificate, IssueCertificate, IssueCrl, MakeCsr, MarkArtifacts, Operation, PublishKeyring, RevokeKey,
+    SignArtifact,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -157,7 +158,10 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         RevokeKey::ENTRY => revocation::settle(world, orphan),
         IssueCrl::ENTRY => revocation::settle_list(world, orphan),
         ConfirmCrl::ENTRY => settle_as::<ConfirmCrl, Served>(world, orphan, false, "keyctl crl looks again"),
-        MarkArtifacts::ENTRY => settle_as::<MarkArtifacts, MarksTold>(world, orphan, false, "they are told of anew"),
+        MarkArtifacts::ENTRY => settle_as::<MarkArtifacts, Recorded>(world, orphan, false, "they are told of anew"),
+        GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
+        EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
+        CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }

@@ -4,7 +4,7 @@
 use super::keygen;
 use crate::clock::rfc3339;
 use crate::error::Result;
-use crate::gate::MarksTold;
+use crate::gate::Recorded;
 use crate::ledger::query::{self, ResignRequired};
 use crate::outcome::Receipt;
 use crate::request::{Dependent, MarkArtifacts};
@@ -35,7 +35,7 @@ pub(super) fn tell(world: &mut World) -> Result<Vec<Receipt>> {
         };
         let request = world.request(params.generation.to_string(), params);
         let permit = keygen::admit_one(world, request)?;
-        receipts.push(keygen::close_for_evidence(world, permit, Ok(MarksTold::new()))?);
+        receipts.push(keygen::close_for_evidence(world, permit, Ok(Recorded::new()))?);
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod revocation;
 
-use super::{openpgp, recover};
+use super::{follow_up, grant, openpgp, recover, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation};
@@ -58,6 +58,7 @@ fn overview(world: &mut World) -> Result<Worst> {
         ui.say(&format!("{generation} signed {count} {what}"));
     }
     revocation::warn(world, &generations)?;
+    people(world)?;
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());
     }
@@ -68,6 +69,26 @@ fn overview(world: &mut World) -> Result<Worst> {
         ));
     }
     Ok(Worst::default())
+}
+
+/// What people gave, what they are asked, and what they still have to do; nothing where there is none of it.
+fn people(world: &World) -> Result<()> {
+    let now = world.globals.clock.now();
+    let grants: Vec<_> = query::grants(world.ledger.connection(), None)?.iter().map(grant::row).collect();
+    let waiting = run::waiting(world)?;
+    let duties: Vec<_> =
+        query::follow_ups(world.ledger.connection())?.iter().map(|duty| follow_up::row(duty, now)).collect();
+    for (title, columns, rows) in [
+        ("standing approvals", grant::COLUMNS, grants),
+        ("requests that wait for people", run::COLUMNS, waiting),
+        ("duties with a deadline", follow_up::COLUMNS, duties),
+    ] {
+        if !rows.is_empty() {
+            world.ui().say(&format!("\n{title}:"));
+            world.ui().rows(columns, &rows);
+        }
+    }
+    Ok(())
 }
 
 fn check(world: &mut World, key: &KeyName) -> Result<Worst> {

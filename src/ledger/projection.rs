@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, FOLDER, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr,
-    Operation, PublishKeyring, Request, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, FOLDER, GenerateKey, GiveGrant,
+    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, Request, SignArtifact,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -23,6 +23,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+mod authority;
+mod people;
 mod revocation;
 
 /// The SQL that makes the projection tables, empty.
@@ -32,6 +34,7 @@ pub const SCHEMA: &str = concat!(include_str!("projection.sql"), include_str!("p
 #[rustfmt::skip]
 pub const TABLES: &[&str] = &[
     "genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings",
+    "touched", "requests", "request_steps", "follow_ups", "rosters", "roster_suspensions", "grants", "grant_uses",
     "cosigned", "issuers", "revocations", "crl_entries", "crls", "resign",
 ];
 
@@ -61,6 +64,8 @@ const KEEPING: &str = "keeping a projection";
 /// | `public_key_seen` | a public key that some generation has already (K5) |
 /// | `serial_taken` | a serial number that the issuer gave out already (H5) |
 /// | `artifact_id_taken` | an artifact identifier that was used already |
+/// | `request_consumed` | an approval request that was consumed already |
+/// | `step_taken` | an act under an approval request that does not list it, or whose step was done |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 /// | `bad_revocation` | a revocation that takes back what an earlier one said ([`crate::keys::Terms::sharpen`]) |
 /// | `crl_number_taken` | a list whose number is not greater than every number before it (C3) |
@@ -70,6 +75,7 @@ const KEEPING: &str = "keeping a projection";
 pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
     match (entry.entry_type.as_str(), entry.phase()) {
         ("GENESIS", _) => genesis(conn, entry),
+        (authority::CONSUMED, _) => authority::consumed(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
         _ => Ok(()),
@@ -101,7 +107,12 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
     }
     conn.execute("INSERT INTO genesis (seq, doc) VALUES (0, ?1)", [canonical(&entry.body)?]).sql(KEEPING)?;
     store_settings(conn, entry, &genesis.settings_sha256, &doc)?;
-    store_tokens(conn, entry, &genesis.tokens)
+    store_tokens(conn, entry, &genesis.tokens)?;
+    match (&genesis.roster, genesis.roster_sha256) {
+        (Some(roster), Some(sha256)) => people::store_roster(conn, entry, roster, &sha256),
+        (None, None) => Ok(()),
+        _ => Err(Error::failed("bad_genesis", "a roster and its hash come together")),
+    }
 }
 
 fn store_tokens(conn: &Connection, entry: &Entry, records: &BTreeMap<HsmName, TokenRecord>) -> Result<()> {
@@ -135,6 +146,9 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
         SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
         AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
+        GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
+        EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
+        CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
         _ => revocation::intent(conn, entry, request)?,
     }
     conn.execute(
@@ -142,7 +156,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         params![sql_int(entry.seq), entry.entry_type.as_str(), object, id, hsm, process, doc],
     )
     .sql(KEEPING)?;
-    Ok(())
+    authority::step_begun(conn, entry, request)
 }
 
 fn reserve_serial(conn: &Connection, entry: &Entry, request: &Request<IssueCertificate>) -> Result<()> {
@@ -169,10 +183,15 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
     let request = request.ok_or_else(|| broken("its intent does not exist or has an outcome already"))?;
     let result = entry.body.get("result").and_then(Value::as_str);
     match result {
-        Some("ok") => succeeded(conn, entry, &parse(&request)?)?,
+        Some("ok") => {
+            let request = parse(&request)?;
+            succeeded(conn, entry, &request)?;
+            authority::moved(conn, entry, &request)?;
+        }
         Some("failed" | "unknown") => {}
         _ => return Err(broken("its result is none of ok, failed, unknown")),
     }
+    authority::step_ended(conn, of, result)?;
     let sql = "UPDATE intents SET outcome = ?1, result = ?2, request = NULL WHERE seq = ?3";
     conn.execute(sql, params![sql_int(entry.seq), result, sql_int(of)]).sql(KEEPING)?;
     Ok(())
@@ -204,6 +223,15 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let doc = settings_doc(&request.params.to_sha256, &request.params.settings)?;
             store_settings(conn, entry, &request.params.to_sha256, &doc)?;
             store_tokens(conn, entry, &request.params.tokens)
+        }
+        GiveGrant::ENTRY => authority::granted(conn, entry, &read(request)?),
+        EndGrant::ENTRY => {
+            let request: Request<EndGrant> = read(request)?;
+            authority::end_grant(conn, entry, &request.params.grant_id)
+        }
+        CloseFollowUp::ENTRY => {
+            let request: Request<CloseFollowUp> = read(request)?;
+            authority::follow_up_closed(conn, entry, &request.params.follow_up)
         }
         _ => revocation::succeeded(conn, entry, request, done),
     }

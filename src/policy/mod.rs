@@ -2,6 +2,8 @@
 //! a token, the ledger or the clock; the gate gathers the facts and asks.
 
 pub mod gates;
+pub mod grants;
+pub mod people;
 
 pub mod revocation;
 pub mod rules;

@@ -4,7 +4,8 @@
 //! continue a revocation that was decided already asks nobody again.
 
 use super::gates::{self, Decision, Gate};
-use super::rules::{Decide, Facts, unknown_generation, with_people};
+use super::people::with_people;
+use super::rules::{Decide, Facts, unknown_generation};
 use crate::keys::{Generation, State};
 use crate::model::{GenerationId, Purpose};
 use crate::request::{ConfirmCrl, IssueCrl, MarkArtifacts, NewCrl, Request, RevokeKey};

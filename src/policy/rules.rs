@@ -1,6 +1,7 @@
 //! The rule for each operation: which gates it passes through, from which facts.
 
 use super::gates::{self, Decision, Gate};
+use super::people::{People, with_people};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
@@ -36,6 +37,8 @@ pub struct Facts<'a> {
     pub revocation: Option<Revocation>,
     /// The lists of the CA whose next one is asked for.
     pub list: Option<ListFacts>,
+    /// What people say to it.
+    pub people: People,
 }
 
 /// What the ledger knows of a CA's lists.
@@ -195,9 +198,22 @@ impl Decide for GenerateKey {
                 facts.environment.as_str(),
                 params.environment == facts.environment,
             ),
+            as_adopted(params, facts.settings),
         ];
         with_people(gates, facts)
     }
+}
+
+/// `Settings`: a key is made as the adopted settings say.
+fn as_adopted(params: &GenerateKey, settings: &Settings) -> Gate {
+    let asked = format!("{} {} on {}", params.purpose, params.algorithm, params.hsm);
+    let Some(key) = settings.keys.get(&params.generation.key) else {
+        return gates::holds("Settings", asked, "in the adopted settings", false);
+    };
+    let tokens: Vec<_> = key.hsm.iter().map(|hsm| hsm.as_str()).collect();
+    let limit = format!("{} {} on {}", key.purpose, key.algorithm, tokens.join(" or "));
+    let fits = params.purpose == key.purpose && params.algorithm == key.algorithm && key.hsm.contains(&params.hsm);
+    gates::holds("Settings", asked, limit, fits)
 }
 
 impl Decide for IssueCertificate {
@@ -333,14 +349,6 @@ impl Decide for AdoptSettings {
     }
 }
 
-/// Outside a sandbox these operations wait for people.
-pub(super) fn with_people(gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
-    match Decision::from_gates(gates) {
-        Decision::Allow(gates) if facts.environment != Environment::Sandbox => Decision::NeedsApproval(gates),
-        decision => decision,
-    }
-}
-
 pub(super) fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
     let name = request.params.generation().to_string();
     Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
@@ -445,6 +453,7 @@ mod tests {
             params,
             signatures: Vec::new(),
             approvals: Vec::new(),
+            authority: None,
         }
     }
 
@@ -461,6 +470,7 @@ mod tests {
             next_number: 2,
             revocation: None,
             list: None,
+            people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
         }
     }
 

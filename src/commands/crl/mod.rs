@@ -5,16 +5,19 @@ pub(super) mod served;
 
 use super::{keygen, publish, resign};
 use crate::clock::{Time, rfc3339};
+use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::model::{GenerationId, KeyName, Purpose};
 use crate::outcome::Receipt;
+use crate::people::request::Step;
 use crate::policy::revocation::{LISTING, list_life, refresh_after};
-use crate::request::IssueCrl;
+use crate::request::{IssueCrl, Operation};
 use crate::ui::{Row, Worst, error_value};
 use crate::world::World;
+use crate::world::authority::Intended;
 use served::Seen;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -70,6 +73,15 @@ pub fn run(args: &CrlArgs, world: &mut World) -> Result<Worst> {
     world.settings()?;
     let stop = crate::world::interrupts()?;
     let authorities = authorities(world, args.issuer.as_ref())?;
+    let due = authorities.iter().filter_map(|ca| match why(world, ca, args) {
+        Ok(None) => None,
+        // What cannot be worked out fails by itself, later.
+        Ok(Some(_)) | Err(_) => Some(ca),
+    });
+    let due: Vec<_> = due.cloned().collect();
+    if !due.is_empty() && world.asks_people() && !world.globals.dry_run {
+        world.authorize(intended(args, &due)?)?;
+    }
     let mut worst = Worst::default();
     let mut rows = Vec::new();
     let mut receipts = Vec::new();
@@ -132,6 +144,32 @@ fn due(world: &World, ca: &Generation) -> Result<Option<&'static str>> {
     Ok((is_old && !is_last).then_some("it is due"))
 }
 
+fn why(world: &World, ca: &Generation, args: &CrlArgs) -> Result<Option<&'static str>> {
+    Ok(due(world, ca)?.or(args.now.then_some("as asked")))
+}
+
+/// What people agree to: that these CAs sign. What the lists say was agreed to before.
+fn intended(args: &CrlArgs, due: &[Generation]) -> Result<Intended> {
+    let mut command = vec!["crl".to_owned()];
+    command.extend(args.issuer.iter().map(ToString::to_string));
+    command.extend(args.now.then(|| "--now".to_owned()));
+    command.extend((!args.fetch.fetch()).then(|| "--no-fetch".to_owned()));
+    // As many as a request holds; the gate asks of lists only that they say what the ledger says.
+    let steps = due.iter().take(64).map(|ca| Step {
+        operation: IssueCrl::NAME.into(),
+        object: ca.id.to_string(),
+        params: serde_json::json!({ "generation": ca.id }),
+    });
+    Ok(Intended {
+        operation: Rule::Crl,
+        object: args.issuer.as_ref().map_or_else(|| "lists".to_owned(), ToString::to_string),
+        command,
+        steps: steps.collect(),
+        subjects: Vec::new(),
+        tokens: due.iter().map(|ca| Ok(ca.copy()?.hsm.clone())).collect::<Result<_>>()?,
+    })
+}
+
 fn one(
     world: &mut World,
     ca: &Generation,
@@ -140,7 +178,7 @@ fn one(
     receipts: &mut Vec<Receipt>,
 ) -> Result<Row> {
     let _lock = lock(world, &ca.id.key)?;
-    let why = due(world, ca)?.or(args.now.then_some("as asked"));
+    let why = why(world, ca, args)?;
     if world.globals.dry_run {
         return preview(world, ca, why);
     }

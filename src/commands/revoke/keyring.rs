@@ -34,7 +34,6 @@ pub fn prepare(world: &World, plan: &Plan, primary: &Generation) -> Result<(Requ
     let certificate = newest(world, credential)?;
     let at = world.globals.clock.now().max(credential.validity().0);
     let mut request = bare_request(world, plan);
-    request.params.issuer = Some(primary.id.clone());
     if let Some(file) = &plan.put_aside {
         let ended = Ended::applied(&certificate, credential, unguarded(file).as_bytes(), at)?;
         let sha256 = Hash256::of(file.as_bytes());

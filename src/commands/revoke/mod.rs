@@ -6,6 +6,7 @@ mod way;
 
 use super::{crl, keygen, openpgp};
 use crate::clock::rfc3339;
+use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
 use crate::files::safe;
 use crate::gate;
@@ -18,6 +19,7 @@ use crate::policy::Decision;
 use crate::request::{Request, RevokeKey};
 use crate::ui::{Row, Worst};
 use crate::world::World;
+use crate::world::authority::{Intended, step};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -83,7 +85,8 @@ struct Plan {
 /// Runs `revoke`.
 ///
 /// # Errors
-/// `revoked_unpublished` (unavailable) when the key is revoked and verifiers cannot know; as each stage of the road says.
+/// `revoked_unpublished` (unavailable) when the key is revoked and verifiers cannot know; `approval_needed` where people
+/// have to agree; as each stage of the road says.
 pub fn run(args: &RevokeArgs, world: &mut World) -> Result<Worst> {
     world.settings()?;
     let stop = crate::world::interrupts()?;
@@ -92,9 +95,17 @@ pub fn run(args: &RevokeArgs, world: &mut World) -> Result<Worst> {
     if world.globals.dry_run {
         return preview(world, &plan);
     }
-    if plan.recorded.as_ref().is_none_or(|recorded| recorded.terms != plan.terms) {
-        explain(world, &plan);
-        crate::ui::confirm(world.globals.yes, &format!("revoking {} cannot be taken back", args.generation), &args.generation.to_string())?;
+    if !plan.is_done() {
+        let is_approved = world.warrant.is_some();
+        if world.asks_people() {
+            let intended = intended(args, &plan)?;
+            world.authorize(intended)?;
+        }
+        if !is_approved && !plan.is_decided() {
+            explain(world, &plan);
+            let what = format!("a revocation of {} cannot be taken back", args.generation);
+            crate::ui::confirm(world.globals.yes, &what, &args.generation.to_string())?;
+        }
     }
     let mut worst = Worst::default();
     let told = tell(world, &plan, args.fetch.fetch(), &stop);
@@ -102,6 +113,63 @@ pub fn run(args: &RevokeArgs, world: &mut World) -> Result<Worst> {
     crl::finish(world, &told.receipts, &mut worst)?;
     world.ui().object(&describe(world, &plan, &told.receipts)?);
     unpublished.map_or(Ok(worst), Err)
+}
+
+/// What people agree to. Who continues what was decided only tells it, as whoever issues a list does.
+fn intended(args: &RevokeArgs, plan: &Plan) -> Result<Intended> {
+    let mut command =
+        vec!["revoke".to_owned(), args.generation.to_string(), "--reason".into(), args.reason.to_string()];
+    let mut option = |name: &str, value: Option<String>| {
+        command.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+    };
+    option("--compromised-since", args.compromised_since.clone());
+    option("--reference", args.reference.clone());
+    option("--certificate", args.certificate.as_deref().map(keygen::absolute).transpose()?);
+    if !args.fetch.fetch() {
+        command.push("--no-fetch".into());
+    }
+    let params = plan.params();
+    let tokens = match &plan.way {
+        Way::List(issuer) | Way::Keyring(issuer) => vec![issuer.copy()?.hsm.clone()],
+        Way::Register(_) => Vec::new(),
+    };
+    Ok(Intended {
+        operation: if plan.is_decided() { Rule::Crl } else { Rule::Revoke },
+        object: args.generation.to_string(),
+        command,
+        steps: vec![step(args.generation.to_string(), &params)?],
+        subjects: vec![args.generation.key.to_string()],
+        tokens,
+    })
+}
+
+impl Plan {
+    /// The register says this already.
+    fn is_decided(&self) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| recorded.terms == self.terms)
+    }
+
+    /// And so does everything that tells others.
+    fn is_done(&self) -> bool {
+        self.is_decided() && self.recorded.as_ref().is_some_and(|recorded| recorded.told.is_some())
+    }
+
+    /// The parameters, without what is only known when it is made.
+    fn params(&self) -> RevokeKey {
+        RevokeKey {
+            generation: self.generation.id.clone(),
+            issuer: match &self.way {
+                Way::List(issuer) | Way::Keyring(issuer) => Some(issuer.id.clone()),
+                Way::Register(_) => None,
+            },
+            reason: self.terms.reason,
+            revocation_date: self.terms.revocation_date,
+            invalidity_date: self.terms.invalidity_date,
+            reference: self.reference.clone(),
+            crl: None,
+            plan: None,
+        }
+    }
 }
 
 fn plan(args: &RevokeArgs, world: &World) -> Result<Plan> {
@@ -139,8 +207,7 @@ fn tell_into(
     stop: &Arc<AtomicBool>,
     receipts: &mut Vec<Receipt>,
 ) -> Result<()> {
-    let done = plan.recorded.as_ref().is_some_and(|old| old.terms == plan.terms && old.told.is_some());
-    if !done {
+    if !plan.is_done() {
         receipts.push(decide(world, plan)?);
     }
     if matches!(plan.way, Way::Keyring(_)) {
@@ -166,7 +233,7 @@ fn decide(world: &mut World, plan: &Plan) -> Result<Receipt> {
         Way::List(ca) => {
             let _lock = crl::lock(world, &ca.id.key)?;
             let list = crl::list::plan(world, ca, Some((&plan.generation.id, plan.terms)))?;
-            let permit = keygen::admit_one(world, list_request(world, plan, ca, &list))?;
+            let permit = keygen::admit_one(world, list_request(world, plan, &list))?;
             let marks = query::resign_count(world.ledger.connection(), &plan.generation.id)?;
             let listed = list.sign(&world.store, &permit).map(|list| Revoked::listed(list, marks));
             keygen::close_for_evidence(world, permit, listed)
@@ -180,26 +247,15 @@ fn decide(world: &mut World, plan: &Plan) -> Result<Receipt> {
     }
 }
 
-fn list_request(world: &World, plan: &Plan, ca: &Generation, list: &crl::list::List) -> Request<RevokeKey> {
+fn list_request(world: &World, plan: &Plan, list: &crl::list::List) -> Request<RevokeKey> {
     let mut request = bare_request(world, plan);
-    request.params.issuer = Some(ca.id.clone());
     request.params.crl = Some(list.crl.clone());
     request.signatures = vec![list.covered.clone()];
     request
 }
 
 fn bare_request(world: &World, plan: &Plan) -> Request<RevokeKey> {
-    let params = RevokeKey {
-        generation: plan.generation.id.clone(),
-        issuer: None,
-        reason: plan.terms.reason,
-        revocation_date: plan.terms.revocation_date,
-        invalidity_date: plan.terms.invalidity_date,
-        reference: plan.reference.clone(),
-        crl: None,
-        plan: None,
-    };
-    world.request(plan.generation.id.to_string(), params)
+    world.request(plan.generation.id.to_string(), plan.params())
 }
 
 /// Continues revocations that verifiers were not told of, for `recover`.
@@ -249,7 +305,7 @@ fn preview(world: &mut World, plan: &Plan) -> Result<Worst> {
     let request = match &plan.way {
         Way::List(ca) => {
             let list = crl::list::plan(world, ca, Some((&plan.generation.id, plan.terms)))?;
-            list_request(world, plan, ca, &list)
+            list_request(world, plan, &list)
         }
         Way::Keyring(primary) => keyring::prepare(world, plan, primary)?.0,
         Way::Register(_) => bare_request(world, plan),

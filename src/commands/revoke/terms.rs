@@ -4,7 +4,7 @@ use crate::clock::{self, Time, rfc3339};
 use crate::error::{Error, Result};
 use crate::keys::{Generation, Revocation, RevocationReason, State, Terms};
 use crate::ledger::query;
-use crate::request::{ChangeState, Operation, Request};
+use crate::request::{ChangeState, Operation, Request, RevokeKey};
 use crate::world::World;
 
 /// A time as RFC 3339.
@@ -32,6 +32,9 @@ pub fn resolve(
         && (since.is_none() || since == old.invalidity_date)
     {
         return Ok(old);
+    }
+    if let Some(planned) = world.planned_params::<RevokeKey>(&id.to_string())? {
+        return Ok(planned.terms());
     }
     let now = world.globals.clock.now();
     if let Some(since) = since {

@@ -5,6 +5,7 @@
 //! certificate: those of issuances that went well, and those whose outcome nobody knows (T7). It marks what depends on
 //! the key, and stops the keys below it, whose certificates lead nowhere by then.
 
+use super::authority::touch;
 use super::{KEEPING, certified_as, field, find, first, read, store};
 use crate::clock::rfc3339;
 use crate::config::ResignAfter;
@@ -85,7 +86,9 @@ fn intended(conn: &Connection, entry: &Entry, request: &Request<RevokeKey>) -> R
         store(conn, &generation)?;
     }
     if old_terms != Some(terms) {
-        stop_below(conn, id)?;
+        // What was approved for the key before this is not approved for what it is now.
+        touch(conn, entry, id.key.as_str())?;
+        stop_below(conn, entry, id)?;
         mark(conn, entry, id, &terms)?;
     }
     settle(conn, entry)
@@ -130,7 +133,7 @@ fn list(conn: &Connection, entry: &Entry, id: &GenerationId) -> Result<()> {
 }
 
 /// Keys below a revoked one are of no use, although their own certificates are not revoked.
-fn stop_below(conn: &Connection, id: &GenerationId) -> Result<()> {
+fn stop_below(conn: &Connection, entry: &Entry, id: &GenerationId) -> Result<()> {
     let mut statement = conn.prepare_cached(&format!("{BELOW} SELECT id FROM below ORDER BY id")).sql(KEEPING)?;
     let rows = statement.query_map(named_params! { ":generation": id.to_string() }, |row| row.get::<_, String>(0));
     let below: Vec<String> = rows.and_then(Iterator::collect).sql(KEEPING)?;
@@ -140,6 +143,7 @@ fn stop_below(conn: &Connection, id: &GenerationId) -> Result<()> {
         if generation.id != *id && lives && generation.quarantined.is_none() {
             generation.quarantined = Some(format!("{id}, which certified it, is revoked"));
             store(conn, &generation)?;
+            touch(conn, entry, generation.id.key.as_str())?;
         }
     }
     Ok(())

@@ -213,7 +213,10 @@ fn forged_checkpoints_are_found() {
 
 #[test]
 fn forged_projections_are_found() {
-    assert_eq!(found_sql("UPDATE intents SET outcome = NULL, result = NULL, request = '{}' WHERE seq = 5"), ["projection_differs"]);
+    assert_eq!(
+        found_sql("UPDATE intents SET outcome = NULL, result = NULL, request = '{}' WHERE seq = 5"),
+        ["projection_differs"]
+    );
     assert_eq!(found_sql("UPDATE intents SET object = 'other' WHERE seq = 5"), ["projection_differs"]);
     assert_eq!(found_sql("DELETE FROM intents WHERE seq = 5"), ["projection_differs"]);
     let open = "INSERT INTO intents VALUES (4, 'PACKAGE_SIGNED', 'f', 'windows/1', NULL, 'p', '{}', NULL, NULL)";
