@@ -12,9 +12,10 @@ use crate::model::{Purpose, Tbs};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
 use crate::policy::people::People;
+use crate::policy::rules::ListFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
-    AdoptSettings, ChangeState, CloseFollowUp, Covered, EndGrant, GiveGrant, Operation, Request, Role,
+    AdoptSettings, ChangeState, CloseFollowUp, Covered, EndGrant, GiveGrant, MarkArtifacts, Operation, Request, Role,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -156,7 +157,7 @@ macro_rules! recorded {
     )*};
 }
 
-recorded!(GiveGrant, EndGrant, CloseFollowUp);
+recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts);
 
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
@@ -284,6 +285,8 @@ impl Ground {
             keyring: query::keyring(conn, &id.key)?,
             has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
             next_number: query::next_number(conn, &id.key)?,
+            revocation: query::revocation(conn, id)?,
+            list: request.params.list().map(|(ca, crl)| list(conn, ca, crl, id)).transpose()?,
             people,
             signing: request.params.artifact().map(|artifact| self.signing(conn, artifact)).transpose()?,
         })
@@ -295,6 +298,18 @@ impl Ground {
         let known = query::generation(writer.connection(), id)?.map(|generation| generation.purpose);
         Ok(known.or_else(|| self.settings.settings.keys.get(&id.key).map(|key| key.purpose)))
     }
+}
+
+/// What belongs on a CA's list: what is on it, and if the act itself revokes something, that too.
+fn list(
+    conn: &rusqlite::Connection,
+    ca: &crate::model::GenerationId,
+    crl: &crate::request::NewCrl,
+    acted_on: &crate::model::GenerationId,
+) -> Result<ListFacts> {
+    let (last_number, entries) = query::crl_facts(conn, ca, crl.this_update)?;
+    let new = if ca == acted_on { 0 } else { query::new_entries(conn, ca, acted_on, crl.this_update)?.len() };
+    Ok(ListFacts { last_number, entries: entries.saturating_add(new as u64) })
 }
 
 fn cosigners(conn: &rusqlite::Connection, ids: &[crate::model::GenerationId]) -> Result<Vec<crate::keys::Generation>> {

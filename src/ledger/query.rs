@@ -5,6 +5,14 @@
 //! [verification's](super::verify::verify()) to say. All give `register_broken` for a record that cannot be read, and
 //! database errors as [`Sql`] says.
 
+mod revocation;
+
+pub use revocation::{
+    CrlEntry, ResignRequired, crl_entries, crl_facts, evidence_outcomes, is_forgettable, issuer, last_crl_number,
+    new_entries, outcomes, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
+    unlisted_generations, untold_marks,
+};
+
 use super::genesis::Genesis;
 use super::projection::{load, parse};
 use super::{Sql, sql_int};

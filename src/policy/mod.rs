@@ -5,6 +5,7 @@ pub mod gates;
 pub mod grants;
 pub mod people;
 
+pub mod revocation;
 pub mod rules;
 pub mod signing;
 

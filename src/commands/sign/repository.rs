@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The option that says where the repository is, for `recover`.
-pub(in crate::commands) const FOLDER_OPTION: &str = "folder";
+pub(in crate::commands) const FOLDER_OPTION: &str = crate::request::FOLDER;
 
 /// What is the same for every repository of a run.
 pub(super) struct Plan {
