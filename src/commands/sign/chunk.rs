@@ -71,8 +71,8 @@ pub(super) fn sign(
     if !jobs.is_empty() {
         recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     }
-    let ready = prepare(plan, jobs, stop, &mut finished);
-    let (ready, requests) = resolve(world, plan, ready, &mut finished)?;
+    let mut ready = prepare(plan, jobs, stop, &mut finished);
+    let requests = resolve(world, plan, &mut ready, &mut finished)?;
     let files: Vec<_> = ready.iter().map(|(job, _)| job.file.clone()).collect();
     let process = world.process()?;
     let asked = leave::ask(world, &plan.command, &files, &requests);
@@ -120,8 +120,8 @@ pub(super) fn preview(
 ) -> Result<(Vec<Finished>, Vec<Preview>)> {
     recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     let mut finished = Vec::new();
-    let ready = prepare(plan, jobs, stop, &mut finished);
-    let (_, requests) = resolve(world, plan, ready, &mut finished)?;
+    let mut ready = prepare(plan, jobs, stop, &mut finished);
+    let requests = resolve(world, plan, &mut ready, &mut finished)?;
     let handed_in = plan.cab.as_ref().and_then(|cab| cab.handed_in(world));
     let decisions = gate::preview_on(&mut world.ledger, handed_in.as_ref(), &requests)?;
     Ok((finished, requests.into_iter().zip(decisions).collect()))
@@ -147,21 +147,21 @@ fn prepare(plan: &Plan, jobs: Vec<Job>, stop: &AtomicBool, finished: &mut Vec<Fi
 fn resolve(
     world: &World,
     plan: &Plan,
-    ready: Vec<(Job, Prepared)>,
+    ready: &mut Vec<(Job, Prepared)>,
     finished: &mut Vec<Finished>,
-) -> Result<(Vec<(Job, Prepared)>, Vec<Request<SignArtifact>>)> {
-    let (mut kept, mut requests) = (Vec::new(), Vec::new());
-    for (job, prepared) in ready {
+) -> Result<Vec<Request<SignArtifact>>> {
+    let mut requests = Vec::new();
+    for (job, prepared) in std::mem::take(ready) {
         match request(world, plan, &prepared) {
             Ok(request) => {
                 requests.push(request);
-                kept.push((job, prepared));
+                ready.push((job, prepared));
             }
             Err(error) => finished.push(Finished { file: job.file, result: Err(error) }),
         }
     }
     leave::as_planned(world, &mut requests)?;
-    Ok((kept, requests))
+    Ok(requests)
 }
 
 /// The file is signed as if it were any other, and that is said.

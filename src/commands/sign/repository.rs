@@ -164,7 +164,7 @@ fn sign_one(
     if stop.load(Ordering::SeqCst) {
         return Err(Error::new(crate::error::Kind::Interrupted, "interrupted", "nothing was signed"));
     }
-    let leave = leave::ask(world, &plan.command, &[dir.clone()], std::slice::from_ref(&request))?;
+    let leave = leave::ask(world, &plan.command, std::slice::from_ref(&dir), std::slice::from_ref(&request))?;
     let permit = admit(world, leave.as_ref(), request)?;
     let result = finish(&world.store, plan, prepared, &permit);
     signed.hung = result.as_ref().is_err_and(|failure| failure.unknown);
