@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+mod rotation;
+
 /// Leave to do one act, once. See the module's words for what it says.
 #[derive(Debug)]
 #[must_use = "an open permit is an orphaned intent; close it with its outcome"]
@@ -202,11 +204,13 @@ impl Ground {
         let conn = writer.connection();
         let id = request.params.generation();
         let issuer = request.params.issuer();
+        let generation = query::generation(conn, id)?;
         Ok(Facts {
+            rotation: rotation::facts(conn, request, generation.as_ref())?,
             now: self.now,
             environment: self.environment,
             settings: &self.settings.settings,
-            generation: query::generation(conn, id)?,
+            generation,
             issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
             cosigners: cosigners(conn, request.params.cosigners())?,
             keyring: query::keyring(conn, &id.key)?,

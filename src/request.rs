@@ -11,6 +11,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod rotation;
+
+pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
+
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
 /// from being used for another.
 pub trait Operation: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
@@ -71,6 +75,8 @@ crate::model::words! {
         Subject = "subject",
         /// Over a fixed prefix and a fresh nonce, to show that the private key is there.
         ProofOfPossession = "proof-of-possession",
+        /// Over another fixed prefix and a fresh nonce, to be checked against what is published of the key.
+        Test = "test",
     }
 }
 
@@ -319,16 +325,17 @@ pub struct AdoptSettings {
 
 macro_rules! operations {
     ($($type:ident = $name:literal, $entry:literal $(, open: $open:expr)?;)*) => {$(
-        impl Operation for $type {
+        impl $crate::request::Operation for $type {
             const NAME: &'static str = $name;
             const ENTRY: &'static str = $entry;
-            const OPEN: &'static [&'static str] = operations!(@open $($open)?);
-            fn generation(&self) -> &GenerationId { &self.generation }
+            const OPEN: &'static [&'static str] = $crate::request::operations!(@open $($open)?);
+            fn generation(&self) -> &$crate::model::GenerationId { &self.generation }
         }
     )*};
     (@open) => { &[] };
     (@open $open:expr) => { &$open };
 }
+pub(crate) use operations;
 
 operations! {
     GenerateKey = "keygen", "KEY_GENERATED";

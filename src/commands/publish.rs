@@ -2,27 +2,27 @@
 
 use crate::error::{Error, Result};
 use crate::files::safe;
+use crate::keys::rotation::certificate_file;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
-use crate::model::{GenerationId, Purpose};
+use crate::model::Purpose;
 use crate::world::World;
 use der::pem::LineEnding;
 use serde_json::{Value, json};
-
-/// File name of a generation's certificate.
-pub(super) fn certificate_name(id: &GenerationId) -> String {
-    format!("{}-{}.pem", id.key, id.number)
-}
 
 /// Publishes a generation's certificate.
 pub(super) fn certificate(world: &World, generation: &Generation) -> Result<()> {
     let Some(Credential::X509 { certificate, .. }) = generation.credential() else {
         return Ok(());
     };
-    let pem = der::pem::encode_string("CERTIFICATE", LineEnding::LF, certificate)
-        .map_err(|error| Error::bug("a certificate has no PEM form").because(anyhow::anyhow!("{error}")))?;
-    let path = world.dir.join("published/certs").join(certificate_name(&generation.id));
-    safe::write_atomic(&path, pem.as_bytes(), 0o644).map(drop)
+    let path = world.dir.join("published").join(certificate_file(&generation.id));
+    safe::write_atomic(&path, pem(certificate)?.as_bytes(), 0o644).map(drop)
+}
+
+/// A certificate as it is published.
+pub(super) fn pem(certificate: &[u8]) -> Result<String> {
+    der::pem::encode_string("CERTIFICATE", LineEnding::LF, certificate)
+        .map_err(|error| Error::bug("a certificate has no PEM form").because(anyhow::anyhow!("{error}")))
 }
 
 /// Publishes the register and the ledger keys.
@@ -58,7 +58,7 @@ fn summary(generation: &Generation) -> Value {
             value["certificate_subject"] = json!(subject);
             value["certificate_issuer"] = json!(issuer);
             value["serial"] = json!(serial);
-            value["certificate"] = json!(format!("certs/{}", certificate_name(&generation.id)));
+            value["certificate"] = json!(certificate_file(&generation.id));
         }
         Some(Credential::OpenPgp { fingerprint, .. }) => {
             value["fingerprint"] = json!(fingerprint);

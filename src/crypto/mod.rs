@@ -6,4 +6,5 @@
 pub mod jcs;
 pub mod merkle;
 pub mod note;
+pub mod subject;
 pub mod verify;

@@ -23,12 +23,17 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+mod rotation;
+
 /// The SQL that makes the projection tables, empty.
-pub const SCHEMA: &str = include_str!("projection.sql");
+pub const SCHEMA: &str = concat!(include_str!("projection.sql"), include_str!("projection/rotation.sql"));
 
 /// The names of all projection tables: what the audit compares.
-pub const TABLES: &[&str] =
-    &["genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings"];
+#[rustfmt::skip]
+pub const TABLES: &[&str] = &[
+    "genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings",
+    "rotations", "rotation_failures", "key_tests", "root_links", "published_files", "key_reviews", "expiry_alerts",
+];
 
 /// What the database was doing, for its errors.
 const KEEPING: &str = "keeping a projection";
@@ -36,8 +41,8 @@ const KEEPING: &str = "keeping a projection";
 /// Brings the tables up to date with one more entry, in the caller's transaction.
 ///
 /// Intents open a row that their outcome closes; a successful outcome also does to the register what its request
-/// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals and entries without a
-/// `phase` change nothing.
+/// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals change nothing, and
+/// neither do entries without a `phase` but for alerts.
 ///
 /// # Errors
 /// The entry contradicts what came before; the tables are then as they were.
@@ -55,6 +60,7 @@ const KEEPING: &str = "keeping a projection";
 /// | `public_key_seen` | a public key that some generation has already (K5) |
 /// | `serial_taken` | a serial number that the issuer gave out already (H5) |
 /// | `artifact_id_taken` | an artifact identifier that was used already |
+/// | `alert_given` | an alert that is given once and was given before |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 ///
 /// Database errors come as [`Sql`] says.
@@ -63,6 +69,7 @@ pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
         ("GENESIS", _) => genesis(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
+        (_, None) => rotation::event(conn, entry),
         _ => Ok(()),
     }
 }
@@ -117,7 +124,10 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
             let request: Request<GenerateKey> = read(request)?;
             store(conn, &planned_generation(conn, &request.params)?)?;
         }
-        IssueCertificate::ENTRY => reserve_serial(conn, entry, &read(request)?)?,
+        IssueCertificate::ENTRY => {
+            let request: Request<IssueCertificate> = read(request)?;
+            reserve(conn, entry, &request.params.issuer, &request.params.serial)?;
+        }
         // What cannot be read could never be closed as done.
         ImportCertificate::ENTRY => drop(read::<Request<ImportCertificate>>(request)?),
         ChangeState::ENTRY => drop(read::<Request<ChangeState>>(request)?),
@@ -126,7 +136,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
         SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
         AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
-        _ => {}
+        _ => rotation::intent(conn, entry, request)?,
     }
     conn.execute(
         "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -136,8 +146,9 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
     Ok(())
 }
 
-fn reserve_serial(conn: &Connection, entry: &Entry, request: &Request<IssueCertificate>) -> Result<()> {
-    let (issuer, serial) = (request.params.issuer.to_string(), &request.params.serial);
+/// Takes a serial number of this issuer, for good.
+fn reserve(conn: &Connection, entry: &Entry, issuer: &GenerationId, serial: &str) -> Result<()> {
+    let issuer = issuer.to_string();
     let taken = "SELECT seq FROM serials WHERE issuer = ?1 AND serial = ?2";
     if let Some(seq) = first::<i64>(conn, taken, params![issuer, serial])? {
         let message = format!("the serial number {serial} of {issuer} was reserved by entry {seq}");
@@ -192,7 +203,7 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             store_settings(conn, entry, &request.params.to_sha256, &doc)?;
             store_tokens(conn, entry, &request.params.tokens)
         }
-        _ => Ok(()),
+        _ => rotation::succeeded(conn, entry, request, done),
     }
 }
 

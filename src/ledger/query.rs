@@ -15,6 +15,8 @@ use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiH
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
+pub mod rotation;
+
 const READING: &str = "reading the register";
 
 /// SQLite's integers are signed; ours are not.

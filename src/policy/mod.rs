@@ -2,7 +2,7 @@
 //! a token, the ledger or the clock; the gate gathers the facts and asks.
 
 pub mod gates;
-
+pub mod rotation;
 pub mod rules;
 
 pub use gates::{Decision, Gate, Verdict};

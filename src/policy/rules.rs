@@ -1,6 +1,7 @@
 //! The rule for each operation: which gates it passes through, from which facts.
 
 use super::gates::{self, Decision, Gate};
+use super::rotation::{RotationFacts, issuer_age, rotation_complete};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, State};
@@ -32,6 +33,16 @@ pub struct Facts<'a> {
     pub has_active: bool,
     /// The number the key's next generation must have.
     pub next_number: u32,
+    /// What concerns rotations.
+    pub rotation: RotationFacts,
+}
+
+impl Facts<'_> {
+    /// The interval of the generation's key, if the settings have the key.
+    pub fn rotation_days(&self) -> Option<u32> {
+        let id = &self.generation.as_ref()?.id;
+        self.settings.keys.get(&id.key).map(|key| key.rotation_days)
+    }
 }
 
 /// What a policy says to a request of one operation.
@@ -45,6 +56,9 @@ pub trait Decide: Operation {
     fn cosigners(&self) -> &[crate::model::GenerationId] {
         &[]
     }
+
+    /// Whether the decision needs all of [`Facts::rotation`], not only review and failure.
+    const TAKES_OVER: bool = false;
 
     /// The decision. Pure: the same request and facts give the same gates.
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision;
@@ -62,6 +76,7 @@ impl Decide for SignArtifact {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
         found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
+        found.push(rotation_complete(facts.rotation.failure, facts.environment));
         found.extend(repository_gates(&request.params, generation, facts));
         found.extend(pack_gates(&request.params, generation, facts.environment));
         // OpenPGP signatures have no timestamps.
@@ -207,6 +222,8 @@ fn certification_gates(generation: &Generation, issuer: &Generation, by_itself: 
     ];
     if !own {
         gates.push(gates::status(issuer, &[State::Active]));
+        let days = facts.settings.keys.get(&issuer.id.key).map(|key| key.rotation_days);
+        gates.push(issuer_age(issuer, days, facts, facts.has_active));
         gates.push(gates::export_lock(issuer));
         gates.push(gates::environment(issuer, facts.environment));
     }
@@ -254,12 +271,14 @@ impl Decide for ChangeState {
                 params.from.as_str(),
                 generation.state == params.from && generation.quarantined.is_none(),
             ),
-            // A key and its certificate come from keygen, issuing and import, never from a mere step.
+            // A key and its certificate come from keygen, issuing and import, never from a mere step, and whoever
+            // steps back does so for a successor.
             gates::holds(
                 "Transition",
                 params.from.as_str(),
                 params.to.as_str(),
-                params.from.may_become(params.to) && !matches!(params.to, State::Generated | State::Certified),
+                params.from.may_become(params.to)
+                    && !matches!(params.to, State::Generated | State::Certified | State::Retiring),
             ),
         ];
         if params.to == State::Active {
@@ -309,14 +328,14 @@ impl Decide for AdoptSettings {
 }
 
 /// Outside a sandbox these operations wait for people.
-fn with_people(gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
+pub(super) fn with_people(gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
     match Decision::from_gates(gates) {
         Decision::Allow(gates) if facts.environment != Environment::Sandbox => Decision::NeedsApproval(gates),
         decision => decision,
     }
 }
 
-fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
+pub(super) fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
     let name = request.params.generation().to_string();
     Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
 }
@@ -434,6 +453,7 @@ mod tests {
             keyring: None,
             has_active: false,
             next_number: 2,
+            rotation: RotationFacts::default(),
         }
     }
 
