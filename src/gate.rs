@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 mod rotation;
 
+pub use rotation::{Reviewed, rotation_failure};
+
 /// Leave to do one act, once. See the module's words for what it says.
 #[derive(Debug)]
 #[must_use = "an open permit is an orphaned intent; close it with its outcome"]

@@ -64,6 +64,13 @@ pub struct Approval {
     pub signature: String,
 }
 
+impl Approval {
+    /// SHA-256 of the signature: what evidence names it by.
+    pub fn sha256(&self) -> Hash256 {
+        Hash256::of(self.signature.as_bytes())
+    }
+}
+
 crate::model::words! {
     /// What a signature is for. A key opened for one role signs nothing of another.
     Role: "role" {

@@ -4,16 +4,17 @@ use super::{openpgp, publish};
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
-use crate::files::shown_path;
+use crate::files::{safe, shown_path};
 use crate::gate::{self, Failure, Permit};
 use crate::hsm::store::GeneratedKey;
+use crate::keys::rotation::OVERLAP_DAYS;
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
 use crate::model::{CkaId, Custody, GenerationId, HashAlgorithm, HsmName, KeyName, Purpose, SpkiHash, Tbs, hex};
 use crate::outcome;
 use crate::pki::certificate::Certificate;
 use crate::pki::csr::RequestDraft;
-use crate::pki::issue::{self, CertificatePlan, Draft, Validity};
+use crate::pki::issue::{self, CertificatePlan, Draft, Linted, Validity};
 use crate::pki::name::{Name, Subject};
 use crate::pki::profile::{Profile, ProfileName};
 use crate::pki::serial::Serial;
@@ -67,13 +68,13 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
     }
     let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
     if world.globals.dry_run {
-        let request = generate_request(world, &args.key, &key)?;
+        let request = generate_request(world, generate_params(world, &args.key, &key)?);
         world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
         return Ok(Worst::default());
     }
     let generation = advance(world, &args.key, &key)?;
     if let Some(path) = &args.csr {
-        write_csr(world, &generation.id, &key, path)?;
+        write_csr(world, &world.generation(&generation.id)?, &key, path, false)?;
     }
     let generation = world.generation(&generation.id)?;
     openpgp::publish(world)?;
@@ -134,7 +135,8 @@ pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> R
     Ok(generation)
 }
 
-fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crate::request::Request<GenerateKey>> {
+/// Every parameter of the key's next generation, resolved.
+pub(super) fn generate_params(world: &World, name: &KeyName, key: &Key) -> Result<GenerateKey> {
     let conn = world.ledger.connection();
     let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
     let newest = GenerationId { key: name.clone(), number: newest };
@@ -151,7 +153,7 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
     // What an earlier try may have left on the token keeps its label.
     let again = query::count_intents(conn, GenerateKey::ENTRY, &generation)? > 0;
     let (now, cka_id) = (world.globals.clock.now(), CkaId::new(random::<16>()?)?);
-    let params = GenerateKey {
+    Ok(GenerateKey {
         label: label(&generation, now, again.then_some(&cka_id)),
         created: Some(now),
         generation,
@@ -164,10 +166,13 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crat
         cka_id,
         destroyable: !matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa),
         nonce: hex(&random::<32>()?),
-    };
+    })
+}
+
+fn generate_request(world: &World, params: GenerateKey) -> crate::request::Request<GenerateKey> {
     let mut request = world.request(params.generation.to_string(), params);
     request.signatures = vec![proof_covered(&request.params)];
-    Ok(request)
+    request
 }
 
 /// Keys are made to stay on their token; nothing wraps, clones or escrows them yet.
@@ -217,18 +222,24 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
-    refuse_orphans(world, first_hsm(key)?)?;
-    let request = generate_request(world, name, key)?;
-    let id = request.params.generation.clone();
-    let permit = admit_one(world, request)?;
+/// Makes the key's next generation.
+pub(super) fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
+    let params = generate_params(world, name, key)?;
+    generate_with(world, params)
+}
+
+/// Makes the generation that these parameters describe.
+pub(super) fn generate_with(world: &mut World, params: GenerateKey) -> Result<Generation> {
+    refuse_orphans(world, &params.hsm)?;
+    let id = params.generation.clone();
+    let permit = admit_one(world, generate_request(world, params))?;
     make(world, permit)?;
     world.generation(&id)
 }
 
 /// Makes the pair. Where nobody can say whether it was made, it is looked for at once; if the token cannot be asked,
 /// the intent stays open, and `recover` asks later.
-fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
+pub(super) fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
     let failure = match world.store.generate(&permit).and_then(|made| never_seen(world, made)) {
         Err(failure) if failure.unknown => failure,
         made => return close_one(world, permit, made),
@@ -295,7 +306,8 @@ pub(super) fn first_hsm(key: &Key) -> Result<&HsmName> {
     key.hsm.first().ok_or_else(|| Error::bug("a key without a token passed the configuration"))
 }
 
-fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
+/// Has the key's issuer certify a generated key.
+pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
     if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
         return openpgp::certify(world, generation, key);
     }
@@ -304,43 +316,62 @@ fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Gene
         Issuer::External => return Err(Error::bug("an external issuer is not ours to ask")),
         Issuer::Itself => generation.clone(),
     };
-    let linted = issue::rehearse(Draft::new(plan(world, generation, key, &issuer)?)?)?;
-    let issuer_identity = issuer.identity()?;
-    let copy = issuer.copy()?;
-    let (tbs, draft) = (linted.tbs(), linted.draft());
-    let mut request = world.request(
-        generation.id.to_string(),
-        IssueCertificate {
-            generation: generation.id.clone(),
-            issuer: issuer.id.clone(),
-            profile: draft.profile().to_string(),
-            serial: draft.serial_hex(),
-            tbs_sha256: draft.tbs_hash(),
-            template_sha256: draft.template_hash(),
-            not_before: draft.validity().not_before,
-            not_after: draft.validity().not_after,
-        },
-    );
-    request.signatures = vec![covered(Role::Issuer, issuer_identity.spki_sha256, copy, &tbs)];
+    let validity = Validity::days(world.globals.clock.now(), valid_days(profile(world, generation)?, key)?)?;
+    let linted = rehearsed(world, generation, &issuer, Serial::random()?, validity)?;
+    let draft = linted.draft();
+    let params = IssueCertificate {
+        generation: generation.id.clone(),
+        issuer: issuer.id.clone(),
+        profile: draft.profile().to_string(),
+        serial: draft.serial_hex(),
+        tbs_sha256: draft.tbs_hash(),
+        template_sha256: draft.template_hash(),
+        not_before: draft.validity().not_before,
+        not_after: draft.validity().not_after,
+    };
+    let mut request = world.request(generation.id.to_string(), params);
+    let spki = issuer.identity()?.spki_sha256;
+    request.signatures = vec![covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
     let permit = admit_one(world, request)?;
-    let issued = world.store.open(&permit, Role::Issuer, issuer_identity).and_then(|key| {
-        let signature = key.sign(&tbs)?;
+    issue_with(world, permit, &linted, &issuer)
+}
+
+/// Has the issuer sign what was rehearsed, and publishes the certificate.
+pub(super) fn issue_with(
+    world: &mut World,
+    permit: Permit<IssueCertificate>,
+    linted: &Linted,
+    issuer: &Generation,
+) -> Result<Generation> {
+    let id = permit.request().params.generation.clone();
+    let issued = world.store.open(&permit, Role::Issuer, issuer.identity()?).and_then(|key| {
+        let signature = key.sign(&linted.tbs())?;
         Ok(linted.issue(&signature, issuer.id.clone())?)
     });
     close_one(world, permit, issued)?;
-    let generation = world.generation(&generation.id)?;
+    let generation = world.generation(&id)?;
     publish::certificate(world, &generation)?;
     Ok(generation)
 }
 
-/// What the next certificate of this key will say.
-fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) -> Result<CertificatePlan> {
-    let identity = generation.identity()?;
-    let issuer_identity = issuer.identity()?;
+/// The profile of a generation's certificate.
+pub(super) fn profile(world: &World, generation: &Generation) -> Result<ProfileName> {
     let settings = world.settings()?;
     let issues = settings.keys.values().find(|other| other.issuer == Issuer::Key(generation.id.key.clone()));
-    let profile = ProfileName::of(generation.purpose, issues.map(|other| other.purpose))?;
-    let validity = Validity::days(world.globals.clock.now(), valid_days(profile, key)?)?;
+    ProfileName::of(generation.purpose, issues.map(|other| other.purpose))
+}
+
+/// What the generation's next certificate will say, rehearsed. The same serial number and validity give the same
+/// bytes, as long as the settings stay.
+pub(super) fn rehearsed(
+    world: &World,
+    generation: &Generation,
+    issuer: &Generation,
+    serial: Serial,
+    validity: Validity,
+) -> Result<Linted> {
+    let (profile, issuer_identity) = (profile(world, generation)?, issuer.identity()?);
+    let key = setting(&world.settings()?, &generation.id.key)?;
     let (certificate, issuer_profile) = if issuer.id == generation.id {
         (None, profile)
     } else {
@@ -348,11 +379,11 @@ fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) 
         let der = der.ok_or_else(|| Error::blocked("no_certificate", format!("{} has no certificate", issuer.id)))?;
         (Some(Certificate::parse(der)?), ProfileName::of(issuer.purpose, Some(generation.purpose))?)
     };
-    Ok(CertificatePlan {
+    issue::rehearse(Draft::new(CertificatePlan {
         profile,
         environment: world.genesis.environment,
-        subject: subject(key)?,
-        public_key: identity.public_key()?,
+        subject: subject(&key)?,
+        public_key: generation.identity()?.public_key()?,
         validity: certificate.as_ref().map_or(validity, |certificate| validity.within(certificate)),
         issuer: match certificate {
             None => issue::Issuer::SelfSigned,
@@ -360,16 +391,13 @@ fn plan(world: &World, generation: &Generation, key: &Key, issuer: &Generation) 
                 issue::Issuer::Certificate { certificate: Box::new(certificate), profile: issuer_profile }
             }
         },
-        serial: Serial::random()?,
+        serial,
         crl_url: key.crl_url.clone(),
         aia_url: key.aia_url.clone(),
         policies: Vec::new(),
         mechanism: issuer_identity.algorithm.mechanism(HashAlgorithm::Sha256),
-    })
+    })?)
 }
-
-/// How many days a key outlives its interval.
-pub(super) const OVERLAP: u32 = 30;
 
 /// How long a certificate is valid: a leaf for its interval and the overlap behind it, a CA long enough to outlive
 /// what it issues and the lists about it.
@@ -380,7 +408,7 @@ fn valid_days(profile: ProfileName, key: &Key) -> Result<u32> {
     let wanted = match (limits.self_signed, limits.is_ca()) {
         (true, _) => ROOT,
         (_, true) => INTERMEDIATE,
-        _ => key.rotation_days.saturating_add(OVERLAP),
+        _ => key.rotation_days.saturating_add(OVERLAP_DAYS),
     };
     Ok(wanted.min(limits.max_validity_days))
 }
@@ -421,20 +449,28 @@ pub(super) fn change_state(world: &mut World, generation: &Generation, to: State
     world.generation(&generation.id)
 }
 
-fn write_csr(world: &mut World, id: &GenerationId, key: &Key, path: &std::path::Path) -> Result<()> {
-    let generation = world.generation(id)?;
+/// Has a key sign a request for its certificate, and writes that to `path`; over a file that is there only if told so.
+pub(super) fn write_csr(
+    world: &mut World,
+    generation: &Generation,
+    key: &Key,
+    path: &std::path::Path,
+    replace: bool,
+) -> Result<()> {
     let identity = generation.identity()?;
     let subject = subject(key)?;
     let draft =
         RequestDraft::new(&subject, &identity.public_key()?, identity.algorithm.mechanism(HashAlgorithm::Sha256))?;
     let tbs = draft.tbs();
+    let id = generation.id.clone();
     let params = MakeCsr { generation: id.clone(), subject: subject.to_string(), tbs_sha256: draft.tbs_hash() };
     let mut request = world.request(id.to_string(), params);
     request.signatures = vec![covered(Role::Subject, identity.spki_sha256, generation.copy()?, &tbs)];
     let permit = admit_one(world, request)?;
     let made = world.store.open(&permit, Role::Subject, identity).and_then(|key| {
         let csr = draft.make(&key.sign(&tbs)?)?;
-        crate::files::safe::write_new(path, csr.pem()?.as_bytes(), 0o644)?;
+        let write = if replace { safe::write_atomic } else { safe::write_new };
+        write(path, csr.pem()?.as_bytes(), 0o644)?;
         Ok(csr)
     });
     close_one(world, permit, made)
@@ -465,4 +501,14 @@ where
         Some(answer) => answer.map(drop),
         None => Err(Error::new(Kind::Bug, "internal", "closing gave no answer")),
     }
+}
+
+/// Closes a permit with what went wrong, which is its outcome and so no error.
+pub(super) fn close_failed<O, D>(world: &mut World, permit: Permit<O>, failure: Failure) -> Result<()>
+where
+    O: Operation,
+    D: gate::Completes<O>,
+{
+    let results: Vec<(Permit<O>, Result<D, Failure>)> = vec![(permit, Err(failure))];
+    outcome::close(&mut world.ledger, crate::world::tool(), results).map(drop)
 }

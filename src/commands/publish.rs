@@ -2,12 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::files::safe;
-use crate::keys::rotation::certificate_file;
+use crate::keys::rotation::{certificate_file, link_file};
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::model::Purpose;
+use crate::pki::pem;
+use crate::pki::published::{self, Files};
 use crate::world::World;
-use der::pem::LineEnding;
 use serde_json::{Value, json};
 
 /// Publishes a generation's certificate.
@@ -21,8 +22,25 @@ pub(super) fn certificate(world: &World, generation: &Generation) -> Result<()> 
 
 /// A certificate as it is published.
 pub(super) fn pem(certificate: &[u8]) -> Result<String> {
-    der::pem::encode_string("CERTIFICATE", LineEnding::LF, certificate)
-        .map_err(|error| Error::bug("a certificate has no PEM form").because(anyhow::anyhow!("{error}")))
+    pem::encode(pem::label::CERTIFICATE, certificate)
+}
+
+/// Writes the published certificates again that are not there, or are not what the register has.
+pub(super) fn certificates(world: &World) -> Result<()> {
+    let mut files = Files::new();
+    for generation in query::generations(world.ledger.connection())? {
+        if let Some(Credential::X509 { certificate, .. }) = generation.credential() {
+            files.insert(certificate_file(&generation.id), pem(certificate)?.into_bytes());
+        }
+    }
+    for link in query::rotation::all_root_links(world.ledger.connection())? {
+        if let Credential::X509 { certificate, .. } = &link.credential {
+            files.insert(link_file(&link.subject, &link.issuer), pem(certificate)?.into_bytes());
+        }
+    }
+    let dir = world.dir.join("published");
+    files.retain(|name, bytes| !published::is_in_place(&dir, name, bytes));
+    published::put(&dir, &files).map(drop)
 }
 
 /// Publishes the register and the ledger keys.

@@ -3,23 +3,27 @@
 use super::sign::repository;
 use super::{keygen, openpgp};
 use crate::error::{Error, Kind, Result};
-use crate::files::lock::ProcessLock;
+use crate::files::lock::{NamedLock, ProcessLock};
 use crate::formats::apt::place;
 use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
-use crate::gate::{self, Completes, Failure, Permit, SettingsAdopted, StateChanged};
+use crate::gate::{self, Completes, Failure, Permit, Reviewed, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome;
 use crate::pki::openpgp::road::Certified;
+use crate::pki::proof::Tested;
+use crate::pki::published::InPlace;
 use crate::pki::road::{CsrMade, Issued};
+use crate::pki::takeover::TakenOver;
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, SignArtifact,
+    ActivateKey, AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, LinkRoots,
+    MakeCsr, Operation, PublishKeyring, PublishMetadata, ReviewKey, SignArtifact, TestKey,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Settle what an interruption left
 ///
@@ -77,6 +81,7 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
         world.ui().say(&format!("wrote {late} fragments that were missing from evidence/"));
     }
     let published = openpgp::publish(world)?;
+    super::publish::certificates(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
     }
@@ -97,7 +102,9 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
 /// Makes the fragments that a run could not write. They are views of the ledger, so nothing is lost by being late.
 fn late_evidence(world: &mut World) -> Result<usize> {
     let mut written = 0;
-    for seq in query::signed_entries(world.ledger.connection())? {
+    let mut entries = query::signed_entries(world.ledger.connection())?;
+    entries.extend(query::rotation::all_takeovers(world.ledger.connection())?);
+    for seq in entries {
         let receipt = outcome::Receipt::load(&world.ledger, seq)?;
         if !world.fragment_path(&receipt)?.exists() {
             world.fragments(std::slice::from_ref(&receipt))?;
@@ -108,6 +115,13 @@ fn late_evidence(world: &mut World) -> Result<usize> {
 }
 
 fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
+    // A rotation that takes up its own intents holds this lock.
+    let key = orphan.generation.as_deref().and_then(|id| id.split_once('/')).map(|(key, _)| key);
+    let locks = world.dir.join("locks");
+    let _lock = key.map(|key| NamedLock::acquire(&locks, key, Duration::from_secs(10))).transpose()?;
+    if !query::is_open(world.ledger.connection(), orphan.seq)? {
+        return Ok(("settled", "another command has settled it meanwhile".into()));
+    }
     match orphan.entry_type.as_str() {
         GenerateKey::ENTRY => settle_keygen(world, orphan),
         SignArtifact::ENTRY => {
@@ -139,6 +153,20 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         AdoptSettings::ENTRY => {
             settle_as::<AdoptSettings, SettingsAdopted>(world, orphan, false, "nothing was adopted")
         }
+        TestKey::ENTRY => {
+            settle_as::<TestKey, Tested>(world, orphan, true, "the key may have signed a test; rotate tests it again")
+        }
+        LinkRoots::ENTRY => {
+            let detail = "the certificate may exist; its serial stays reserved and rotate will issue another";
+            settle_as::<LinkRoots, Issued>(world, orphan, true, detail)
+        }
+        PublishMetadata::ENTRY => {
+            settle_as::<PublishMetadata, InPlace>(world, orphan, false, "rotate publishes the files again")
+        }
+        ActivateKey::ENTRY => {
+            settle_as::<ActivateKey, TakenOver>(world, orphan, false, "nobody took over; rotate goes on")
+        }
+        ReviewKey::ENTRY => settle_as::<ReviewKey, Reviewed>(world, orphan, false, "no review was recorded"),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }
@@ -181,14 +209,14 @@ fn settle_keygen(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str
         }
         Ok(None) => {
             let error = Error::failed("not_executed", "no object on the token has the planned CKA_ID");
-            close_with_error::<GenerateKey, GeneratedKey>(world, permit, error, false)?;
+            keygen::close_failed::<_, GeneratedKey>(world, permit, error.into())?;
             Ok(("not-executed", "no object on the token has the planned CKA_ID".into()))
         }
         // Half a pair, or a public key that came before: the record says so, and nothing is deleted.
         Err(failure) if failure.error.kind() != Kind::Unavailable => {
             let detail = failure.error.full();
             let unknown = failure.error.code() != PUBLIC_HALF;
-            close_with_error::<GenerateKey, GeneratedKey>(world, permit, failure.error, unknown)?;
+            keygen::close_failed::<_, GeneratedKey>(world, permit, Failure { unknown, ..failure })?;
             Ok((if unknown { "unknown" } else { "not-executed" }, detail))
         }
         Err(failure) => Err(failure.error),
@@ -202,21 +230,11 @@ fn settle_as<O: Operation, D: Completes<O>>(
     detail: &str,
 ) -> Result<(&'static str, String)> {
     let permit = resume::<O>(world, orphan)?;
-    close_with_error::<O, D>(world, permit, Error::failed("interrupted", detail), unknown)?;
+    let error = Error::failed("interrupted", detail);
+    keygen::close_failed::<O, D>(world, permit, Failure { error, unknown })?;
     Ok((if unknown { "unknown" } else { "not-executed" }, detail.to_owned()))
 }
 
 fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
     gate::resume(&world.ledger, &world.dir.join("locks"), orphan.seq)
-}
-
-fn close_with_error<O: Operation, D: Completes<O>>(
-    world: &mut World,
-    permit: Permit<O>,
-    error: Error,
-    unknown: bool,
-) -> Result<()> {
-    let results: Vec<(Permit<O>, Result<D, Failure>)> = vec![(permit, Err(Failure { error, unknown }))];
-    // The error is the outcome here, so it is no error of ours.
-    outcome::close(&mut world.ledger, crate::world::tool(), results).map(drop)
 }

@@ -152,9 +152,12 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         fragment["artifact"] = artifact_part(get(request, "params")?, done)?;
     }
     let params = get(request, "params")?;
-    for (name, value) in
-        [("timestamp", done.get("timestamp")), ("provenance", params.get("provenance")), ("pack", params.get("pack"))]
-    {
+    for (name, value) in [
+        ("timestamp", done.get("timestamp")),
+        ("provenance", params.get("provenance")),
+        ("pack", params.get("pack")),
+        ("rotation_event", done.get("rotation_event")),
+    ] {
         if let Some(value) = value {
             fragment[name] = value.clone();
         }

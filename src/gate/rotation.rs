@@ -1,16 +1,36 @@
-//! The facts about rotations, read in the transaction that will hold the intent.
+//! The facts about rotations, read in the transaction that will hold the intent; and what closes a review.
 
+use super::{Completes, sealed};
 use crate::error::Result;
 use crate::keys::rotation::{Link, certificate_file, link_file};
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::ledger::query::rotation as recorded;
-use crate::model::Purpose;
+use crate::model::{KeyName, Purpose};
 use crate::policy::Decide;
 use crate::policy::rotation::{OpenFailure, RotationFacts};
-use crate::request::Request;
+use crate::request::{Request, ReviewKey};
 use rusqlite::Connection;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+
+/// A review needs nothing but its record.
+#[derive(Debug)]
+pub struct Reviewed(());
+
+impl Reviewed {
+    pub(crate) fn new() -> Self {
+        Reviewed(())
+    }
+}
+
+impl sealed::Sealed for Reviewed {}
+
+impl Completes<ReviewKey> for Reviewed {
+    fn done(&self) -> Value {
+        json!({})
+    }
+}
 
 /// What the decision on `request` needs to know.
 pub(super) fn facts<O: Decide>(
@@ -19,14 +39,7 @@ pub(super) fn facts<O: Decide>(
     generation: Option<&Generation>,
 ) -> Result<RotationFacts> {
     let id = request.params.generation();
-    // The one that nothing was validated after, if there is one: it decides.
-    let failures = recorded::open_failures(conn, &id.key)?;
-    let failure = failures.iter().find(|failure| !failure.is_validated).or(failures.first());
-    let failure = failure.map(|failure| OpenFailure {
-        seq: failure.seq,
-        deadline: failure.alert.deadline,
-        is_validated: failure.is_validated,
-    });
+    let failure = rotation_failure(conn, &id.key)?;
     let review = recorded::review(conn, request.params.issuer().unwrap_or(id))?;
     let mut facts = RotationFacts { failure, review, ..RotationFacts::default() };
     let (true, Some(generation)) = (O::TAKES_OVER, generation) else { return Ok(facts) };
@@ -37,6 +50,20 @@ pub(super) fn facts<O: Decide>(
     facts.links = links(conn, generation, facts.active.as_ref())?;
     facts.is_published = is_published(conn, generation, facts.active.as_ref())?;
     Ok(facts)
+}
+
+/// The failed rotation of a key that counts: one that nothing was validated after, if there is such a one.
+///
+/// # Errors
+/// The register cannot be read.
+pub fn rotation_failure(conn: &Connection, key: &KeyName) -> Result<Option<OpenFailure>> {
+    let failures = recorded::open_failures(conn, key)?;
+    let failure = failures.iter().find(|failure| !failure.is_validated).or(failures.first());
+    Ok(failure.map(|failure| OpenFailure {
+        seq: failure.seq,
+        deadline: failure.alert.deadline,
+        is_validated: failure.is_validated,
+    }))
 }
 
 /// The links between a root and the active one.

@@ -4,6 +4,7 @@
 use super::{Entry, Ledger, NewEntry};
 use crate::clock::Time;
 use crate::error::{Error, Result};
+use crate::keys::State;
 use crate::model::{Actor, CorrelationId, GenerationId, KeyName};
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +24,9 @@ pub struct RotationFailed {
     /// The one that stays active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub active: Option<GenerationId>,
-    /// At which step.
-    pub step: String,
+    /// How far it had come.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub state: Option<State>,
     /// `transient`, `permanent` or `policy_violation` (domain §4).
     pub error_class: String,
     /// The error's word for programs.

@@ -182,6 +182,15 @@ pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
 
+/// Whether the intent in an entry has no outcome yet.
+///
+/// # Errors
+/// Those of the module.
+pub fn is_open(conn: &Connection, seq: u64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM intents WHERE seq = ?1 AND outcome IS NULL)";
+    conn.query_row(sql, [sql_int(seq)], |row| row.get(0)).sql(READING)
+}
+
 /// How many intents of a type there were about a generation, whatever became of them.
 pub fn count_intents(conn: &Connection, entry_type: &str, id: &GenerationId) -> Result<u64> {
     let sql = "SELECT count(*) FROM intents WHERE type = ?1 AND generation = ?2";

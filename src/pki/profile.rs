@@ -22,6 +22,8 @@ use x509_cert::ext::pkix::KeyUsages;
 pub enum ProfileName {
     /// Self-signed root.
     RootCa,
+    /// A root's key, certified by another root of the same name.
+    RootLink,
     /// Issues code-signing certificates.
     IntermediateCa,
     /// Issues installer-style certificates.
@@ -44,6 +46,7 @@ impl ProfileName {
     /// All of them.
     pub const ALL: &'static [ProfileName] = &[
         ProfileName::RootCa,
+        ProfileName::RootLink,
         ProfileName::IntermediateCa,
         ProfileName::InstallerCa,
         ProfileName::ConnectorCa,
@@ -76,6 +79,7 @@ impl ProfileName {
     pub fn as_str(self) -> &'static str {
         match self {
             ProfileName::RootCa => "root-ca",
+            ProfileName::RootLink => "root-link",
             ProfileName::IntermediateCa => "intermediate-ca",
             ProfileName::InstallerCa => "installer-ca",
             ProfileName::ConnectorCa => "connector-ca",
@@ -194,6 +198,9 @@ pub struct Profile {
     /// Signs itself.
     #[serde(default)]
     pub self_signed: bool,
+    /// Certifies a root's key by another root of the same name.
+    #[serde(default)]
+    pub link: bool,
     /// Key algorithms everywhere.
     pub algorithms: Vec<KeyAlgorithm>,
     /// Key algorithms allowed in a sandbox besides.

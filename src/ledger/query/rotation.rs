@@ -75,6 +75,16 @@ pub fn takeovers(conn: &Connection, key: &KeyName) -> Result<Vec<Takeover>> {
     rows.map(|row| read(row.sql(READING)?)).collect()
 }
 
+/// The entries of all completed rotations, oldest first.
+///
+/// # Errors
+/// Those of the module.
+pub fn all_takeovers(conn: &Connection) -> Result<Vec<u64>> {
+    let mut statement = conn.prepare("SELECT seq FROM rotations ORDER BY seq").sql(READING)?;
+    let rows = statement.query_map([], |row| Ok(place(row.get(0)?))).sql(READING)?;
+    rows.collect::<rusqlite::Result<_>>().sql(READING)
+}
+
 /// The rotation of a key that was completed under a correlation id.
 ///
 /// # Errors
@@ -119,19 +129,26 @@ pub fn tested(conn: &Connection, id: &GenerationId, certificate: &str) -> Result
 /// # Errors
 /// Those of the module.
 pub fn root_links(conn: &Connection, key: &KeyName) -> Result<Vec<RootLink>> {
+    let mut links = all_root_links(conn)?;
+    links.retain(|link| link.subject.key == *key);
+    Ok(links)
+}
+
+/// The certificates between the roots of every key.
+///
+/// # Errors
+/// Those of the module.
+pub fn all_root_links(conn: &Connection) -> Result<Vec<RootLink>> {
     let sql = "SELECT subject, issuer, doc FROM root_links ORDER BY subject, issuer";
     let mut statement = conn.prepare(sql).sql(READING)?;
     let columns =
         |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?));
-    let mut links = Vec::new();
-    for row in statement.query_map([], columns).sql(READING)? {
+    let rows = statement.query_map([], columns).sql(READING)?;
+    rows.map(|row| {
         let (subject, issuer, doc) = row.sql(READING)?;
-        let (subject, issuer): (GenerationId, GenerationId) = (subject.parse()?, issuer.parse()?);
-        if subject.key == *key {
-            links.push(RootLink { subject, issuer, credential: parse(&doc)? });
-        }
-    }
-    Ok(links)
+        Ok(RootLink { subject: subject.parse()?, issuer: issuer.parse()?, credential: parse(&doc)? })
+    })
+    .collect()
 }
 
 /// The hashes under which files were last published, by name within `published/`.
