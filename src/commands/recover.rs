@@ -17,8 +17,8 @@ use crate::pki::published::InPlace;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::request::{
-    ActivateKey, AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, LinkRoots,
-    MakeCsr, Operation, PublishKeyring, PublishMetadata, ReviewKey, SignArtifact, TestKey,
+    ActivateKey, AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate,
+    LinkRoots, MakeCsr, Operation, PublishKeyring, PublishMetadata, ReviewKey, SignArtifact, TestKey,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;

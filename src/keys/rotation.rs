@@ -213,9 +213,8 @@ pub fn active(generations: &[Generation]) -> Option<&Generation> {
 
 /// The generation that is on its way to take over.
 pub fn successor(generations: &[Generation]) -> Option<&Generation> {
-    let unfinished = |g: &&Generation| {
-        matches!(g.state, State::Planned | State::Generated | State::Certified | State::Staged)
-    };
+    let unfinished =
+        |g: &&Generation| matches!(g.state, State::Planned | State::Generated | State::Certified | State::Staged);
     generations.iter().max_by_key(|generation| generation.id.number).filter(unfinished)
 }
 
@@ -323,9 +322,8 @@ pub fn lead_days(key: &Key, rotation: &Rotation) -> u32 {
 fn aftercare(facts: &Facts<'_>) -> Option<Step> {
     active(facts.generations)?;
     let retiring = facts.generations.iter().filter(|generation| generation.state == State::Retiring);
-    let over = |generation: &&Generation| {
-        facts.now >= retires(generation, facts.retiring_since.get(&generation.id).copied())
-    };
+    let over =
+        |generation: &&Generation| facts.now >= retires(generation, facts.retiring_since.get(&generation.id).copied());
     match retiring.clone().find(over) {
         Some(generation) => Some(Step::Retire(generation.id.clone(), resting_state(generation.purpose))),
         None => facts.superseded.first().cloned().map(Step::Revoke),

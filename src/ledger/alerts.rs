@@ -79,8 +79,8 @@ pub fn write<T: Serialize>(
     let mut writer = ledger.writer()?;
     let mut entries = Vec::with_capacity(alerts.len());
     for alert in alerts {
-        let body = serde_json::to_value(alert)
-            .map_err(|error| Error::bug("an alert has no JSON form").because(error))?;
+        let body =
+            serde_json::to_value(alert).map_err(|error| Error::bug("an alert has no JSON form").because(error))?;
         let (actor, correlation_id) = (by.0.clone(), by.1.clone());
         entries.push(writer.append(NewEntry { entry_type: entry_type.parse()?, actor, correlation_id, body })?);
     }

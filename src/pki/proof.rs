@@ -67,8 +67,7 @@ impl Standing {
         let certificate = Certificate::parse(published.certificate)?;
         let profile = Profile::get(published.profile)?;
         let revocation = Revocation::IfKnown(published.crls);
-        let (leaf, others, roots, at) =
-            (published.certificate, published.candidates, published.roots, published.at);
+        let (leaf, others, roots, at) = (published.certificate, published.candidates, published.roots, published.at);
         let chain = match profile.extended_key_usage.first() {
             Some(usage) if !profile.is_ca() => chain::build(leaf, others, roots, at, *usage, revocation)?,
             _ => chain::build_issuer(leaf, others, roots, at, revocation)?,

@@ -63,7 +63,8 @@ pub fn rotation_complete(failure: Option<OpenFailure>, environment: Environment)
 pub fn issuer_age(issuer: &Generation, days: Option<u32>, facts: &Facts<'_>, is_successor: bool) -> Gate {
     let mut gate = gates::certificate_age(issuer, days, facts.now);
     let keep_until = facts.rotation.review.and_then(|review| review.keep_until);
-    let valid = issuer.credential().map(Credential::validity).is_some_and(|(from, to)| from <= facts.now && facts.now <= to);
+    let valid =
+        issuer.credential().map(Credential::validity).is_some_and(|(from, to)| from <= facts.now && facts.now <= to);
     if gate.verdict != gates::Verdict::Fail || !valid {
         return gate;
     }
@@ -134,10 +135,7 @@ impl Decide for PublishMetadata {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let unfit = [State::Planned, State::Generated];
         let fit: Vec<_> = State::ALL.iter().copied().filter(|state| !unfit.contains(state)).collect();
-        Decision::from_gates(vec![
-            gates::status(generation, &fit),
-            gates::environment(generation, facts.environment),
-        ])
+        Decision::from_gates(vec![gates::status(generation, &fit), gates::environment(generation, facts.environment)])
     }
 }
 
@@ -151,7 +149,12 @@ impl Decide for ActivateKey {
         let active = rotation.active.as_ref().map(|active| &active.id);
         let mut found = vec![
             gates::status(generation, &[State::Staged]),
-            gates::holds("OneActive", name(active), name(params.predecessor.as_ref()), active == params.predecessor.as_ref()),
+            gates::holds(
+                "OneActive",
+                name(active),
+                name(params.predecessor.as_ref()),
+                active == params.predecessor.as_ref(),
+            ),
             gates::certificate_age(generation, facts.rotation_days(), facts.now),
             gates::export_lock(generation),
             gates::environment(generation, facts.environment),

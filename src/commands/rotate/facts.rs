@@ -95,10 +95,8 @@ impl Known {
 fn progress(world: &World, successor: &Generation, active: Option<&Generation>) -> Result<Progress> {
     let conn = world.ledger.connection();
     let id = &successor.id;
-    let mut progress = Progress {
-        requested: super::steps::last_done(world, MakeCsr::ENTRY, id)?.is_some(),
-        ..Progress::default()
-    };
+    let mut progress =
+        Progress { requested: super::steps::last_done(world, MakeCsr::ENTRY, id)?.is_some(), ..Progress::default() };
     let Some(credential) = successor.credential() else { return Ok(progress) };
     let fingerprint = credential.fingerprint();
     progress.linked = links(world, successor, active)?;

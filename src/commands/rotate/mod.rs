@@ -26,8 +26,8 @@ use crate::world::World;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(super) use failure::{deadline_words, open as open_failures};
 pub(super) use facts::Known;
+pub(super) use failure::{deadline_words, open as open_failures};
 
 /// Replace a key by its next generation
 ///
@@ -119,7 +119,9 @@ pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
         world.ui().say(&format!("{} goes on", args.key));
     }
     let progress = result?;
-    if progress.done.is_empty() && let Next::Wait(Wait::Review(id)) = &progress.next {
+    if progress.done.is_empty()
+        && let Next::Wait(Wait::Review(id)) = &progress.next
+    {
         return Err(review_needed(id));
     }
     let row = row(world, &args.key, &progress)?;
@@ -179,12 +181,7 @@ fn completed_before(world: &mut World, name: &KeyName) -> Result<Option<Progress
 /// No rotation has more edges than this.
 const MAX_STEPS: usize = 64;
 
-fn walk(
-    world: &mut World,
-    name: &KeyName,
-    options: &Options,
-    done: &mut Vec<Step>,
-) -> Result<(Next, Option<Receipt>)> {
+fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Step>) -> Result<(Next, Option<Receipt>)> {
     resume::orphans(world, name)?;
     let (mut early, mut takeover) = (options.early, None);
     for _ in 0..MAX_STEPS {
@@ -285,9 +282,7 @@ pub(super) fn due_words(world: &World, settings: &Settings, name: &KeyName) -> O
     match rotation::next(&known.facts(world, false)) {
         Ok(Next::Do(step)) => Some(format!("due: {step}; keyctl rotate {name}")),
         Ok(Next::Idle(_)) => None,
-        Ok(Next::Wait(Wait::Certificate(id))) => {
-            Some(format!("{id} waits for its certificate; {}", import_command()))
-        }
+        Ok(Next::Wait(Wait::Certificate(id))) => Some(format!("{id} waits for its certificate; {}", import_command())),
         Ok(Next::Wait(Wait::Review(id))) => Some(review_needed(&id).full()),
         Ok(Next::Wait(Wait::Clients(id, ready))) => Some(format!("{id} takes over from {} on", rfc3339(ready))),
         Err(error) => Some(error.full()),
@@ -299,7 +294,9 @@ fn row(world: &World, name: &KeyName, progress: &Progress) -> Result<Row> {
         Some(receipt) => taken_over(world, name, receipt)?,
         None => describe(name, &progress.next),
     };
-    if progress.takeover.is_none() && let Some(active) = query::active(world.ledger.connection(), name)? {
+    if progress.takeover.is_none()
+        && let Some(active) = query::active(world.ledger.connection(), name)?
+    {
         row = row.with("active", active.id.to_string());
     }
     if let Some(csr) = &progress.csr {
@@ -352,8 +349,7 @@ pub(super) fn import_command() -> &'static str {
 
 /// The names of the keys that are rotated here, issuers before those they issue.
 pub(super) fn rotating(settings: &Settings) -> Vec<KeyName> {
-    let available = |name: &KeyName| {
-        settings.keys.get(name).is_some_and(|key| rotation::is_available(name, key.purpose).is_ok())
-    };
+    let available =
+        |name: &KeyName| settings.keys.get(name).is_some_and(|key| rotation::is_available(name, key.purpose).is_ok());
     super::init::by_issuer(settings).into_iter().filter(available).collect()
 }

@@ -1,14 +1,14 @@
 //! What the entries of rotations do to the register and to the tables of `rotation.sql`.
 
-use super::{KEEPING, at_step, canonical, check_one_active, field, find, first, read, reserve, store};
+use super::{KEEPING, at_step, canonical, field, find, first, query, read, reserve, store};
 use crate::error::{Error, Result};
 use crate::keys::{Credential, State};
 use crate::ledger::alerts::{CertificateExpiry, RotationFailed};
 use crate::ledger::{Entry, Sql, sql_int};
+use crate::model::GenerationId;
 use crate::request::{ActivateKey, LinkRoots, Operation, PublishMetadata, Request, ReviewDecision, ReviewKey, TestKey};
 use rusqlite::{Connection, params};
 use serde_json::Value;
-
 
 /// Whether the entry's intent can be read; what cannot be could never be closed as done.
 pub(super) fn intent(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
@@ -49,19 +49,18 @@ pub(super) fn event(conn: &Connection, entry: &Entry) -> Result<()> {
 /// Both sides of a takeover move in one step.
 fn activated(conn: &Connection, entry: &Entry, request: &Request<ActivateKey>) -> Result<()> {
     let params = &request.params;
-    let other_key = params.predecessor.as_ref().is_some_and(|old| old.key != params.generation.key);
-    if other_key || params.predecessor.as_ref() == Some(&params.generation) {
-        let message = format!("{} does not take over from another generation of its key", params.generation);
-        return Err(Error::failed("bad_transition", message));
-    }
-    if let Some(old) = &params.predecessor {
-        if find(conn, old)?.state != State::Active {
-            return Err(Error::failed("bad_transition", format!("{old} is not active, so nobody takes over from it")));
-        }
-        store(conn, &at_step(conn, old, State::Retiring)?)?;
-    }
     let new = at_step(conn, &params.generation, State::Active)?;
-    check_one_active(conn, &new)?;
+    let old = params.predecessor.as_ref().map(|old| at_step(conn, old, State::Retiring)).transpose()?;
+    // Whoever is active steps back, and nobody else.
+    let active = query::active(conn, &params.generation.key)?.map(|active| active.id);
+    if active != params.predecessor {
+        let name = |id: Option<&GenerationId>| id.map_or("nobody".to_owned(), ToString::to_string);
+        let message = format!("{} is active, not {}", name(active.as_ref()), name(params.predecessor.as_ref()));
+        return Err(Error::failed("one_active", message));
+    }
+    if let Some(old) = &old {
+        store(conn, old)?;
+    }
     store(conn, &new)?;
     let key = params.generation.key.as_str();
     conn.execute(
@@ -154,6 +153,3 @@ fn expiring(conn: &Connection, entry: &Entry) -> Result<()> {
     conn.execute(sql, params![id, alert.days, sql_int(entry.seq)]).sql(KEEPING)?;
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,6 +2,7 @@
 //! [`replay`].
 
 mod replay;
+mod rotation;
 
 use super::*;
 use crate::error::Kind;

@@ -5,9 +5,9 @@ use crate::clock::{Time, parse as parse_time};
 use crate::error::{Error, Result};
 use crate::keys::Credential;
 use crate::keys::rotation::Review;
+use crate::ledger::Sql;
 use crate::ledger::alerts::RotationFailed;
 use crate::ledger::projection::parse;
-use crate::ledger::Sql;
 use crate::model::{CorrelationId, GenerationId, Hash256, KeyName};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,9 +103,7 @@ pub fn completed_as(conn: &Connection, id: &CorrelationId, key: &KeyName) -> Res
 pub fn open_failures(conn: &Connection, key: &KeyName) -> Result<Vec<Failure>> {
     let sql = "SELECT seq, doc, validated FROM rotation_failures WHERE key = ?1 AND closed IS NULL ORDER BY seq";
     let mut statement = conn.prepare_cached(sql).sql(READING)?;
-    let columns = |row: &Row<'_>| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<i64>>(2)?))
-    };
+    let columns = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<i64>>(2)?));
     let rows = statement.query_map([key.as_str()], columns).sql(READING)?;
     rows.map(|row| {
         let (seq, doc, validated) = row.sql(READING)?;
@@ -141,8 +139,7 @@ pub fn root_links(conn: &Connection, key: &KeyName) -> Result<Vec<RootLink>> {
 pub fn all_root_links(conn: &Connection) -> Result<Vec<RootLink>> {
     let sql = "SELECT subject, issuer, doc FROM root_links ORDER BY subject, issuer";
     let mut statement = conn.prepare(sql).sql(READING)?;
-    let columns =
-        |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?));
+    let columns = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?));
     let rows = statement.query_map([], columns).sql(READING)?;
     rows.map(|row| {
         let (subject, issuer, doc) = row.sql(READING)?;
