@@ -57,7 +57,7 @@ struct GlobalArgs {
         help_heading = "Global options"
     )]
     correlation_id: Option<CorrelationId>,
-    /// Who asks, by e-mail address; recorded as asserted
+    /// Who asks, by e-mail address; recorded as asserted unless --identity proves it
     #[arg(
         long,
         global = true,
@@ -67,6 +67,39 @@ struct GlobalArgs {
         help_heading = "Global options"
     )]
     actor: Option<Email>,
+    /// The SSH key that proves who asks: a private key, a public key whose other half is in the agent, or a FIDO stub
+    #[arg(
+        long,
+        global = true,
+        value_name = "SSHKEY",
+        env = "KEYCTL_IDENTITY",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    identity: Option<PathBuf>,
+    /// Why, for those who have to approve
+    #[arg(
+        long,
+        global = true,
+        value_name = "TEXT",
+        env = "KEYCTL_BECAUSE",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    because: Option<String>,
+    /// A ticket in another system, for those who have to approve
+    #[arg(
+        long,
+        global = true,
+        value_name = "ID",
+        env = "KEYCTL_TICKET",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    ticket: Option<String>,
+    /// Do not ask whether it is meant
+    #[arg(long, global = true, env = "KEYCTL_YES", hide_env_values = true, help_heading = "Global options")]
+    yes: bool,
     /// Print the resolved request and the gates; touch no key and change nothing
     #[arg(long, global = true, env = "KEYCTL_DRY_RUN", hide_env_values = true, help_heading = "Global options")]
     dry_run: bool,
@@ -95,6 +128,9 @@ enum Command {
     Rotate(commands::rotate::RotateArgs),
     Due(commands::due::DueArgs),
     Adopt(commands::adopt::AdoptArgs),
+    Grant(commands::grant::GrantArgs),
+    FollowUp(commands::follow_up::FollowUpArgs),
+    Run(commands::run::RunArgs),
     Sign(commands::sign::SignArgs),
     Verify(commands::verify::VerifyArgs),
     Audit(commands::audit::AuditArgs),
@@ -130,6 +166,11 @@ fn globals(args: &GlobalArgs) -> Globals {
         workspace: args.workspace.clone(),
         actor: args.actor.clone(),
         correlation_id: correlation_id.clone(),
+        identity: args.identity.clone(),
+        because: args.because.clone(),
+        ticket: args.ticket.clone(),
+        break_glass: None,
+        yes: args.yes,
         dry_run: args.dry_run,
         sessions: 1,
         clock: Clock::system(),
@@ -143,18 +184,43 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Init(args) => commands::init::run(&args, &globals),
         Command::Status(args) => commands::status::run(&args, &mut World::open(globals)?),
         Command::Doctor(args) => commands::doctor::run(&args, &mut World::open(globals)?),
-        Command::Keygen(args) => commands::keygen::run(&args, &mut World::open(globals)?),
-        Command::Import(args) => commands::import::run(&args, &mut World::open(globals)?),
-        Command::Rotate(args) => commands::rotate::run(&args, &mut World::open(globals)?),
-        Command::Due(args) => commands::due::run(&args, &mut World::open(globals)?),
-        Command::Adopt(args) => commands::adopt::run(&args, &mut World::open(globals)?),
+        Command::Run(args) => {
+            let mut world = World::open(globals)?;
+            let words = commands::run::prepare(&args, &mut world)?;
+            approved(&words, &mut world)
+        }
         Command::Sign(args) => commands::sign::run(&args, globals),
         Command::Verify(args) => commands::verify::run(&args, globals),
         Command::Audit(args) => commands::audit::run(&args, globals),
+        Command::Due(args) => commands::due::run(&args, &mut World::open(globals)?),
         Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
         Command::Completions(args) => commands::completions::completions(&args, self::command(), &globals.ui),
         Command::Man(args) => commands::completions::man(&args, self::command(), &globals.ui),
+        command => approvable(command, &mut World::open(globals)?),
     }
+}
+
+/// The commands that other people may have to approve.
+fn approvable(command: Command, world: &mut World) -> Result<Worst> {
+    match command {
+        Command::Keygen(args) => commands::keygen::run(&args, world),
+        Command::Import(args) => commands::import::run(&args, world),
+        Command::Rotate(args) => commands::rotate::run(&args, world),
+        Command::Adopt(args) => commands::adopt::run(&args, world),
+        Command::Grant(args) => commands::grant::run(&args, world),
+        Command::FollowUp(args) => commands::follow_up::run(&args, world),
+        _ => Err(Error::failed("not_approvable", "nobody approves this command; run it as it is")),
+    }
+}
+
+/// Runs the command line of an approval request, whose warrant is in the world. Its global options are those of this
+/// run.
+fn approved(words: &[String], world: &mut World) -> Result<Worst> {
+    let line = std::iter::once("keyctl").chain(words.iter().map(String::as_str));
+    let cli = Cli::try_parse_from(line).map_err(|error| {
+        Error::failed("bad_request", "the approved command line is none of this program").because(error)
+    })?;
+    approvable(cli.command, world)
 }
 
 /// The clap tree, for man pages and completions.

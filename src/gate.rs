@@ -4,22 +4,30 @@
 //! durable. It can be made only here, cannot be cloned, and ends by being closed with an outcome. The key
 //! store asks it before every signature whether that very signature is covered, and how often still.
 
-use crate::crypto::jcs;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
-use crate::files::safe;
-use crate::ledger::genesis::{Genesis, GenesisIntent};
+use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::{Hash256, Tbs};
+use crate::model::{Purpose, Tbs};
+use crate::people::approval::Part;
+use crate::people::quorum::Counted;
+use crate::policy::people::People;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
-use crate::request::{AdoptSettings, ChangeState, Covered, GenerateKey, Operation, Request, Role};
+use crate::request::{
+    AdoptSettings, ChangeState, CloseFollowUp, Covered, EndGrant, GiveGrant, Operation, Request, ReviewKey, Role,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+mod founding;
 mod rotation;
+mod warrant;
 
-pub use rotation::{Reviewed, rotation_failure};
+pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
+pub use rotation::rotation_failure;
+use warrant::Leave;
+pub use warrant::{Presented, Warrant};
 
 /// Leave to do one act, once. See the module's words for what it says.
 #[derive(Debug)]
@@ -126,6 +134,30 @@ impl Completes<AdoptSettings> for SettingsAdopted {
     }
 }
 
+/// What needs nothing but its record to be done.
+#[derive(Debug)]
+pub struct Recorded(());
+
+impl Recorded {
+    pub(crate) fn new() -> Self {
+        Recorded(())
+    }
+}
+
+impl sealed::Sealed for Recorded {}
+
+macro_rules! recorded {
+    ($($operation:ty),*) => {$(
+        impl Completes<$operation> for Recorded {
+            fn done(&self) -> Value {
+                json!({})
+            }
+        }
+    )*};
+}
+
+recorded!(GiveGrant, EndGrant, CloseFollowUp, ReviewKey);
+
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
 /// # Errors
@@ -185,12 +217,22 @@ pub struct Refusal {
 pub fn preview<O: Decide>(ledger: &mut Ledger, requests: &[Request<O>]) -> Result<Vec<Decision>> {
     let writer = ledger.writer()?;
     let ground = Ground::read(&writer)?;
-    requests.iter().map(|request| Ok(O::decide(request, &ground.facts(&writer, request)?))).collect()
+    let decide = |request| Ok(O::decide(request, &ground.facts(&writer, request, Leave::without(&ground).people)?));
+    requests.iter().map(decide).collect()
+}
+
+/// Counts the signatures of an approval request now. Nothing is written.
+///
+/// # Errors
+/// The ledger cannot be read, or the request is not for here and now.
+pub fn count(ledger: &mut Ledger, presented: &Presented) -> Result<Counted> {
+    let writer = ledger.writer()?;
+    presented.count(&Ground::read(&writer)?, &writer)
 }
 
 /// What all decisions of one transaction stand on.
-struct Ground {
-    environment: crate::model::Environment,
+pub(crate) struct Ground {
+    genesis: Genesis,
     settings: query::Adopted,
     now: crate::clock::Time,
 }
@@ -198,11 +240,10 @@ struct Ground {
 impl Ground {
     fn read(writer: &Writer<'_>) -> Result<Self> {
         let conn = writer.connection();
-        let environment = query::genesis(conn)?.environment;
-        Ok(Ground { environment, settings: query::settings(conn)?, now: writer.time()? })
+        Ok(Ground { genesis: query::genesis(conn)?, settings: query::settings(conn)?, now: writer.time()? })
     }
 
-    fn facts<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>) -> Result<Facts<'_>> {
+    fn facts<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>, people: People) -> Result<Facts<'_>> {
         let conn = writer.connection();
         let id = request.params.generation();
         let issuer = request.params.issuer();
@@ -210,7 +251,7 @@ impl Ground {
         Ok(Facts {
             rotation: rotation::facts(conn, request, generation.as_ref())?,
             now: self.now,
-            environment: self.environment,
+            environment: self.genesis.environment,
             settings: &self.settings.settings,
             generation,
             issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
@@ -218,7 +259,15 @@ impl Ground {
             keyring: query::keyring(conn, &id.key)?,
             has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
             next_number: query::next_number(conn, &id.key)?,
+            people,
         })
+    }
+
+    /// What the key is for: as it was made, or as the settings will have it made.
+    fn purpose<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>) -> Result<Option<Purpose>> {
+        let id = request.params.generation();
+        let known = query::generation(writer.connection(), id)?.map(|generation| generation.purpose);
+        Ok(known.or_else(|| self.settings.settings.keys.get(&id.key).map(|key| key.purpose)))
     }
 }
 
@@ -227,21 +276,30 @@ fn cosigners(conn: &rusqlite::Connection, ids: &[crate::model::GenerationId]) ->
     Ok(known.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Decides on many requests in one transaction, and returns after it is durable.
+/// Decides on many requests in one transaction, and returns after it is durable. A warrant is consumed with the
+/// first request that needs it.
 ///
 /// # Errors
 /// The ledger cannot be written. Refusals are not errors; they stand in the list.
 pub fn admit<O: Decide>(
     ledger: &mut Ledger,
     process: &str,
+    warrant: Option<&Warrant>,
     requests: Vec<Request<O>>,
 ) -> Result<Vec<Result<Permit<O>, Refusal>>> {
     let mut writer = ledger.writer()?;
     let ground = Ground::read(&writer)?;
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
-        let facts = ground.facts(&writer, &request)?;
-        answers.push(decide(&mut writer, process, request, &facts)?);
+        let leave = match warrant {
+            None => Leave::without(&ground),
+            Some(warrant) => {
+                let purpose = ground.purpose(&writer, &request)?;
+                Leave::under(warrant, &ground, &writer, &request, purpose)?
+            }
+        };
+        let facts = ground.facts(&writer, &request, leave.people.clone())?;
+        answers.push(decide(&mut writer, process, request, &facts, leave)?);
     }
     writer.commit()?;
     Ok(answers)
@@ -250,13 +308,22 @@ pub fn admit<O: Decide>(
 fn decide<O: Decide>(
     writer: &mut Writer<'_>,
     process: &str,
-    request: Request<O>,
+    mut request: Request<O>,
     facts: &Facts<'_>,
+    leave: Leave,
 ) -> Result<Result<Permit<O>, Refusal>> {
     let decision = O::decide(&request, facts);
     let gates = decision.gates().to_vec();
     let error = match &decision {
         Decision::Allow(_) => {
+            if let Some((authority, participants)) = leave.authority {
+                leave.consume.map(|entry| writer.append(entry)).transpose()?;
+                request.authority = Some(authority);
+                if let Some(requester) = participants.iter().find(|person| person.part == Part::Requester) {
+                    request.actor = requester.actor();
+                }
+                request.approvals = participants;
+            }
             let intent = append(writer, &request, json!({ "phase": "intent", "process": process }), &gates)?;
             return Ok(Ok(Permit::new(request, gates, Some(intent))));
         }
@@ -265,8 +332,7 @@ fn decide<O: Decide>(
             Kind::ApprovalNeeded,
             "approval_needed",
             format!("{} of {} needs the approval of other people", O::NAME, request.object),
-        )
-        .hint("approvals cannot be given yet; only a sandbox makes and changes keys without them"),
+        ),
     };
     let body = json!({ "phase": "refused", "code": error.code(), "reason": error.message() });
     append(writer, &request, body, &gates)?;
@@ -302,129 +368,5 @@ fn blocked(object: &str, gates: &[Gate]) -> Error {
     Error::blocked("gate_failed", format!("{object}: {}", failed.join("; "))).hint("keyctl status")
 }
 
-/// Opens the road in a new workspace: the one permit whose intent is a file, since the ledger begins with it.
-///
-/// The intent file is durable before the ledger key is made; entry 0 takes its words over. An `init` that was
-/// interrupted finds it again and continues with the same identifiers.
-///
-/// # Errors
-/// There is a ledger already, or the file cannot be written.
-pub fn found(workspace: &Path, fresh: GenesisIntent) -> Result<Founding> {
-    let path = workspace.join(GENESIS_INTENT);
-    let ledger = workspace.join(crate::ledger::FILE);
-    let intent = if path.exists() {
-        // The ledger may have been created without its first entry, or half; it holds nothing then.
-        remove_if_empty(&ledger)?;
-        let bytes = safe::read_bounded(&path, 1 << 20)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Error::failed("bad_genesis_intent", "genesis.intent cannot be read").because(error))?
-    } else {
-        fresh
-    };
-    if ledger.exists() {
-        return Err(Error::usage("workspace_exists", format!("{} is a workspace already", workspace.display()))
-            .hint("keyctl status"));
-    }
-    plan(workspace, intent)
-}
-
-fn plan(workspace: &Path, intent: GenesisIntent) -> Result<Founding> {
-    safe::write_atomic(&workspace.join(GENESIS_INTENT), &jcs::to_vec(&intent)?, 0o600)?;
-    let permits = intent.ledger_keys.iter().map(|request| Permit::new(request.clone(), Vec::new(), None)).collect();
-    Ok(Founding { intent, permits })
-}
-
-/// Whether the workspace has its entry 0. If a founding was interrupted right after it, what is left of that goes now.
-///
-/// # Errors
-/// The ledger cannot be read, or the intent file cannot be removed.
-pub fn is_founded(workspace: &Path) -> Result<bool> {
-    let (ledger, intent) = (workspace.join(crate::ledger::FILE), workspace.join(GENESIS_INTENT));
-    if !intent.exists() || !ledger.exists() {
-        return Ok(ledger.exists());
-    }
-    let founded = !is_empty(&ledger)?;
-    if founded {
-        safe::remove(&intent)?;
-    }
-    Ok(founded)
-}
-
-/// A ledger without entries, or a file whose making was interrupted before it became one: both happen in one transaction.
-fn is_empty(ledger: &Path) -> Result<bool> {
-    match Ledger::open_read_only(ledger, crate::clock::Clock::system()) {
-        Ok(ledger) => Ok(ledger.head()?.size == 0),
-        Err(error) if error.code() == "ledger_schema" => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-fn remove_if_empty(ledger: &Path) -> Result<()> {
-    if !ledger.exists() || !is_empty(ledger)? {
-        return Ok(());
-    }
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = ledger.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::failed("ledger_unwritable", "an empty ledger cannot be removed").because(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// The file that stands for the intent of a founding, until entry 0 takes it over.
-pub const GENESIS_INTENT: &str = "genesis.intent";
-
-/// Leave to make the ledger keys of a new workspace, before there is a ledger.
-#[derive(Debug)]
-#[must_use = "a founding that is not finished leaves no workspace"]
-pub struct Founding {
-    intent: GenesisIntent,
-    permits: Vec<Permit<GenerateKey>>,
-}
-
-impl Founding {
-    /// What entry 0 will say, as it was fixed before any key was made.
-    pub fn intent(&self) -> &GenesisIntent {
-        &self.intent
-    }
-
-    /// One permit for each ledger key.
-    pub fn permits(&self) -> &[Permit<GenerateKey>] {
-        &self.permits
-    }
-
-    /// Plans one ledger key anew, durably, after its pair turned out to be no pair.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn replan(mut self, workspace: &Path, index: usize, request: Request<GenerateKey>) -> Result<Self> {
-        let slot = self.intent.ledger_keys.get_mut(index);
-        *slot.ok_or_else(|| Error::bug("there is no such ledger key in the founding"))? = request;
-        plan(workspace, self.intent)
-    }
-
-    /// Writes entry 0 and with it the ledger; gives the entry's leaf hash, which everyone pins.
-    ///
-    /// # Errors
-    /// The ledger cannot be created.
-    pub fn finish(self, workspace: &Path, genesis: &Genesis, clock: crate::clock::Clock) -> Result<(Ledger, Hash256)> {
-        let mut ledger = Ledger::create(&workspace.join(crate::ledger::FILE), clock)?;
-        let mut writer = ledger.writer()?;
-        let entry = writer.append(NewEntry {
-            entry_type: "GENESIS".parse()?,
-            actor: self.intent.actor.clone(),
-            correlation_id: self.intent.correlation_id.clone(),
-            body: to_value(genesis)?,
-        })?;
-        let hash = entry.leaf_hash()?;
-        writer.commit()?;
-        std::fs::remove_file(workspace.join(GENESIS_INTENT))
-            .map_err(|error| Error::failed("genesis_intent_left", "genesis.intent cannot be removed").because(error))?;
-        Ok((ledger, hash))
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -458,6 +458,13 @@ name! {
         && text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
+impl Email {
+    /// In lower case: the one spelling under which a person is known.
+    pub fn folded(&self) -> Email {
+        Email(self.0.to_ascii_lowercase())
+    }
+}
+
 /// One generation of a key: `windows/3`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GenerationId {

@@ -6,7 +6,7 @@ use crate::gate::{Completes, Failure, Permit};
 use crate::keys::Generation;
 use crate::ledger::genesis::{Genesis, Tool};
 use crate::ledger::{Entry, Ledger, NewEntry, query};
-use crate::request::{Operation, Request};
+use crate::request::{Authority, Operation, Request};
 use serde_json::{Value, json};
 
 /// The outcome is durable. Evidence is made from this and from nothing else.
@@ -64,6 +64,7 @@ pub fn close<O: Operation, D: Completes<O>>(
             Ok(done) => {
                 let key = query::generation(writer.connection(), request.params.generation())?;
                 succeeded(&mut body, done.done(), key.as_ref(), &genesis, tool);
+                broken_glass(&mut body, writer.connection(), &request)?;
                 None
             }
             Err(failure) => {
@@ -96,6 +97,17 @@ fn succeeded(body: &mut Value, done: Value, key: Option<&Generation>, genesis: &
     body["environment"] = genesis.environment.as_str().into();
     body["enforcement"] = "procedural".into();
     body["tool"] = json!(tool);
+}
+
+/// What was done in a declared incident says so, and asks for a new revision of the evidence pack (B16).
+fn broken_glass<O>(body: &mut Value, conn: &rusqlite::Connection, request: &Request<O>) -> Result<()> {
+    let Some(Authority::Request { request_id, .. }) = &request.authority else { return Ok(()) };
+    let consumed = query::consumed(conn, request_id)?;
+    if let Some(incident) = consumed.and_then(|consumed| consumed.document.break_glass) {
+        body["break_glass"] = json!(incident);
+        body["pack_revision"] = query::broken_glass(conn)?.saturating_add(1).into();
+    }
+    Ok(())
 }
 
 fn failed(body: &mut Value, failure: &Failure) {

@@ -7,6 +7,7 @@ use crate::model::{
     Actor, CkaId, CorrelationId, Custody, Environment, GenerationId, Hash256, HsmName, KeyAlgorithm, Mechanism,
     Purpose, SpkiHash, Tbs,
 };
+use crate::people::approval::Participant;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,29 +47,29 @@ pub struct Request<O> {
     pub params: O,
     /// The signatures that it needs: the permit will cover these and no others.
     pub signatures: Vec<Covered>,
-    /// Approvals by other people.
-    pub approvals: Vec<Approval>,
+    /// The signatures of the people by whose leave it is done, the requester's first.
+    pub approvals: Vec<Participant>,
+    /// What those people signed; absent where nobody has to approve.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub authority: Option<Authority>,
 }
 
-/// An approval that was given for a request (a signature by another person's own key).
+/// By whose leave an operation is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Approval {
-    /// Who approves.
-    pub email: crate::model::Email,
-    /// SHA-256 of the exact request bytes that were signed.
-    pub request_sha256: Hash256,
-    /// SHA-256 of the approver's public key.
-    pub key_sha256: Hash256,
-    /// The armoured SSH signature.
-    pub signature: String,
-}
-
-impl Approval {
-    /// SHA-256 of the signature: what evidence names it by.
-    pub fn sha256(&self) -> Hash256 {
-        Hash256::of(self.signature.as_bytes())
-    }
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Authority {
+    /// It is one step of an approval request that was consumed.
+    Request {
+        /// [`crate::people::ApprovalRequest::request_id`].
+        request_id: String,
+        /// Which of its steps, from 0.
+        step: u32,
+    },
+    /// It lies within a standing approval.
+    Grant {
+        /// The grant.
+        grant_id: String,
+    },
 }
 
 crate::model::words! {
@@ -330,6 +331,55 @@ pub struct AdoptSettings {
     pub tokens: BTreeMap<HsmName, TokenRecord>,
 }
 
+/// Gives a standing approval: a bounded plan for one key, which automation consumes use by use (design §4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GiveGrant {
+    /// The first generation that may be made under it.
+    pub generation: GenerationId,
+    /// 128 random bits, lower-case hex.
+    pub grant_id: String,
+    /// The settings under which it holds; it ends with them.
+    pub settings_sha256: Hash256,
+    /// What the key is for, which fixes the profile of its certificates.
+    pub purpose: Purpose,
+    /// The subject of its certificates.
+    pub subject: String,
+    /// Serial numbers of the tokens that keys may be made on.
+    pub tokens: BTreeMap<HsmName, String>,
+    /// How many generations may be made.
+    pub generations: u32,
+    /// The least number of days between two of them.
+    pub interval_days: u32,
+    /// Until when, exclusively.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub not_after: Time,
+}
+
+/// Ends a standing approval before its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndGrant {
+    /// The first generation that it allowed.
+    pub generation: GenerationId,
+    /// Which.
+    pub grant_id: String,
+}
+
+/// Closes a duty that had a deadline, with evidence that it was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloseFollowUp {
+    /// The key it is about; duties of the workspace are about its `ledger` key.
+    pub generation: GenerationId,
+    /// `SEQ/KIND`.
+    pub follow_up: String,
+    /// Name of the file that shows it, without its folder, escaped.
+    pub evidence_name: String,
+    /// SHA-256 of that file.
+    pub evidence_sha256: Hash256,
+}
+
 macro_rules! operations {
     ($($type:ident = $name:literal, $entry:literal $(, open: $open:expr)?;)*) => {$(
         impl $crate::request::Operation for $type {
@@ -354,4 +404,7 @@ operations! {
     ImportCertificate = "import", "CERTIFICATE_IMPORTED";
     SignArtifact = "sign", "PACKAGE_SIGNED";
     AdoptSettings = "adopt", "SETTINGS_ADOPTED";
+    GiveGrant = "grant", "GRANT_GIVEN";
+    EndGrant = "end-grant", "GRANT_ENDED";
+    CloseFollowUp = "follow-up", "FOLLOW_UP_CLOSED";
 }

@@ -258,3 +258,39 @@ mod tests {
         assert_eq!(worst.exit_code(), 4);
     }
 }
+
+/// Asks at the terminal for the passphrase of an SSH key.
+///
+/// # Errors
+/// There is no terminal.
+pub fn passphrase(name: &str) -> crate::error::Result<secrecy::SecretString> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::blocked("no_terminal", format!("there is no terminal to ask for the passphrase of {name}"))
+            .hint("put the key into ssh-agent, and name its public half with --identity"));
+    }
+    let prompt = dialoguer::Password::new().with_prompt(format!("passphrase of {name}"));
+    let answer = prompt.interact().map_err(|error| {
+        Error::failed("no_passphrase", "the prompt for a passphrase failed").because(anyhow::anyhow!("{error}"))
+    })?;
+    Ok(answer.into())
+}
+
+/// Makes sure that something destructive is meant: `word` has to be typed at the terminal, unless `--yes` said it.
+///
+/// # Errors
+/// `not_confirmed`: something else was typed, or there is no terminal.
+pub fn confirm(yes: bool, what: &str, word: &str) -> crate::error::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let unmeant = |why: &str| Error::usage("not_confirmed", format!("{what}: {why}")).hint("--yes, if it is meant");
+    if !std::io::stdin().is_terminal() {
+        return Err(unmeant("nobody is at the terminal to confirm it"));
+    }
+    let prompt =
+        dialoguer::Input::<String>::new().with_prompt(format!("{what}. Type {word} to go on")).allow_empty(true);
+    let typed = prompt
+        .interact_text()
+        .map_err(|error| Error::failed("no_confirmation", "the prompt failed").because(anyhow::anyhow!("{error}")))?;
+    if typed.trim() == word { Ok(()) } else { Err(unmeant("it was not confirmed")) }
+}

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::evidence::fragment::Fragment;
 use crate::files::lock::ProcessLock;
 use crate::files::{safe, sweep};
+use crate::gate::Warrant;
 use crate::hsm::store::Store;
 use crate::hsm::{ModuleSpec, PinSource, TokenSpec};
 use crate::keys::Generation;
@@ -17,9 +18,12 @@ use crate::ledger::genesis::{Genesis, Tool};
 use crate::ledger::{self, Ledger, query};
 use crate::model::{Actor, Assurance, CorrelationId, Email, GenerationId, KeyName};
 use crate::outcome::Receipt;
+use crate::people::request::BreakGlass;
 use crate::request::Request;
 use crate::ui::Ui;
 use std::path::{Path, PathBuf};
+
+pub mod authority;
 
 /// The global flags, and what stands in for the outside.
 #[derive(Clone, Debug)]
@@ -30,6 +34,16 @@ pub struct Globals {
     pub actor: Option<Email>,
     /// `--correlation-id`, or a fresh one.
     pub correlation_id: CorrelationId,
+    /// `--identity`: the SSH key by which the actor proves who they are.
+    pub identity: Option<PathBuf>,
+    /// `--because`: why something is asked for.
+    pub because: Option<String>,
+    /// `--ticket`.
+    pub ticket: Option<String>,
+    /// A declared incident, from the command that breaks the glass.
+    pub break_glass: Option<BreakGlass>,
+    /// `--yes`: nobody is asked whether they mean it.
+    pub yes: bool,
     /// `--dry-run`.
     pub dry_run: bool,
     /// How many sessions a token gets.
@@ -77,6 +91,8 @@ pub struct World {
     pub genesis: Genesis,
     /// The tokens.
     pub store: Store,
+    /// What other people agreed to, under `run`.
+    pub warrant: Option<Warrant>,
     pin: Pin,
     process: Option<ProcessLock>,
 }
@@ -126,7 +142,7 @@ impl World {
         let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
         let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
         store.pin(query::tokens(ledger.connection())?);
-        Ok(World { globals, dir, config, ledger, genesis, store, pin, process: None })
+        Ok(World { globals, dir, config, ledger, genesis, store, warrant: None, pin, process: None })
     }
 
     /// The terminal.
@@ -171,6 +187,7 @@ impl World {
             params,
             signatures: Vec::new(),
             approvals: Vec::new(),
+            authority: None,
         }
     }
 

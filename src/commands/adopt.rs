@@ -1,6 +1,7 @@
 //! `adopt`: takes over a changed `keyctl.toml`, and tokens or modules that are not as they were recorded.
 
 use super::keygen;
+use crate::config::policy::Operation;
 use crate::config::{Change, Settings};
 use crate::error::{Error, Result};
 use crate::gate::SettingsAdopted;
@@ -11,6 +12,7 @@ use crate::ledger::query;
 use crate::model::HsmName;
 use crate::request::AdoptSettings;
 use crate::ui::{Row, Worst};
+use crate::world::authority::{Intended, step};
 use crate::world::{World, token_specs};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +59,13 @@ pub fn run(_args: &AdoptArgs, world: &mut World) -> Result<Worst> {
         tokens,
     };
     let request = world.request(params.to_sha256.to_string(), params);
+    if world.asks_people() {
+        let steps = vec![step(request.object.clone(), &request.params)?];
+        let subjects = vec!["settings".to_owned()];
+        let (object, command) = ("settings".to_owned(), vec!["adopt".to_owned()]);
+        let operation = Operation::Adopt;
+        world.authorize(Intended { operation, object, command, steps, subjects, tokens: Vec::new() })?;
+    }
     let permit = keygen::admit_one(world, request)?;
     keygen::close_one(world, permit, Ok(SettingsAdopted::new()))?;
     world.store = Store::new(token_specs(&world.config, &world.dir, 1));

@@ -1,8 +1,10 @@
 //! `import`: an externally issued certificate.
 
 use super::{keygen, publish};
+use crate::config::policy::Operation;
 use crate::error::{Error, Result};
 use crate::files::safe;
+use crate::keys::{Generation, State};
 use crate::ledger::query;
 use crate::pki::certificate::Certificate;
 use crate::pki::chain::Revocation;
@@ -11,6 +13,7 @@ use crate::pki::{import, pem};
 use crate::request::ImportCertificate;
 use crate::ui::Worst;
 use crate::world::World;
+use crate::world::authority::{Intended, step};
 use std::path::PathBuf;
 
 /// Take in a certificate that an external issuer made
@@ -80,6 +83,10 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
         world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
         return Ok(Worst::default());
     }
+    if world.asks_people() {
+        let intended = intended(args, world, &generation, &request.params)?;
+        world.authorize(intended)?;
+    }
     let permit = keygen::admit_one(world, request)?;
     keygen::close_one(world, permit, Ok(imported.into_issued()))?;
     let generation = world.generation(&generation.id)?;
@@ -89,6 +96,27 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
     publish::register(world)?;
     world.ui().object(&keygen::describe(&generation));
     Ok(Worst::default())
+}
+
+/// What people agree to: this certificate, by its hash, and that a first generation takes over.
+fn intended(args: &ImportArgs, world: &World, generation: &Generation, params: &ImportCertificate) -> Result<Intended> {
+    let mut command = vec!["import".to_owned(), keygen::absolute(&args.certificate)?];
+    for (option, paths) in [("--roots", &args.roots), ("--chain", &args.chain)] {
+        for path in paths {
+            command.extend([option.to_owned(), keygen::absolute(path)?]);
+        }
+    }
+    let object = generation.id.to_string();
+    let mut steps = vec![step(object.clone(), params)?];
+    steps.extend(keygen::planned::activation(world, &generation.id, State::Certified)?);
+    Ok(Intended {
+        operation: Operation::Import,
+        object,
+        command,
+        steps,
+        subjects: vec![generation.id.key.to_string()],
+        tokens: Vec::new(),
+    })
 }
 
 fn certificates(path: &std::path::Path) -> Result<Vec<Vec<u8>>> {

@@ -287,6 +287,7 @@ fn genesis(dir: &Path, config: &Config, globals: &Globals) -> Result<Store> {
         tokens,
         settings_sha256: settings.sha256()?,
         settings: keygen::to_value(&settings)?,
+        roster: None,
         roster_sha256: None,
         intent: founding.intent().clone(),
         tool: tool().clone(),
@@ -333,5 +334,6 @@ fn ledger_request(
         signatures: vec![keygen::proof_covered(&params)],
         params,
         approvals: Vec::new(),
+        authority: None,
     })
 }

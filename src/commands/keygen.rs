@@ -2,6 +2,7 @@
 
 use super::{openpgp, publish};
 use crate::config::{Issuer, Key};
+use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::files::{safe, shown_path};
@@ -24,6 +25,8 @@ use crate::world::World;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) mod planned;
+
 /// Make the next generation of a key
 ///
 /// The key pair is made on the configured token with every attribute stated, its attributes are read back, the
@@ -44,6 +47,8 @@ pub struct KeygenArgs {
     /// Write a certificate signing request (PEM) for the key's external issuer
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
+    #[command(flatten)]
+    break_glass: super::BreakGlassArgs,
 }
 
 /// Runs `keygen`.
@@ -51,6 +56,7 @@ pub struct KeygenArgs {
 /// # Errors
 /// As each stage of the road says.
 pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
+    args.break_glass.apply(world);
     let settings = world.settings()?;
     let key = setting(&settings, &args.key)?;
     match (&key.issuer, &args.csr) {
@@ -68,9 +74,17 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
     }
     let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
     if world.globals.dry_run {
-        let request = generate_request(world, generate_params(world, &args.key, &key)?);
+        let request = generate_request(world, &args.key, &key)?;
         world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
         return Ok(Worst::default());
+    }
+    if world.asks_people() {
+        let mut command = vec!["keygen".to_owned(), args.key.to_string()];
+        if let Some(path) = &args.csr {
+            command.extend(["--csr".to_owned(), absolute(path)?]);
+        }
+        let intended = planned::intended(world, &args.key, &key, command, args.csr.is_some())?;
+        world.authorize(intended)?;
     }
     let generation = advance(world, &args.key, &key)?;
     if let Some(path) = &args.csr {
@@ -107,11 +121,7 @@ pub(super) fn describe(generation: &Generation) -> Row {
 
 /// Brings the key's newest unfinished generation, or else a new one, as far as it goes without anybody outside.
 pub(super) fn advance(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
-    let unfinished = query::generations(world.ledger.connection())?
-        .into_iter()
-        .rev()
-        .find(|g| g.id.key == *name && matches!(g.state, State::Generated | State::Certified | State::Staged));
-    let mut generation = match unfinished {
+    let mut generation = match unfinished(world, name)? {
         Some(generation) => generation,
         None => generate(world, name, key)?,
     };
@@ -125,18 +135,43 @@ pub(super) fn advance(world: &mut World, name: &KeyName, key: &Key) -> Result<Ge
     activate_first(world, generation)
 }
 
+/// The key's newest generation that was begun and does not serve yet.
+fn unfinished(world: &World, name: &KeyName) -> Result<Option<Generation>> {
+    let is_unfinished = |generation: &Generation| {
+        generation.id.key == *name && matches!(generation.state, State::Generated | State::Certified | State::Staged)
+    };
+    Ok(query::generations(world.ledger.connection())?.into_iter().rev().find(is_unfinished))
+}
+
+/// A path as it stays the same wherever the command is run again.
+pub(super) fn absolute(path: &std::path::Path) -> Result<String> {
+    let path = std::path::absolute(path)?;
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Error::usage("bad_path", format!("{} is not UTF-8", shown_path(&path))))
+}
+
 /// The first generation of a key takes over at once, since there is nobody to overlap with.
 pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> Result<Generation> {
     let has_active = query::active(world.ledger.connection(), &generation.id.key)?.is_some();
     while !has_active && matches!(generation.state, State::Certified | State::Staged) {
         let to = if generation.state == State::Certified { State::Staged } else { State::Active };
-        generation = change_state(world, &generation, to, "first generation of its key")?;
+        generation = change_state(world, &generation, to, planned::FIRST)?;
     }
     Ok(generation)
 }
 
-/// Every parameter of the key's next generation, resolved.
-pub(super) fn generate_params(world: &World, name: &KeyName, key: &Key) -> Result<GenerateKey> {
+/// The next generation's request: every parameter resolved, or as it was planned.
+fn generate_request(world: &World, name: &KeyName, key: &Key) -> Result<crate::request::Request<GenerateKey>> {
+    let params = match planned::key_pair(world, name)? {
+        Some(planned) => planned,
+        None => generate_params(world, name, key)?,
+    };
+    let mut request = world.request(params.generation.to_string(), params);
+    request.signatures = vec![proof_covered(&request.params)];
+    Ok(request)
+}
+
+fn generate_params(world: &World, name: &KeyName, key: &Key) -> Result<GenerateKey> {
     let conn = world.ledger.connection();
     let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
     let newest = GenerationId { key: name.clone(), number: newest };
@@ -167,12 +202,6 @@ pub(super) fn generate_params(world: &World, name: &KeyName, key: &Key) -> Resul
         destroyable: !matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa),
         nonce: hex(&random::<32>()?),
     })
-}
-
-fn generate_request(world: &World, params: GenerateKey) -> crate::request::Request<GenerateKey> {
-    let mut request = world.request(params.generation.to_string(), params);
-    request.signatures = vec![proof_covered(&request.params)];
-    request
 }
 
 /// Keys are made to stay on their token; nothing wraps, clones or escrows them yet.
@@ -224,15 +253,10 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
 
 /// Makes the key's next generation.
 pub(super) fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
-    let params = generate_params(world, name, key)?;
-    generate_with(world, params)
-}
-
-/// Makes the generation that these parameters describe.
-pub(super) fn generate_with(world: &mut World, params: GenerateKey) -> Result<Generation> {
-    refuse_orphans(world, &params.hsm)?;
-    let id = params.generation.clone();
-    let permit = admit_one(world, generate_request(world, params))?;
+    refuse_orphans(world, first_hsm(key)?)?;
+    let request = generate_request(world, name, key)?;
+    let id = request.params.generation.clone();
+    let permit = admit_one(world, request)?;
     make(world, permit)?;
     world.generation(&id)
 }
@@ -288,6 +312,12 @@ fn refuse_orphans(world: &mut World, hsm: &crate::model::HsmName) -> Result<()> 
     }
 }
 
+/// Shows what would be asked for.
+pub(super) fn show_request<O: Operation>(world: &World, request: &crate::request::Request<O>) -> Result<Worst> {
+    world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(request).unwrap_or_default()));
+    Ok(Worst::default())
+}
+
 /// Plain data as JSON.
 pub(super) fn to_value<T: serde::Serialize>(value: &T) -> Result<serde_json::Value> {
     serde_json::to_value(value).map_err(|error| Error::bug("plain data has no JSON form").because(error))
@@ -316,8 +346,8 @@ pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> 
         Issuer::External => return Err(Error::bug("an external issuer is not ours to ask")),
         Issuer::Itself => generation.clone(),
     };
-    let validity = Validity::days(world.globals.clock.now(), valid_days(profile(world, generation)?, key)?)?;
-    let linted = rehearsed(world, generation, &issuer, Serial::random()?, validity)?;
+    let dates = planned::dates(world, &generation.id)?;
+    let linted = rehearsed(world, generation, &issuer, dates)?;
     let draft = linted.draft();
     let params = IssueCertificate {
         generation: generation.id.clone(),
@@ -354,49 +384,72 @@ pub(super) fn issue_with(
     Ok(generation)
 }
 
-/// The profile of a generation's certificate.
-pub(super) fn profile(world: &World, generation: &Generation) -> Result<ProfileName> {
-    let settings = world.settings()?;
-    let issues = settings.keys.values().find(|other| other.issuer == Issuer::Key(generation.id.key.clone()));
-    ProfileName::of(generation.purpose, issues.map(|other| other.purpose))
-}
-
 /// What the generation's next certificate will say, rehearsed. The same serial number and validity give the same
 /// bytes, as long as the settings stay.
 pub(super) fn rehearsed(
     world: &World,
     generation: &Generation,
     issuer: &Generation,
-    serial: Serial,
-    validity: Validity,
+    dates: Option<(Serial, Validity)>,
 ) -> Result<Linted> {
-    let (profile, issuer_identity) = (profile(world, generation)?, issuer.identity()?);
     let key = setting(&world.settings()?, &generation.id.key)?;
-    let (certificate, issuer_profile) = if issuer.id == generation.id {
-        (None, profile)
-    } else {
-        let der = issuer_identity.x509();
-        let der = der.ok_or_else(|| Error::blocked("no_certificate", format!("{} has no certificate", issuer.id)))?;
-        (Some(Certificate::parse(der)?), ProfileName::of(issuer.purpose, Some(generation.purpose))?)
+    let public_key = generation.identity()?.public_key()?;
+    let above = (issuer.id != generation.id).then_some(issuer);
+    issue::rehearse(Draft::new(plan(world, (&generation.id, &key), public_key, above, dates)?)?)
+}
+
+/// The profile of a key's certificates.
+pub(super) fn profile(world: &World, name: &KeyName, purpose: Purpose) -> Result<ProfileName> {
+    let settings = world.settings()?;
+    let issues = settings.keys.values().find(|other| other.issuer == Issuer::Key(name.clone()));
+    ProfileName::of(purpose, issues.map(|other| other.purpose))
+}
+
+/// What the next certificate of this key will say. It has the serial number and the dates that were planned, or else
+/// fresh ones; without an issuer it signs itself.
+fn plan(
+    world: &World,
+    (id, key): (&GenerationId, &Key),
+    public_key: PublicKey,
+    issuer: Option<&Generation>,
+    dates: Option<(Serial, Validity)>,
+) -> Result<CertificatePlan> {
+    let profile = profile(world, &id.key, key.purpose)?;
+    let signer = match issuer {
+        None => None,
+        Some(issuer) => {
+            let identity = issuer.identity()?;
+            let none = || Error::blocked("no_certificate", format!("{} has no certificate", issuer.id));
+            let certificate = Certificate::parse(identity.x509().ok_or_else(none)?)?;
+            Some((certificate, ProfileName::of(issuer.purpose, Some(key.purpose))?, identity.algorithm))
+        }
     };
-    issue::rehearse(Draft::new(CertificatePlan {
+    let (serial, validity) = match dates {
+        Some(planned) => planned,
+        None => {
+            let validity = Validity::days(world.globals.clock.now(), valid_days(profile, key)?)?;
+            let within = signer.as_ref().map_or(validity, |(certificate, ..)| validity.within(certificate));
+            (Serial::random()?, within)
+        }
+    };
+    Ok(CertificatePlan {
         profile,
         environment: world.genesis.environment,
-        subject: subject(&key)?,
-        public_key: generation.identity()?.public_key()?,
-        validity: certificate.as_ref().map_or(validity, |certificate| validity.within(certificate)),
-        issuer: match certificate {
+        subject: subject(key)?,
+        public_key,
+        validity,
+        mechanism: signer.as_ref().map_or(key.algorithm, |(.., algorithm)| *algorithm).mechanism(HashAlgorithm::Sha256),
+        issuer: match signer {
             None => issue::Issuer::SelfSigned,
-            Some(certificate) => {
-                issue::Issuer::Certificate { certificate: Box::new(certificate), profile: issuer_profile }
+            Some((certificate, profile, _)) => {
+                issue::Issuer::Certificate { certificate: Box::new(certificate), profile }
             }
         },
         serial,
         crl_url: key.crl_url.clone(),
         aia_url: key.aia_url.clone(),
         policies: Vec::new(),
-        mechanism: issuer_identity.algorithm.mechanism(HashAlgorithm::Sha256),
-    })?)
+    })
 }
 
 /// How long a certificate is valid: a leaf for its interval and the overlap behind it, a CA long enough to outlive
@@ -482,7 +535,7 @@ pub(super) fn admit_one<O: crate::policy::Decide>(
     request: crate::request::Request<O>,
 ) -> Result<Permit<O>> {
     let process = world.process()?;
-    let answers = gate::admit(&mut world.ledger, &process, vec![request])?;
+    let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), vec![request])?;
     match answers.into_iter().next() {
         Some(Ok(permit)) => Ok(permit),
         Some(Err(refusal)) => Err(refusal.error),

@@ -5,6 +5,8 @@ pub mod audit;
 pub mod completions;
 pub mod doctor;
 pub mod due;
+pub mod follow_up;
+pub mod grant;
 pub mod import;
 pub mod init;
 pub mod keygen;
@@ -13,8 +15,30 @@ pub mod publish;
 pub mod recover;
 mod repository;
 pub mod rotate;
+pub mod run;
 mod seams;
 pub mod sign;
 pub mod status;
 pub mod timestamps;
 pub mod verify;
+
+/// Breaking the glass: a declared incident, for commands that cannot wait for the ordinary way (B16).
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct BreakGlassArgs {
+    /// Break the glass: a security reviewer and a platform admin together, at most 4 hours, with duties afterwards
+    #[arg(long, value_name = "INCIDENT", requires = "justification", help_heading = "Break-glass")]
+    pub break_glass: Option<String>,
+    /// Why the ordinary way is too slow
+    #[arg(long, value_name = "TEXT", requires = "break_glass", help_heading = "Break-glass")]
+    pub justification: Option<String>,
+}
+
+impl BreakGlassArgs {
+    /// Puts the incident into the world, so that requests name it and its rule applies.
+    pub(crate) fn apply(&self, world: &mut crate::world::World) {
+        if let (Some(incident), Some(justification)) = (&self.break_glass, &self.justification) {
+            let (incident, justification) = (incident.clone(), justification.clone());
+            world.globals.break_glass = Some(crate::people::request::BreakGlass { incident, justification });
+        }
+    }
+}

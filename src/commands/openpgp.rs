@@ -1,7 +1,7 @@
 //! OpenPGP keys: their certification, which follows `keygen`, and the keyrings that clients get.
 
 use super::keygen;
-use crate::clock::Time;
+use crate::clock::{Time, rfc3339};
 use crate::config::{Archive, Issuer, Key, Settings};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
@@ -11,14 +11,15 @@ use crate::gate::{Failure, Permit};
 use crate::keys::rotation::OVERLAP_DAYS;
 use crate::keys::{Credential, Generation, Identity};
 use crate::ledger::query;
-use crate::model::{Hash256, KeyName, Purpose};
+use crate::model::{GenerationId, Hash256, KeyName, Purpose};
+use crate::people::request::Step;
 use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
 use crate::pki::openpgp::key::DatedKey;
 use crate::pki::openpgp::make::{NewCertificate, NewSubkey, Revocation};
 use crate::pki::openpgp::plan::Plan;
 use crate::pki::openpgp::road::{self, Certification, Certified};
 use crate::policy::{Gate, gates};
-use crate::request::{CertifyOpenPgp, PublishKeyring, Role};
+use crate::request::{CertifyOpenPgp, Operation, PublishKeyring, Role};
 use crate::world::World;
 use chrono::TimeDelta;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ use std::time::Duration;
 pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
     let (issuer, _lock) = issuer_of(world, generation, key)?;
     let created = dated(generation.identity()?)?.created;
-    let (at, expires) = (world.globals.clock.now().max(created), expiry(generation, key, &issuer)?);
+    let (at, expires) = (world.globals.clock.now().max(created), expiry(created, key, issuer.credential())?);
     let draft = draft(world, generation, key, &issuer, (at, expires))?;
     let params = CertifyOpenPgp {
         generation: generation.id.clone(),
@@ -137,12 +138,31 @@ fn dated(identity: &Identity) -> Result<DatedKey> {
 
 /// A key lasts for its interval and the overlap behind it, and no longer than the key that binds it: verifiers take
 /// the earlier of both ends anyway, and so the binding says what is true.
-fn expiry(generation: &Generation, key: &Key, issuer: &Generation) -> Result<Time> {
+fn expiry(created: Time, key: &Key, issuer: Option<&Credential>) -> Result<Time> {
     let days = i64::from(key.rotation_days.saturating_add(OVERLAP_DAYS));
-    let created = dated(generation.identity()?)?.created;
     let end = TimeDelta::try_days(days).and_then(|days| created.checked_add_signed(days));
     let end = end.ok_or_else(|| Error::usage("openpgp_time", "rotation_days leads out of the calendar"))?;
-    Ok(issuer.credential().map_or(end, |credential| credential.validity().1.min(end)))
+    Ok(issuer.map_or(end, |credential| credential.validity().1.min(end)))
+}
+
+/// What people agree to before the key is made: who binds it, and when it was made and expires.
+///
+/// # Errors
+/// Its primary key is not active.
+pub(super) fn certification_step(world: &World, id: &GenerationId, key: &Key, created: Option<Time>) -> Result<Step> {
+    let created = created.ok_or_else(|| Error::bug("an OpenPGP key is planned without a creation time"))?;
+    let issuer = match &key.issuer {
+        Issuer::Key(name) => Some(world.active(name)?),
+        _ => None,
+    };
+    let expires = expiry(created, key, issuer.as_ref().and_then(Generation::credential))?;
+    let params = serde_json::json!({
+        "generation": id,
+        "issuer": issuer.map_or_else(|| id.clone(), |issuer| issuer.id),
+        "created": rfc3339(created),
+        "expires": rfc3339(expires),
+    });
+    Ok(Step { operation: CertifyOpenPgp::NAME.into(), object: id.to_string(), params })
 }
 
 fn draft(

@@ -7,7 +7,7 @@ use crate::files::lock::{NamedLock, ProcessLock};
 use crate::formats::apt::place;
 use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
-use crate::gate::{self, Completes, Failure, Permit, Reviewed, SettingsAdopted, StateChanged};
+use crate::gate::{self, Completes, Failure, Permit, Recorded, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome;
@@ -17,8 +17,9 @@ use crate::pki::published::InPlace;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::request::{
-    ActivateKey, AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate,
-    LinkRoots, MakeCsr, Operation, PublishKeyring, PublishMetadata, ReviewKey, SignArtifact, TestKey,
+    ActivateKey, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant,
+    ImportCertificate, IssueCertificate, LinkRoots, MakeCsr, Operation, PublishKeyring, PublishMetadata, ReviewKey,
+    SignArtifact, TestKey,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -166,7 +167,10 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         ActivateKey::ENTRY => {
             settle_as::<ActivateKey, TakenOver>(world, orphan, false, "nobody took over; rotate goes on")
         }
-        ReviewKey::ENTRY => settle_as::<ReviewKey, Reviewed>(world, orphan, false, "no review was recorded"),
+        ReviewKey::ENTRY => settle_as::<ReviewKey, Recorded>(world, orphan, false, "no review was recorded"),
+        GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
+        EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
+        CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }

@@ -1,6 +1,6 @@
 //! `status`: one screen.
 
-use super::{openpgp, recover, rotate};
+use super::{follow_up, grant, openpgp, recover, rotate, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::gate;
@@ -55,6 +55,7 @@ fn overview(world: &mut World) -> Result<Worst> {
         let what = if count == 1 { "artifact" } else { "artifacts" };
         ui.say(&format!("{generation} signed {count} {what}"));
     }
+    people(world)?;
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());
     }
@@ -78,6 +79,26 @@ fn rotations(world: &World) -> Result<()> {
     for name in rotate::rotating(&settings) {
         if let Some(words) = rotate::due_words(world, &settings, &name) {
             world.ui().say(&words);
+        }
+    }
+    Ok(())
+}
+
+/// What people gave, what they are asked, and what they still have to do; nothing where there is none of it.
+fn people(world: &World) -> Result<()> {
+    let now = world.globals.clock.now();
+    let grants: Vec<_> = query::grants(world.ledger.connection(), None)?.iter().map(grant::row).collect();
+    let waiting = run::waiting(world)?;
+    let duties: Vec<_> =
+        query::follow_ups(world.ledger.connection())?.iter().map(|duty| follow_up::row(duty, now)).collect();
+    for (title, columns, rows) in [
+        ("standing approvals", grant::COLUMNS, grants),
+        ("requests that wait for people", run::COLUMNS, waiting),
+        ("duties with a deadline", follow_up::COLUMNS, duties),
+    ] {
+        if !rows.is_empty() {
+            world.ui().say(&format!("\n{title}:"));
+            world.ui().rows(columns, &rows);
         }
     }
     Ok(())

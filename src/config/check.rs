@@ -19,26 +19,28 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// Gathers what is wrong in one text.
-pub(super) struct Check<'a> {
+pub(crate) struct Check<'a> {
     text: &'a str,
     path: &'a Path,
+    code: &'static str,
     problems: Vec<(usize, String)>,
     warnings: Vec<(usize, String)>,
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn new(text: &'a str, path: &'a Path) -> Self {
-        Check { text, path, problems: Vec::new(), warnings: Vec::new() }
+    /// For the text of the file at `path`; `code` is that of the errors.
+    pub(crate) fn new(text: &'a str, path: &'a Path, code: &'static str) -> Self {
+        Check { text, path, code, problems: Vec::new(), warnings: Vec::new() }
     }
 
     /// Notes that the value at `span`, called `field`, is wrong.
-    pub(super) fn bad(&mut self, span: Range<usize>, field: &str, why: impl AsRef<str>) {
+    pub(crate) fn bad(&mut self, span: Range<usize>, field: &str, why: impl AsRef<str>) {
         let line = self.line(span.start);
         self.problems.push((line, format!("{field}: {}", why.as_ref())));
     }
 
     /// Notes that it is wrong if `why` says so.
-    pub(super) fn bad_if(&mut self, span: Range<usize>, field: &str, why: Option<String>) {
+    pub(crate) fn bad_if(&mut self, span: Range<usize>, field: &str, why: Option<String>) {
         if let Some(why) = why {
             self.bad(span, field, why);
         }
@@ -50,7 +52,7 @@ impl<'a> Check<'a> {
     }
 
     /// The value if it lies in `range`; a problem and the least value if not.
-    pub(super) fn number(&mut self, value: &Spanned<u64>, field: &str, range: std::ops::RangeInclusive<u32>) -> u32 {
+    pub(crate) fn number(&mut self, value: &Spanned<u64>, field: &str, range: std::ops::RangeInclusive<u32>) -> u32 {
         match u32::try_from(*value.get_ref()) {
             Ok(n) if range.contains(&n) => n,
             _ => {
@@ -63,13 +65,13 @@ impl<'a> Check<'a> {
 
     /// The error for text that is not TOML, or not this TOML. Only the library's message is used: its long form quotes
     /// the line, which may hold a secret.
-    pub(super) fn syntax(&self, error: &toml::de::Error) -> Error {
+    pub(crate) fn syntax(&self, error: &toml::de::Error) -> Error {
         let line = self.line(error.span().map_or(0, |span| span.start));
         self.error(line, &error.message().replace('\n', " "))
     }
 
     /// The first problem, if there is one.
-    pub(super) fn verdict(&mut self) -> Result<()> {
+    pub(crate) fn verdict(&mut self) -> Result<()> {
         self.problems.sort();
         match self.problems.first() {
             Some((line, message)) => Err(self.error(*line, message)),
@@ -83,7 +85,7 @@ impl<'a> Check<'a> {
     }
 
     fn error(&self, line: usize, message: &str) -> Error {
-        Error::usage("bad_config", format!("{}:{line}: {}", self.file(), shown(message)))
+        Error::usage(self.code, format!("{}:{line}: {}", self.file(), shown(message)))
     }
 
     fn file(&self) -> String {

@@ -7,7 +7,7 @@
 //! What bears on security is the [`Settings`]: they are adopted into the ledger, and gates read that copy, never the
 //! file. PIN sources, time limits and retries are not part of them.
 
-mod check;
+pub(crate) mod check;
 mod keys;
 pub mod policy;
 mod raw;
@@ -82,7 +82,7 @@ impl Config {
         if u64::try_from(text.len()).map_or(true, |n| n > MAX_CONFIG) {
             return Err(Error::usage("bad_config", format!("keyctl.toml: more than {MAX_CONFIG} bytes")));
         }
-        let mut check = check::Check::new(text, path);
+        let mut check = check::Check::new(text, path, "bad_config");
         let raw = toml::from_str::<raw::RawConfig>(text).map_err(|e| check.syntax(&e))?;
         let config = check.config(raw, hash_of);
         check.verdict()?;

@@ -54,6 +54,8 @@ words! {
         Roster = "roster",
         Failover = "failover",
         Recover = "recover",
+        /// Closing a duty that had a deadline.
+        FollowUp = "follow-up",
         Drill = "drill",
         Backup = "backup",
         Restore = "restore",
@@ -121,7 +123,7 @@ impl Operation {
             ReSign => (2, &[PackagingEngineer, LinuxPackagingOwner, CabApprover], &[CabApprover]),
             Sign => (1, &[PackagingEngineer, LinuxPackagingOwner], &[]),
             Suspend => (1, owners, &[]),
-            Crl | Recover | Drill | Backup => (1, both, &[]),
+            Crl | Recover | FollowUp | Drill | Backup => (1, both, &[]),
         };
         Rule {
             threshold,
@@ -143,7 +145,7 @@ impl Operation {
     fn floor(self) -> u32 {
         use Operation::*;
         match self {
-            Import | Revoke | Failover | Sign | Suspend | Crl | Recover | Drill | Backup => 1,
+            Import | Revoke | Failover | Sign | Suspend | Crl | Recover | FollowUp | Drill | Backup => 1,
             _ => 2,
         }
     }

@@ -3,7 +3,7 @@
 use crate::error::shown;
 
 /// Text for people: 1 to `max` characters, nothing invisible, no space at either end.
-pub(super) fn bad_text(text: &str, max: usize) -> Option<String> {
+pub(crate) fn bad_text(text: &str, max: usize) -> Option<String> {
     if text.is_empty() || text.chars().count() > max {
         return Some(format!("has 1 to {max} characters"));
     }
@@ -18,7 +18,7 @@ pub(super) fn bad_country(text: &str) -> Option<String> {
 
 /// `host/path`: the origin of a checkpoint has no spaces and no `+` (C2SP tlog-checkpoint), and as part of an SSH
 /// signature namespace nothing that OpenSSH's allowed-signers file treats as a pattern or separator.
-pub(super) fn bad_origin(text: &str) -> Option<String> {
+pub(crate) fn bad_origin(text: &str) -> Option<String> {
     let word = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)) && !part.is_empty();
     let good = text.len() <= 128
         && text.split_once('/').is_some_and(|(host, path)| is_host(host) && path.split('/').all(word));

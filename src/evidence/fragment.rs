@@ -151,6 +151,14 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
     if done.get("hash_after").is_some() {
         fragment["artifact"] = artifact_part(get(request, "params")?, done)?;
     }
+    for name in ["break_glass", "pack_revision"] {
+        if let Some(value) = body.get(name) {
+            fragment[name] = value.clone();
+        }
+    }
+    if let Some(authority) = request.get("authority") {
+        fragment["authority"] = authority.clone();
+    }
     let params = get(request, "params")?;
     for (name, value) in [
         ("timestamp", done.get("timestamp")),

@@ -1,6 +1,5 @@
-//! The facts about rotations, read in the transaction that will hold the intent; and what closes a review.
+//! The facts about rotations, read in the transaction that will hold the intent.
 
-use super::{Completes, sealed};
 use crate::error::Result;
 use crate::keys::rotation::{Link, certificate_file, link_file};
 use crate::keys::{Credential, Generation};
@@ -9,28 +8,9 @@ use crate::ledger::query::rotation as recorded;
 use crate::model::{KeyName, Purpose};
 use crate::policy::Decide;
 use crate::policy::rotation::{OpenFailure, RotationFacts};
-use crate::request::{Request, ReviewKey};
+use crate::request::Request;
 use rusqlite::Connection;
-use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
-/// A review needs nothing but its record.
-#[derive(Debug)]
-pub struct Reviewed(());
-
-impl Reviewed {
-    pub(crate) fn new() -> Self {
-        Reviewed(())
-    }
-}
-
-impl sealed::Sealed for Reviewed {}
-
-impl Completes<ReviewKey> for Reviewed {
-    fn done(&self) -> Value {
-        json!({})
-    }
-}
 
 /// What the decision on `request` needs to know.
 pub(super) fn facts<O: Decide>(

@@ -5,6 +5,7 @@
 
 use super::TokenFacts;
 use crate::model::Hash256;
+use crate::people::request::TokenSummary;
 use serde::{Deserialize, Serialize};
 
 /// A token and the module it is reached through, as they introduced themselves when they were adopted.
@@ -61,6 +62,18 @@ pub struct Difference {
 }
 
 impl TokenRecord {
+    /// What approvers are shown of it.
+    pub fn summary(&self) -> TokenSummary {
+        TokenSummary {
+            serial: self.token.serial.clone(),
+            label: self.token.label.clone(),
+            manufacturer: self.token.manufacturer.clone(),
+            model: self.token.model.clone(),
+            firmware: self.token.firmware.clone(),
+            module_sha256: self.module.sha256,
+        }
+    }
+
     /// What is different about `found`, the decisive differences first.
     pub fn differences(&self, found: &TokenRecord) -> Vec<Difference> {
         let hash = |hash: Option<Hash256>| hash.map(|hash| hash.to_string());

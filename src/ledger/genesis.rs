@@ -10,6 +10,7 @@
 use crate::keys::{Identity, TokenRecord};
 pub use crate::model::Tool;
 use crate::model::{Actor, CorrelationId, Environment, GenerationId, Hash256, HsmName};
+use crate::people::Roster;
 use crate::request::{GenerateKey, Request};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,7 +47,10 @@ pub struct Genesis {
     pub settings_sha256: Hash256,
     /// The adopted settings ([`crate::config::Settings`]), kept as they were written.
     pub settings: serde_json::Value,
-    /// SHA-256 of the roster file's bytes, where people approve.
+    /// The first roster, where people approve.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub roster: Option<Roster>,
+    /// SHA-256 of its canonical JSON.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub roster_sha256: Option<Hash256>,
     /// The intent this fulfils, word for word.

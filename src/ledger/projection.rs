@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, Request, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant, ImportCertificate,
+    IssueCertificate, MakeCsr, Operation, PublishKeyring, Request, SignArtifact,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -23,16 +23,39 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+mod authority;
+mod people;
 mod rotation;
 
 /// The SQL that makes the projection tables, empty.
 pub const SCHEMA: &str = concat!(include_str!("projection.sql"), include_str!("projection/rotation.sql"));
 
 /// The names of all projection tables: what the audit compares.
-#[rustfmt::skip]
 pub const TABLES: &[&str] = &[
-    "genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings",
-    "rotations", "rotation_failures", "key_tests", "root_links", "published_files", "key_reviews", "expiry_alerts",
+    "genesis",
+    "settings",
+    "tokens",
+    "intents",
+    "generations",
+    "public_keys",
+    "serials",
+    "artifacts",
+    "keyrings",
+    "touched",
+    "requests",
+    "request_steps",
+    "follow_ups",
+    "rosters",
+    "roster_suspensions",
+    "grants",
+    "grant_uses",
+    "rotations",
+    "rotation_failures",
+    "key_tests",
+    "root_links",
+    "published_files",
+    "key_reviews",
+    "expiry_alerts",
 ];
 
 /// What the database was doing, for its errors.
@@ -60,6 +83,8 @@ const KEEPING: &str = "keeping a projection";
 /// | `public_key_seen` | a public key that some generation has already (K5) |
 /// | `serial_taken` | a serial number that the issuer gave out already (H5) |
 /// | `artifact_id_taken` | an artifact identifier that was used already |
+/// | `request_consumed` | an approval request that was consumed already |
+/// | `step_taken` | an act under an approval request that does not list it, or whose step was done |
 /// | `alert_given` | an alert that is given once and was given before |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 ///
@@ -67,6 +92,7 @@ const KEEPING: &str = "keeping a projection";
 pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
     match (entry.entry_type.as_str(), entry.phase()) {
         ("GENESIS", _) => genesis(conn, entry),
+        (authority::CONSUMED, _) => authority::consumed(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
         (_, None) => rotation::event(conn, entry),
@@ -99,7 +125,12 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
     }
     conn.execute("INSERT INTO genesis (seq, doc) VALUES (0, ?1)", [canonical(&entry.body)?]).sql(KEEPING)?;
     store_settings(conn, entry, &genesis.settings_sha256, &doc)?;
-    store_tokens(conn, entry, &genesis.tokens)
+    store_tokens(conn, entry, &genesis.tokens)?;
+    match (&genesis.roster, genesis.roster_sha256) {
+        (Some(roster), Some(sha256)) => people::store_roster(conn, entry, roster, &sha256),
+        (None, None) => Ok(()),
+        _ => Err(Error::failed("bad_genesis", "a roster and its hash come together")),
+    }
 }
 
 fn store_tokens(conn: &Connection, entry: &Entry, records: &BTreeMap<HsmName, TokenRecord>) -> Result<()> {
@@ -136,6 +167,9 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
         SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
         AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
+        GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
+        EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
+        CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
         _ => rotation::intent(conn, entry, request)?,
     }
     conn.execute(
@@ -143,7 +177,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         params![sql_int(entry.seq), entry.entry_type.as_str(), object, id, hsm, process, doc],
     )
     .sql(KEEPING)?;
-    Ok(())
+    authority::step_begun(conn, entry, request)
 }
 
 /// Takes a serial number of this issuer, for good.
@@ -168,11 +202,17 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
     let sql = "SELECT request FROM intents WHERE seq = ?1 AND type = ?2 AND outcome IS NULL";
     let request: Option<String> = first(conn, sql, params![sql_int(of), entry.entry_type.as_str()])?;
     let request = request.ok_or_else(|| broken("its intent does not exist or has an outcome already"))?;
-    match entry.body.get("result").and_then(Value::as_str) {
-        Some("ok") => succeeded(conn, entry, &parse(&request)?)?,
+    let result = entry.body.get("result").and_then(Value::as_str);
+    match result {
+        Some("ok") => {
+            let request = parse(&request)?;
+            succeeded(conn, entry, &request)?;
+            authority::moved(conn, entry, &request)?;
+        }
         Some("failed" | "unknown") => {}
         _ => return Err(broken("its result is none of ok, failed, unknown")),
     }
+    authority::step_ended(conn, of, result)?;
     let sql = "UPDATE intents SET outcome = ?1, request = NULL WHERE seq = ?2";
     conn.execute(sql, params![sql_int(entry.seq), sql_int(of)]).sql(KEEPING)?;
     Ok(())
@@ -202,6 +242,15 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let doc = settings_doc(&request.params.to_sha256, &request.params.settings)?;
             store_settings(conn, entry, &request.params.to_sha256, &doc)?;
             store_tokens(conn, entry, &request.params.tokens)
+        }
+        GiveGrant::ENTRY => authority::granted(conn, entry, &read(request)?),
+        EndGrant::ENTRY => {
+            let request: Request<EndGrant> = read(request)?;
+            authority::end_grant(conn, entry, &request.params.grant_id)
+        }
+        CloseFollowUp::ENTRY => {
+            let request: Request<CloseFollowUp> = read(request)?;
+            authority::follow_up_closed(conn, entry, &request.params.follow_up)
         }
         _ => rotation::succeeded(conn, entry, request, done),
     }

@@ -83,3 +83,68 @@ CREATE TABLE keyrings (
     since       TEXT NOT NULL,              -- from when on it has been in there without a break, RFC 3339
     PRIMARY KEY (key, fingerprint)
 ) STRICT;
+
+-- The last entry that moved something which approvals were given for: a key, or 'settings'.
+CREATE TABLE touched (
+    subject TEXT PRIMARY KEY,
+    seq     INTEGER NOT NULL
+) STRICT;
+
+-- Approval requests that were consumed; none is consumed twice (governance D5).
+CREATE TABLE requests (
+    request_id TEXT PRIMARY KEY,
+    seq        INTEGER NOT NULL UNIQUE,     -- the entry that consumed it
+    sha256     TEXT NOT NULL,               -- of its bytes, lower-case hex
+    doc        TEXT NOT NULL                -- its bytes, canonical JSON
+) STRICT;
+
+-- What became of their steps.
+CREATE TABLE request_steps (
+    request_id TEXT NOT NULL,
+    step       INTEGER NOT NULL,            -- from 0
+    intent     INTEGER NOT NULL,            -- the newest intent that does it
+    result     TEXT,                        -- ok, failed, unknown; NULL while the intent is open
+    PRIMARY KEY (request_id, step)
+) STRICT;
+
+-- Duties with a deadline, such as what follows break-glass.
+CREATE TABLE follow_ups (
+    seq     INTEGER NOT NULL,               -- the entry it follows from
+    kind    TEXT NOT NULL,
+    object  TEXT NOT NULL,                  -- what it is about
+    due     TEXT NOT NULL,                  -- RFC 3339
+    closed  INTEGER CHECK (closed > seq),   -- the entry that closed it; NULL while open
+    PRIMARY KEY (seq, kind)
+) STRICT;
+
+-- Rosters; the newest row is in force.
+CREATE TABLE rosters (
+    seq     INTEGER PRIMARY KEY,            -- the entry that adopted it
+    version INTEGER NOT NULL UNIQUE,
+    sha256  TEXT NOT NULL,                  -- of its canonical form, lower-case hex
+    doc     TEXT NOT NULL                   -- canonical JSON
+) STRICT;
+
+-- People whose signatures do not count for the time being.
+CREATE TABLE roster_suspensions (
+    email TEXT PRIMARY KEY,
+    seq   INTEGER NOT NULL                  -- the entry that suspended them
+) STRICT;
+
+-- Standing approvals.
+CREATE TABLE grants (
+    grant_id TEXT PRIMARY KEY,
+    key      TEXT NOT NULL,
+    seq      INTEGER NOT NULL,              -- the outcome that gave it
+    doc      TEXT NOT NULL,                 -- its parameters, canonical JSON
+    people   TEXT NOT NULL,                 -- e-mail addresses of those who gave it, a JSON list
+    ended    INTEGER CHECK (ended > seq)    -- the entry that ended it; NULL while it stands
+) STRICT;
+
+-- The generations that were made under them.
+CREATE TABLE grant_uses (
+    grant_id   TEXT NOT NULL,
+    generation TEXT NOT NULL,
+    seq        INTEGER NOT NULL,            -- the first intent
+    PRIMARY KEY (grant_id, generation)
+) STRICT;

@@ -15,7 +15,14 @@ use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiH
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
+mod authority;
+mod grants;
+mod people;
 pub mod rotation;
+
+pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
+pub use grants::{Grant, grant, grants};
+pub use people::{roster, suspended};
 
 const READING: &str = "reading the register";
 

@@ -5,8 +5,12 @@
 //! one canonical byte form. Its requester and its approvers sign those bytes with their own SSH keys, under
 //! [namespaces](Namespace) that keep one meaning from passing for another.
 
+pub mod approval;
+pub mod quorum;
 pub mod request;
 pub mod roster;
+pub mod sidecar;
+pub(crate) mod text;
 
 pub use request::ApprovalRequest;
 pub use roster::Roster;

@@ -1,5 +1,12 @@
 //! Approval requests: what people are asked to approve, fully resolved (governance D3). The file `requests/ID.json`
 //! holds exactly the canonical bytes (RFC 8785), and those are what is signed.
+//!
+//! [`ApprovalRequest::parse`] takes nothing that two people could read differently: one spelling, no unknown or
+//! repeated names, no floats, no text that a screen would hide or reorder.
+
+mod form;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::clock::Time;
 use crate::config::policy::Operation;
@@ -70,6 +77,26 @@ pub struct ApprovalRequest {
     /// Until when, exclusively.
     #[serde(with = "crate::clock::serde_rfc3339")]
     pub not_after: Time,
+}
+
+impl ApprovalRequest {
+    /// The rule that applies: in a declared incident that of break-glass, whatever is done (B16).
+    pub fn rule(&self) -> Operation {
+        if self.break_glass.is_some() { Operation::BreakGlass } else { self.operation }
+    }
+}
+
+impl Step {
+    /// Whether this step is the act of `operation` on `object` with `params`: equal in everything, except that `open`
+    /// parameters, which could not be known when the step was planned, may have come since.
+    pub fn allows(&self, operation: &str, object: &str, params: &Value, open: &[&str]) -> bool {
+        let (Value::Object(planned), Value::Object(actual)) = (&self.params, params) else { return false };
+        let added = |name: &String| !planned.contains_key(name);
+        self.operation == operation
+            && self.object == object
+            && planned.iter().all(|(name, value)| actual.get(name) == Some(value))
+            && actual.keys().filter(|name| added(name)).all(|name| open.contains(&name.as_str()))
+    }
 }
 
 /// One act: an operation of [`crate::request`], with every parameter that can be known beforehand.

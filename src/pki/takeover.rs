@@ -6,7 +6,8 @@ use crate::gate::{Completes, sealed};
 use crate::hsm::store::proof_of_possession;
 use crate::keys::{Credential, Generation};
 use crate::model::{CorrelationId, Hash256, Signature};
-use crate::request::{ActivateKey, Approval, GenerateKey, TestKey};
+use crate::people::approval::Participant;
+use crate::request::{ActivateKey, GenerateKey, TestKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ pub struct Takeover<'a> {
     /// The files that were published of it.
     pub published: BTreeMap<String, Hash256>,
     /// The approvals that it rests on.
-    pub approvals: &'a [Approval],
+    pub approvals: &'a [Participant],
     /// What belongs together.
     pub correlation_id: &'a CorrelationId,
     /// Another publisher was approved.
@@ -80,13 +81,18 @@ impl Takeover<'_> {
             "verification": verification,
             "published": self.published,
             "publisher_change": self.publisher_change,
-            "approvals": self.approvals.iter().map(Approval::sha256).collect::<Vec<_>>(),
+            "approvals": approvals(self.approvals),
         });
         if let Some(old) = self.old {
             event["old"] = side(old)?;
         }
         Ok(TakenOver { event })
     }
+}
+
+/// SHA-256 of each approval's signature, which the fragment has whole.
+fn approvals(people: &[Participant]) -> Vec<Hash256> {
+    people.iter().map(|person| Hash256::of(person.signature.as_bytes())).collect()
 }
 
 /// One of the two generations, with both names for its certificate (domain §2).

@@ -2,7 +2,10 @@
 //! a token, the ledger or the clock; the gate gathers the facts and asks.
 
 pub mod gates;
+pub mod grants;
+pub mod people;
 pub mod rotation;
+
 pub mod rules;
 
 pub use gates::{Decision, Gate, Verdict};

@@ -1,7 +1,8 @@
 //! The rules of a rotation's own acts, and the gates that rotations put before others.
 
 use super::gates::{self, Gate};
-use super::rules::{Facts, unknown_generation, with_people};
+use super::people::with_people;
+use super::rules::{Facts, unknown_generation};
 use super::{Decide, Decision};
 use crate::clock::{Time, rfc3339};
 use crate::config::RotationMode;

@@ -1,6 +1,7 @@
 //! The rule for each operation: which gates it passes through, from which facts.
 
 use super::gates::{self, Decision, Gate};
+use super::people::{People, with_people};
 use super::rotation::{RotationFacts, issuer_age, rotation_complete};
 use crate::clock::Time;
 use crate::config::Settings;
@@ -33,6 +34,8 @@ pub struct Facts<'a> {
     pub has_active: bool,
     /// The number the key's next generation must have.
     pub next_number: u32,
+    /// What people say to it.
+    pub people: People,
     /// What concerns rotations.
     pub rotation: RotationFacts,
 }
@@ -192,9 +195,22 @@ impl Decide for GenerateKey {
                 facts.environment.as_str(),
                 params.environment == facts.environment,
             ),
+            as_adopted(params, facts.settings),
         ];
         with_people(gates, facts)
     }
+}
+
+/// `Settings`: a key is made as the adopted settings say.
+fn as_adopted(params: &GenerateKey, settings: &Settings) -> Gate {
+    let asked = format!("{} {} on {}", params.purpose, params.algorithm, params.hsm);
+    let Some(key) = settings.keys.get(&params.generation.key) else {
+        return gates::holds("Settings", asked, "in the adopted settings", false);
+    };
+    let tokens: Vec<_> = key.hsm.iter().map(|hsm| hsm.as_str()).collect();
+    let limit = format!("{} {} on {}", key.purpose, key.algorithm, tokens.join(" or "));
+    let fits = params.purpose == key.purpose && params.algorithm == key.algorithm && key.hsm.contains(&params.hsm);
+    gates::holds("Settings", asked, limit, fits)
 }
 
 impl Decide for IssueCertificate {
@@ -271,14 +287,12 @@ impl Decide for ChangeState {
                 params.from.as_str(),
                 generation.state == params.from && generation.quarantined.is_none(),
             ),
-            // A key and its certificate come from keygen, issuing and import, never from a mere step, and whoever
-            // steps back does so for a successor.
+            // A key and its certificate come from keygen, issuing and import, never from a mere step.
             gates::holds(
                 "Transition",
                 params.from.as_str(),
                 params.to.as_str(),
-                params.from.may_become(params.to)
-                    && !matches!(params.to, State::Generated | State::Certified | State::Retiring),
+                params.from.may_become(params.to) && !matches!(params.to, State::Generated | State::Certified),
             ),
         ];
         if params.to == State::Active {
@@ -324,14 +338,6 @@ impl Decide for AdoptSettings {
             Some(params.from_sha256) == from,
         )];
         with_people(gates, facts)
-    }
-}
-
-/// Outside a sandbox these operations wait for people.
-pub(super) fn with_people(gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
-    match Decision::from_gates(gates) {
-        Decision::Allow(gates) if facts.environment != Environment::Sandbox => Decision::NeedsApproval(gates),
-        decision => decision,
     }
 }
 
@@ -439,6 +445,7 @@ mod tests {
             params,
             signatures: Vec::new(),
             approvals: Vec::new(),
+            authority: None,
         }
     }
 
@@ -454,6 +461,7 @@ mod tests {
             has_active: false,
             next_number: 2,
             rotation: RotationFacts::default(),
+            people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
         }
     }
 

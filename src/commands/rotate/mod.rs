@@ -14,7 +14,7 @@ use crate::clock::{self, Time, rfc3339};
 use crate::config::{Key, RotationMode, Settings};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
-use crate::gate;
+use crate::gate::Recorded;
 use crate::keys::rotation::{self, Next, Step, Wait};
 use crate::ledger::query;
 use crate::ledger::query::rotation as recorded;
@@ -227,7 +227,7 @@ fn review(world: &mut World, args: &RotateArgs, text: &str) -> Result<()> {
     let params = ReviewKey { generation: active.id.clone(), decision, keep_until, text: text.to_owned() };
     let request = world.request(active.id.to_string(), params);
     let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(gate::Reviewed::new()))
+    keygen::close_one(world, permit, Ok(Recorded::new()))
 }
 
 /// A date is its first second in UTC.

@@ -6,7 +6,7 @@ use super::steps;
 use crate::commands::{keygen, openpgp, recover};
 use crate::error::{Error, Kind, Result};
 use crate::formats::apt::published::Published;
-use crate::gate::{self, Completes, Failure, Permit, Reviewed, StateChanged};
+use crate::gate::{self, Completes, Failure, Permit, Recorded, StateChanged};
 use crate::hsm::store::GeneratedKey;
 use crate::ledger::query::OpenIntent;
 use crate::model::{GenerationId, KeyName, unhex};
@@ -54,8 +54,8 @@ fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent) -> Result
             .map_or(Ok(()), |permit| steps::activate_with(world, known, permit).map(drop)),
         ChangeState::ENTRY => still_allowed::<ChangeState, StateChanged>(world, orphan)?
             .map_or(Ok(()), |permit| keygen::close_one(world, permit, Ok(StateChanged::new()))),
-        ReviewKey::ENTRY => still_allowed::<ReviewKey, Reviewed>(world, orphan)?
-            .map_or(Ok(()), |permit| keygen::close_one(world, permit, Ok(Reviewed::new()))),
+        ReviewKey::ENTRY => still_allowed::<ReviewKey, Recorded>(world, orphan)?
+            .map_or(Ok(()), |permit| keygen::close_one(world, permit, Ok(Recorded::new()))),
         // A request may be made as often as one likes, and a keyring is published again.
         MakeCsr::ENTRY => close::<MakeCsr, CsrMade>(world, orphan),
         PublishKeyring::ENTRY => close::<PublishKeyring, Published>(world, orphan),
@@ -112,8 +112,8 @@ fn issue(world: &mut World, known: &Known, permit: Permit<IssueCertificate>) -> 
         let generation = known.generation(&params.generation)?;
         let issuer = world.generation(&params.issuer)?;
         let validity = Validity { not_before: params.not_before, not_after: params.not_after };
-        let linted = keygen::rehearsed(world, generation, &issuer, serial(&params.serial)?, validity)?;
-        Ok::<_, Error>((linted, issuer))
+        let dates = Some((serial(&params.serial)?, validity));
+        Ok::<_, Error>((keygen::rehearsed(world, generation, &issuer, dates)?, issuer))
     };
     match again() {
         Ok((linted, issuer)) if linted.draft().tbs_hash() == params.tbs_sha256 => {

@@ -75,7 +75,7 @@ fn of_certificate(
     let ours = matches!(generation.credential(), Some(Credential::X509 { issued_by: Some(_), .. }));
     let published = Published {
         certificate: &leaf,
-        profile: keygen::profile(world, generation)?,
+        profile: keygen::profile(world, &generation.id.key, generation.purpose)?,
         candidates: &candidates,
         roots: &roots,
         crls: &crls,

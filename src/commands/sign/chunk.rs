@@ -62,7 +62,7 @@ pub(super) fn sign(
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
     let process = world.process()?;
-    let answers = gate::admit(&mut world.ledger, &process, requests)?;
+    let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), requests)?;
     let mut admitted = Vec::new();
     for ((job, prepared), answer) in ready.into_iter().zip(answers) {
         match answer {

@@ -152,6 +152,7 @@ pub fn request<O: Operation>(object: impl ToString, params: O, signatures: Vec<C
         params,
         signatures,
         approvals: Vec::new(),
+        authority: None,
     }
 }
 
@@ -351,6 +352,7 @@ pub fn genesis(signer: &Signer) -> Genesis {
         tokens: settings().hsm.keys().map(|hsm| (hsm.clone(), record(hsm))).collect(),
         settings_sha256: settings().sha256().unwrap(),
         settings: serde_json::to_value(settings()).unwrap(),
+        roster: None,
         roster_sha256: None,
         intent: GenesisIntent {
             workspace_id: WORKSPACE.into(),

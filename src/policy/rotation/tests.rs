@@ -3,6 +3,7 @@ use crate::clock::parse;
 use crate::config::{Config, Settings};
 use crate::keys::{AttributeFact, AttributeState, Copy, Identity, TokenFacts};
 use crate::model::{Actor, Assurance, CkaId, Custody, Hash256, KeyAlgorithm};
+use crate::policy::people::People;
 use crate::policy::{Decide, Verdict};
 use crate::request::{IssueCertificate, Operation};
 use openssl::asn1::Asn1Time;
@@ -96,6 +97,7 @@ fn request<O: Operation>(params: O) -> Request<O> {
         params,
         signatures: Vec::new(),
         approvals: Vec::new(),
+        authority: None,
     }
 }
 
@@ -110,6 +112,7 @@ fn facts<'a>(settings: &'a Settings, generation: Generation, now: Time) -> Facts
         keyring: None,
         has_active: true,
         next_number: 3,
+        people: People::Waived,
         rotation: RotationFacts::default(),
     }
 }
@@ -307,6 +310,7 @@ fn outside_a_sandbox_people_have_to_approve_each_of_these() {
     case.new.environment = Environment::Staging;
     let mut facts = facts(&settings, case.new.clone(), issued());
     facts.environment = Environment::Staging;
+    facts.people = People::Missing;
     facts.rotation = case.rotation.clone();
     assert!(matches!(ActivateKey::decide(&request(case.params.clone()), &facts), Decision::NeedsApproval(_)));
     facts.generation = None;

@@ -32,7 +32,20 @@ fn globals(dir: &Path, clock: &Clock) -> Globals {
     let ui =
         Ui { output: crate::ui::Output::Json, quiet: true, verbose: false, correlation_id: correlation_id.clone() };
     let (workspace, clock) = (Some(dir.join("workspace")), clock.clone());
-    Globals { workspace, actor: None, correlation_id, dry_run: false, sessions: 1, clock, ui }
+    Globals {
+        workspace,
+        actor: None,
+        identity: None,
+        because: None,
+        ticket: None,
+        break_glass: None,
+        yes: false,
+        correlation_id,
+        dry_run: false,
+        sessions: 1,
+        clock,
+        ui,
+    }
 }
 
 fn repository(dir: &Path, date: Time) -> PathBuf {

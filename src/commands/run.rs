@@ -1,0 +1,247 @@
+//! `run`: does exactly what was approved.
+
+use crate::clock::rfc3339;
+use crate::error::{Error, Kind, Result};
+use crate::files::{safe, shown_path};
+use crate::gate::{self, Presented, Warrant};
+use crate::ledger::query;
+use crate::people::ApprovalRequest;
+use crate::people::approval::{MAX_APPROVALS, MAX_TEXT, armours};
+use crate::people::quorum::Counted;
+use crate::people::request::MAX_REQUEST;
+use crate::ui::Row;
+use crate::world::World;
+use crate::world::authority::REQUESTS;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Do exactly what was approved, once
+///
+/// ID is the identifier of a request in the workspace's requests/ folder; its first eight digits will do if they
+/// are the only ones. Approvals are taken from there, from --approval, or are waited for. The request is consumed in
+/// the same moment in which its first act becomes durable; if that was interrupted, the same command continues.
+///
+/// Examples:
+///   keyctl run 3f0c9a1be2d4455f8b1f0e7c2d9a6b43
+///   keyctl run 3f0c9a1b --approval reviewer.sig
+///   keyctl run 3f0c9a1b --wait 30m
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct RunArgs {
+    /// The request
+    #[arg(value_name = "ID")]
+    id: String,
+    /// A file with approvals as they were pasted (- for standard input); may be repeated
+    #[arg(long, value_name = "FILE")]
+    approval: Vec<PathBuf>,
+    /// Wait this long for approvals to arrive in requests/ (30s, 30m, 4h)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    wait: Option<Duration>,
+}
+
+/// The longest wait: no approval lives longer.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    let bad = || format!("{text:?} is not a time like 30s, 30m or 4h");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let wait = Duration::from_secs(number.checked_mul(seconds).ok_or_else(bad)?);
+    if wait > MAX_WAIT { Err("no request lives longer than 24h".to_owned()) } else { Ok(wait) }
+}
+
+/// Puts the warrant into the world, and gives the command line that is to be run under it.
+///
+/// # Errors
+/// There is no such request, it is not approved (yet), or it was done.
+pub fn prepare(args: &RunArgs, world: &mut World) -> Result<Vec<String>> {
+    let path = find(world, &args.id)?;
+    let bytes = safe::read_bounded(&path, MAX_REQUEST as u64)?;
+    let pasted = pasted(&args.approval)?;
+    let until = args.wait.map(|wait| std::time::Instant::now() + wait);
+    let stop = crate::world::interrupts()?;
+    let mut said = false;
+    loop {
+        let mut approvals = beside(&path)?;
+        approvals.extend(pasted.iter().cloned());
+        let requester = requester_signature(&path)?;
+        let presented = Presented::new(bytes.clone(), requester, approvals)?;
+        check_name(&path, &presented)?;
+        if let Some(done) = done(world, &presented)? {
+            return Err(done);
+        }
+        let counted = gate::count(&mut world.ledger, &presented)?;
+        if counted.is_enough() {
+            let command = presented.document().command.clone();
+            world.ui().say(&format!("running: keyctl {}", command.join(" ")));
+            world.warrant = Some(Warrant::Request(Box::new(presented)));
+            return Ok(command);
+        }
+        if !until.is_some_and(|until| std::time::Instant::now() < until) {
+            return Err(missing(&presented, &counted, &path));
+        }
+        if stop.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(Error::new(Kind::Interrupted, "interrupted", "waiting was interrupted; the request stays"));
+        }
+        if !said {
+            world.ui().say(&format!("waiting for {}", counted.missing));
+            said = true;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// What the counting ignored is said: an approver who signed in vain wants to know why.
+fn missing(presented: &Presented, counted: &Counted, path: &Path) -> Error {
+    let document = presented.document();
+    let ignored: Vec<_> = counted
+        .ignored
+        .iter()
+        .map(|it| {
+            let whose = it.email.as_ref().map_or_else(String::new, |email| format!("{email} "));
+            format!("; not counted: {whose}{} ({})", it.why, it.rule)
+        })
+        .collect();
+    let message =
+        format!("{} of {} waits for {}{}", document.operation, document.object, counted.missing, ignored.concat());
+    let hint =
+        format!("keyctl approve {} on an approver's machine, until {}", shown_path(path), rfc3339(document.not_after));
+    Error::new(Kind::ApprovalNeeded, "approval_needed", message).hint(hint)
+}
+
+/// A request whose every step was done is not run again.
+fn done(world: &World, presented: &Presented) -> Result<Option<Error>> {
+    let (conn, document) = (world.ledger.connection(), presented.document());
+    let Some(consumed) = query::consumed(conn, &document.request_id)? else { return Ok(None) };
+    let steps = query::steps(conn, &document.request_id)?;
+    let ok = steps.values().filter(|result| result.as_str() == "ok").count();
+    if ok < document.steps.len() {
+        return Ok(None);
+    }
+    let message = format!("the request was consumed by entry {} and is done", consumed.seq);
+    Ok(Some(Error::blocked("request_consumed", message).hint("keyctl status")))
+}
+
+/// The request's file by its identifier or the beginning of it.
+fn find(world: &World, id: &str) -> Result<PathBuf> {
+    let id = Path::new(id).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let id = id.strip_suffix(".json").unwrap_or(&id);
+    let is_id = (8..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if !is_id {
+        return Err(Error::usage(
+            "bad_request_id",
+            format!("{id:?} is no identifier of a request (8 to 32 hex digits)"),
+        ));
+    }
+    let folder = world.dir.join(REQUESTS);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let name = entry?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
+        if stem.is_some_and(|stem| stem.starts_with(id) && stem.len() == 32) {
+            found.push(folder.join(name));
+        }
+    }
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::usage("no_request", format!("there is no request {id} in {}", shown_path(&folder)))),
+        many => Err(Error::usage("ambiguous_request", format!("{} requests begin with {id}", many.len()))),
+    }
+}
+
+/// The columns of the table of requests.
+pub(super) const COLUMNS: &[&str] = &["request", "operation", "object", "requester", "until"];
+
+/// Requests that were neither consumed nor are too old. What cannot be read is no request.
+///
+/// # Errors
+/// The folder or the ledger cannot be read.
+pub(super) fn waiting(world: &World) -> Result<Vec<Row>> {
+    let now = world.globals.clock.now();
+    let folder = world.dir.join(REQUESTS);
+    let mut rows = Vec::new();
+    if !folder.is_dir() {
+        return Ok(rows);
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.file_stem().is_none_or(|stem| stem.len() != 32) || path.extension().is_none_or(|ext| ext != "json") {
+            continue;
+        }
+        let Ok(document) = safe::read_bounded(&path, MAX_REQUEST as u64).and_then(|it| ApprovalRequest::parse(&it))
+        else {
+            continue;
+        };
+        if now >= document.not_after || query::consumed(world.ledger.connection(), &document.request_id)?.is_some() {
+            continue;
+        }
+        rows.push(
+            Row::new()
+                .with("request", document.request_id.as_str())
+                .with("operation", document.operation.as_str())
+                .with("object", document.object.as_str())
+                .with("requester", document.requester.email.as_str())
+                .with("until", rfc3339(document.not_after)),
+        );
+    }
+    Ok(rows)
+}
+
+/// A request that was copied under another name is not the one that was named.
+fn check_name(path: &Path, presented: &Presented) -> Result<()> {
+    if path.file_stem().and_then(|stem| stem.to_str()) == Some(&presented.document().request_id) {
+        return Ok(());
+    }
+    Err(Error::failed("bad_request", format!("{} holds another request", shown_path(path))))
+}
+
+fn requester_signature(path: &Path) -> Result<Option<String>> {
+    let path = path.with_extension("request.sig");
+    if !path.try_exists().unwrap_or(true) {
+        return Ok(None);
+    }
+    safe::read_text(&path, MAX_TEXT as u64).map(Some)
+}
+
+/// The approvals that lie beside a request. Names say nothing; what counts is who signed.
+fn beside(path: &Path) -> Result<Vec<String>> {
+    let (Some(folder), Some(stem)) = (path.parent(), path.file_stem().and_then(|stem| stem.to_str())) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let is_ours = name.starts_with(stem) && name.ends_with(".sig") && !name.ends_with(".request.sig");
+        if is_ours && found.len() < MAX_APPROVALS {
+            found.extend(armours(&safe::read_text(&folder.join(name), MAX_TEXT as u64)?)?);
+        }
+    }
+    Ok(found)
+}
+
+fn pasted(files: &[PathBuf]) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for file in files {
+        let text = if file.as_os_str() == "-" {
+            let mut text = String::new();
+            std::io::stdin().take(MAX_TEXT as u64 + 1).read_to_string(&mut text)?;
+            text
+        } else {
+            safe::read_text(file, MAX_TEXT as u64)?
+        };
+        let armours = armours(&text)?;
+        if armours.is_empty() {
+            return Err(Error::usage("bad_approvals", format!("{} has no SSH signature", shown_path(file))));
+        }
+        found.extend(armours);
+    }
+    Ok(found)
+}

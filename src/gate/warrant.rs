@@ -1,0 +1,263 @@
+//! Warrants: what a command shows at the gate where people have to agree. The gate itself counts the signatures, in
+//! the transaction that consumes them.
+
+use super::Ground;
+use crate::error::{Error, Result};
+use crate::ledger::{NewEntry, Writer, query};
+use crate::model::{Hash256, Purpose};
+use crate::people::ApprovalRequest;
+use crate::people::approval::{Part, Participant};
+use crate::people::quorum::{self, Ballot, Counted, InForce};
+use crate::policy::people::{People, may_allow};
+use crate::policy::{Gate, gates, grants};
+use crate::request::{Authority, Operation, Request};
+use serde_json::{Value, json};
+
+/// The entry that consumes an approval request.
+const CONSUMED: &str = "REQUEST_CONSUMED";
+
+/// What is shown. Nothing of it is believed yet.
+#[derive(Clone, Debug)]
+pub enum Warrant {
+    /// An approval request with its signatures.
+    Request(Box<Presented>),
+    /// A standing approval, by its identifier.
+    Grant(String),
+}
+
+impl Warrant {
+    /// The planned parameters of a step; a grant plans none.
+    pub fn planned(&self, operation: &str, object: &str) -> Option<&Value> {
+        let steps = &self.document()?.steps;
+        let step = steps.iter().find(|step| step.operation == operation && step.object == object);
+        step.map(|step| &step.params)
+    }
+
+    /// The approval request, if it is one.
+    pub fn document(&self) -> Option<&ApprovalRequest> {
+        match self {
+            Warrant::Request(presented) => Some(&presented.document),
+            Warrant::Grant(_) => None,
+        }
+    }
+}
+
+/// An approval request with the signatures that were handed in for it.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    bytes: Vec<u8>,
+    document: ApprovalRequest,
+    requester: Option<String>,
+    approvals: Vec<String>,
+}
+
+impl Presented {
+    /// Reads the exact bytes of a request; signatures are armoured.
+    ///
+    /// # Errors
+    /// `bad_request`.
+    pub fn new(bytes: Vec<u8>, requester: Option<String>, approvals: Vec<String>) -> Result<Self> {
+        let document = ApprovalRequest::parse(&bytes)?;
+        Ok(Presented { bytes, document, requester, approvals })
+    }
+
+    /// What was asked.
+    pub fn document(&self) -> &ApprovalRequest {
+        &self.document
+    }
+
+    /// SHA-256 of the exact bytes.
+    pub fn sha256(&self) -> Hash256 {
+        Hash256::of(&self.bytes)
+    }
+
+    /// Counts the signatures against what is in force now.
+    ///
+    /// # Errors
+    /// The request is not for here or now, as [`quorum::count`] says; the workspace has no roster.
+    pub(super) fn count(&self, ground: &Ground, writer: &Writer<'_>) -> Result<Counted> {
+        let conn = writer.connection();
+        let roster = query::roster(conn)?;
+        let roster = roster.ok_or_else(|| Error::blocked("no_roster", "the workspace has no roster"))?;
+        let in_force = InForce {
+            workspace_id: &ground.genesis.workspace_id,
+            origin: &ground.genesis.origin,
+            environment: ground.genesis.environment,
+            genesis_sha256: Some(writer.reader().entry(0)?.leaf_hash()?),
+            settings_sha256: ground.settings.sha256,
+            roster: &roster,
+            suspended: &query::suspended(conn)?,
+            now: ground.now,
+        };
+        let ballot = Ballot { bytes: &self.bytes, requester: self.requester.as_deref(), approvals: &self.approvals };
+        quorum::count(&ballot, &ground.settings.settings.policy.rule(self.document.rule()), &in_force)
+    }
+}
+
+/// What a warrant comes to for one request.
+pub(super) struct Leave {
+    /// For the decision.
+    pub people: People,
+    /// What the intent will say.
+    pub authority: Option<(Authority, Vec<Participant>)>,
+    /// The entry that consumes the approval request, if this is its first step.
+    pub consume: Option<NewEntry>,
+}
+
+impl Leave {
+    /// Without a warrant.
+    pub(super) fn without(ground: &Ground) -> Self {
+        let people = if ground.waives_people() { People::Waived } else { People::Missing };
+        Leave { people, authority: None, consume: None }
+    }
+
+    /// Under a warrant. Gates that do not pass say why.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(super) fn under<O: Operation>(
+        warrant: &Warrant,
+        ground: &Ground,
+        writer: &Writer<'_>,
+        request: &Request<O>,
+        purpose: Option<Purpose>,
+    ) -> Result<Self> {
+        match warrant {
+            Warrant::Request(presented) => Self::by_request(presented, ground, writer, request, purpose),
+            Warrant::Grant(grant_id) => Self::by_grant(grant_id, ground, writer.connection(), request),
+        }
+    }
+
+    fn by_grant<O: Operation>(
+        grant_id: &str,
+        ground: &Ground,
+        conn: &rusqlite::Connection,
+        request: &Request<O>,
+    ) -> Result<Self> {
+        let grant = query::grant(conn, grant_id)?;
+        let generation = request.params.generation();
+        let roster = query::roster(conn)?;
+        let others = query::generations(conn)?;
+        let made = others.iter().filter(|other| other.id.key == generation.key && other.id != *generation);
+        let usage = grants::Use {
+            now: ground.now,
+            settings_sha256: ground.settings.sha256,
+            roster: roster.as_ref(),
+            suspended: &query::suspended(conn)?,
+            operation: O::NAME,
+            generation,
+            newest: made.filter_map(|other| other.identities.first()?.created).max(),
+        };
+        let shown = grants::gates(grant.as_ref(), &usage);
+        let authority = grant.map(|grant| (Authority::Grant { grant_id: grant.params.grant_id }, Vec::new()));
+        Ok(Leave { people: People::Shown(shown), authority, consume: None })
+    }
+
+    fn by_request<O: Operation>(
+        presented: &Presented,
+        ground: &Ground,
+        writer: &Writer<'_>,
+        request: &Request<O>,
+        purpose: Option<Purpose>,
+    ) -> Result<Self> {
+        let conn = writer.connection();
+        let document = &presented.document;
+        let id = &document.request_id;
+        let consumed = query::consumed(conn, id)?;
+        let mut shown = vec![rule_fits(document, O::NAME, purpose)];
+        let (approved, participants) = approved(presented, ground, writer);
+        shown.push(approved);
+        shown.push(match &consumed {
+            Some(known) => gates::holds(
+                "ApprovedRequest",
+                format!("consumed by entry {}", known.seq),
+                format!("SHA-256 {}", presented.sha256()),
+                known.sha256 == presented.sha256(),
+            ),
+            None => unmoved(presented, conn)?,
+        });
+        let begun = if consumed.is_some() { query::steps(conn, id)? } else { Default::default() };
+        let params = super::to_value(&request.params)?;
+        let free = |step: u32| begun.get(&step).is_none_or(|result| result == "failed");
+        let mut steps = (0u32..).zip(&document.steps);
+        let step =
+            steps.find(|(number, step)| step.allows(O::NAME, &request.object, &params, O::OPEN) && free(*number));
+        let asked = format!("{} of {}", O::NAME, request.object);
+        shown.push(gates::holds("ApprovedStep", asked, "a step of the request that was not done yet", step.is_some()));
+        let consume = consumed.is_none().then(|| consumption(presented, request, &participants)).transpose()?;
+        let authority = step.map(|(step, _)| (Authority::Request { request_id: id.clone(), step }, participants));
+        Ok(Leave { people: People::Shown(shown), authority, consume })
+    }
+}
+
+/// `ApprovalRule`: the rule that the request was approved under is one for this act.
+fn rule_fits(document: &ApprovalRequest, operation: &str, purpose: Option<Purpose>) -> Gate {
+    let fits = may_allow(document.operation, operation, purpose);
+    let what = purpose.map_or_else(|| operation.to_owned(), |purpose| format!("{operation} for {purpose}"));
+    gates::holds("ApprovalRule", document.operation.as_str(), what, fits)
+}
+
+/// `Approvals`: who agreed, and what is missing.
+fn approved(presented: &Presented, ground: &Ground, writer: &Writer<'_>) -> (Gate, Vec<Participant>) {
+    let rule = ground.settings.settings.policy.rule(presented.document.rule());
+    let roles: Vec<_> = rule.must_include.iter().map(|role| role.as_str()).collect();
+    let among = if roles.is_empty() { String::new() } else { format!(", among them {}", roles.join(", ")) };
+    let limit = format!("{} people{among}", rule.threshold);
+    match presented.count(ground, writer) {
+        Ok(counted) => {
+            let mut input: Vec<_> = counted.participants.iter().map(words).collect();
+            input.extend(counted.ignored.iter().map(|it| format!("not counted ({}): {}", it.rule, it.why)));
+            if !counted.is_enough() {
+                input.push(format!("missing: {}", counted.missing));
+            }
+            (gates::holds("Approvals", input.join("; "), limit, counted.is_enough()), counted.participants)
+        }
+        Err(error) => (gates::holds("Approvals", error.message(), limit, false), Vec::new()),
+    }
+}
+
+fn words(participant: &Participant) -> String {
+    let roles: Vec<_> = participant.roles.iter().map(|role| role.as_str()).collect();
+    let part = if participant.part == Part::Requester { "asks" } else { "approves" };
+    let as_whom = if roles.is_empty() { "without counting".to_owned() } else { format!("as {}", roles.join(", ")) };
+    format!("{} {part} {as_whom}", participant.email)
+}
+
+/// `ApprovedRequest`: nothing that the request is about has moved since it was made (D5).
+fn unmoved(presented: &Presented, conn: &rusqlite::Connection) -> Result<Gate> {
+    let document = &presented.document;
+    let mut moved = Vec::new();
+    for (subject, seq) in &document.subjects {
+        let now = query::touched(conn, subject)?;
+        if now != *seq {
+            moved.push(format!("{subject} moved in entry {now}"));
+        }
+    }
+    let tokens = query::tokens(conn)?;
+    for (hsm, planned) in &document.tokens {
+        if tokens.get(hsm).map(crate::keys::TokenRecord::summary).as_ref() != Some(planned) {
+            moved.push(format!("token {hsm} is another one"));
+        }
+    }
+    let input = if moved.is_empty() { "nothing moved".to_owned() } else { moved.join(", ") };
+    let limit = format!("as at {} entries", document.log_head.size);
+    Ok(gates::holds("ApprovedRequest", input, limit, moved.is_empty()))
+}
+
+fn consumption<O: Operation>(presented: &Presented, request: &Request<O>, people: &[Participant]) -> Result<NewEntry> {
+    let text = String::from_utf8(presented.bytes.clone())
+        .map_err(|error| Error::bug("a canonical request is no text").because(error))?;
+    Ok(NewEntry {
+        entry_type: CONSUMED.parse()?,
+        actor: request.actor.clone(),
+        correlation_id: request.correlation_id.clone(),
+        body: json!({ "request": text, "sha256": presented.sha256(), "approvals": people }),
+    })
+}
+
+impl Ground {
+    /// In a sandbox nobody has to agree.
+    pub(super) fn waives_people(&self) -> bool {
+        self.genesis.environment == crate::model::Environment::Sandbox
+    }
+}

@@ -1,0 +1,306 @@
+//! Whose signature counts (governance D1, D2, D4): from signatures to people, and from people to yes or no.
+//!
+//! A signature names nobody. It verifies under a key, over exact bytes, for one meaning; the roster says whose key
+//! that is and what that person may do. A person counts once however many keys they have, and a key counts once
+//! however many names it has. Whoever asks proves it with their own signature over the same bytes, fills their own
+//! role if they have one, and never approves. What does not count is listed with the rule that says so (D8).
+
+mod examine;
+#[cfg(test)]
+mod tests;
+
+pub use examine::proofs_of_possession;
+
+use crate::clock::{Time, rfc3339};
+use crate::config::policy::{Role, Rule};
+use crate::error::{Error, Result};
+use crate::model::{Email, Environment, Hash256};
+use crate::people::approval::{Part, Participant};
+use crate::people::roster::assign;
+use crate::people::{ApprovalRequest, Namespace, Roster};
+use chrono::TimeDelta;
+use examine::Examiner;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// The signatures that were handed in for one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Ballot<'a> {
+    /// The exact bytes that were signed.
+    pub bytes: &'a [u8],
+    /// The requester's own signature over them, armoured; a request without one counts nobody.
+    pub requester: Option<&'a str>,
+    /// What others signed, armoured, in any order; each is looked at.
+    pub approvals: &'a [String],
+}
+
+/// What holds in the workspace when the signatures are counted.
+#[derive(Clone, Copy, Debug)]
+pub struct InForce<'a> {
+    /// The workspace.
+    pub workspace_id: &'a str,
+    /// Its origin.
+    pub origin: &'a str,
+    /// Its environment.
+    pub environment: Environment,
+    /// Leaf hash of its entry 0; `None` while it is being founded.
+    pub genesis_sha256: Option<Hash256>,
+    /// The settings.
+    pub settings_sha256: Hash256,
+    /// The roster.
+    pub roster: &'a Roster,
+    /// Who of it is suspended.
+    pub suspended: &'a BTreeSet<Email>,
+    /// The ledger's time: the clock, or the last entry's time if that is later.
+    pub now: Time,
+}
+
+/// A signature that does not count, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ignored {
+    /// The rule of the governance paper that says so.
+    pub rule: String,
+    /// In words.
+    pub why: String,
+    /// Whose it would have been, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<Email>,
+    /// SHA-256 of the key's SSH wire form, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key_sha256: Option<Hash256>,
+}
+
+/// What is still missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The requester has not proven who they are.
+    pub requester: bool,
+    /// How many people more it takes.
+    pub people: u32,
+    /// Roles that must be there and are not.
+    pub roles: BTreeSet<Role>,
+    /// Who could still approve. Several of them may be needed.
+    pub candidates: BTreeSet<Email>,
+}
+
+/// The result of counting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Whose signature counted: the proven requester first, then approvers as they came.
+    pub participants: Vec<Participant>,
+    /// The signatures that did not count.
+    pub ignored: Vec<Ignored>,
+    /// What is missing.
+    pub missing: Missing,
+}
+
+impl Counted {
+    /// Whether the request may be run.
+    pub fn is_enough(&self) -> bool {
+        !self.missing.requester && self.has_people()
+    }
+
+    /// Whether enough people agree, whoever asked.
+    pub fn has_people(&self) -> bool {
+        self.missing.people == 0 && self.missing.roles.is_empty()
+    }
+
+    /// The requester, if they proved it.
+    pub fn requester(&self) -> Option<&Participant> {
+        self.participants.iter().find(|participant| participant.part == Part::Requester)
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if self.requester {
+            parts.push("the requester's own signature".to_owned());
+        }
+        let roles: Vec<_> = self.roles.iter().map(|role| format!("a {role}")).collect();
+        match (self.people, roles.is_empty()) {
+            (0, true) => {}
+            (people, true) => parts.push(format!("{people} more {}", if people == 1 { "person" } else { "people" })),
+            (people, false) if usize::try_from(people).is_ok_and(|people| people <= roles.len()) => {
+                parts.push(roles.join(" and "));
+            }
+            (people, false) => parts.push(format!("{people} more people, among them {}", roles.join(" and "))),
+        }
+        if parts.is_empty() {
+            return f.write_str("nothing");
+        }
+        f.write_str(&parts.join(", and "))
+    }
+}
+
+/// Counts the signatures for a request against the roster in force.
+///
+/// # Errors
+/// The bytes are no request (`bad_request`), or the request as a whole is not for here and now: `request_elsewhere`,
+/// `request_outdated`, `request_future`, `request_too_early`, `request_expired`.
+pub fn count(ballot: &Ballot<'_>, rule: &Rule, in_force: &InForce<'_>) -> Result<Counted> {
+    let request = ApprovalRequest::parse(ballot.bytes)?;
+    check(&request, rule, in_force)?;
+    Ok(tally(ballot, &request, rule, in_force.roster, in_force.suspended, in_force.now))
+}
+
+/// Counts the same signatures against a roster that is to be adopted by the request. Whoever signed as its new member
+/// agrees to it too, and who asks need not be in it.
+///
+/// # Errors
+/// `bad_request`.
+pub fn count_in_new_roster(
+    ballot: &Ballot<'_>,
+    rule: &Rule,
+    roster: &Roster,
+    suspended: &BTreeSet<Email>,
+    now: Time,
+) -> Result<Counted> {
+    let request = ApprovalRequest::parse(ballot.bytes)?;
+    let mut tally = Tally::new(ballot.bytes, &request, rule, roster, suspended, now);
+    tally.requester(ballot.requester);
+    ballot.approvals.iter().for_each(|armour| tally.approval(armour, &[Namespace::Approval, Namespace::Roster]));
+    Ok(tally.finish())
+}
+
+/// Whether a request is for this workspace as it is, and for this moment.
+///
+/// # Errors
+/// As [`count`].
+pub fn check(request: &ApprovalRequest, rule: &Rule, in_force: &InForce<'_>) -> Result<()> {
+    let refused = |code, why: String| Err(Error::blocked(code, why).hint("make a new request"));
+    let here = request.workspace_id == in_force.workspace_id
+        && request.origin == in_force.origin
+        && request.environment == in_force.environment
+        && request.genesis_sha256 == in_force.genesis_sha256;
+    if !here {
+        let why = format!("the request is for another workspace: {} of {}", request.workspace_id, request.origin);
+        return refused("request_elsewhere", why + " (D3)");
+    }
+    if request.roster != in_force.roster.reference()? {
+        let versions = format!("{}, and {} is in force", request.roster.version, in_force.roster.version);
+        return refused("request_outdated", format!("the request was made under roster {versions} (D1)"));
+    }
+    if request.settings_sha256 != in_force.settings_sha256 {
+        return refused("request_outdated", "the request was made under other settings (D3)".to_owned());
+    }
+    let now = in_force.now;
+    if request.created_at > now {
+        let made = rfc3339(request.created_at);
+        return refused("request_future", format!("the request was made at {made}, which is still to come (D5)"));
+    }
+    if now < request.not_before {
+        let from = rfc3339(request.not_before);
+        return Err(Error::blocked("request_too_early", format!("the request may be run from {from} on (D5)")));
+    }
+    let age = TimeDelta::hours(i64::from(rule.max_age_hours));
+    let end = request.not_after.min(request.created_at + age);
+    if now >= end {
+        return refused("request_expired", format!("the request could be run until {} (D5)", rfc3339(end)));
+    }
+    Ok(())
+}
+
+fn tally(
+    ballot: &Ballot<'_>,
+    request: &ApprovalRequest,
+    rule: &Rule,
+    roster: &Roster,
+    suspended: &BTreeSet<Email>,
+    now: Time,
+) -> Counted {
+    let mut tally = Tally::new(ballot.bytes, request, rule, roster, suspended, now);
+    tally.requester(ballot.requester);
+    ballot.approvals.iter().for_each(|armour| tally.approval(armour, &[Namespace::Approval]));
+    tally.finish()
+}
+
+/// A count that is under way.
+struct Tally<'a> {
+    examiner: Examiner<'a>,
+    request: &'a ApprovalRequest,
+    rule: &'a Rule,
+    participants: Vec<Participant>,
+    ignored: Vec<Ignored>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(
+        bytes: &'a [u8],
+        request: &'a ApprovalRequest,
+        rule: &'a Rule,
+        roster: &'a Roster,
+        suspended: &'a BTreeSet<Email>,
+        now: Time,
+    ) -> Self {
+        let examiner = Examiner { bytes, origin: &request.origin, roster, suspended, now };
+        Tally { examiner, request, rule, participants: Vec::new(), ignored: Vec::new() }
+    }
+
+    fn requester(&mut self, armour: Option<&str>) {
+        let Some(armour) = armour else { return };
+        let signer = match self.examiner.examine(armour, &[Namespace::Request]) {
+            Ok(signer) => signer,
+            Err(ignored) => return self.ignored.push(ignored),
+        };
+        let asks = &self.request.requester;
+        if *signer.email != asks.email || signer.verified.key.fingerprint() != asks.key_sha256 {
+            let why = format!("does not show that {} asks", asks.email);
+            return self.ignored.push(signer.ignored("D3", why));
+        }
+        if signer.person.roles.contains(&Role::Auditor) {
+            return self.ignored.push(signer.ignored("D2", "an auditor only reads"));
+        }
+        self.participants.push(signer.takes_part(Part::Requester, self.rule, armour, self.examiner.bytes));
+    }
+
+    fn approval(&mut self, armour: &str, namespaces: &[Namespace]) {
+        let signer = match self.examiner.examine(armour, namespaces) {
+            Ok(signer) => signer,
+            Err(ignored) => return self.ignored.push(ignored),
+        };
+        let twice = self.participants.iter().any(|other| other.email == *signer.email);
+        let why = if *signer.email == self.request.requester.email {
+            "the requester never approves"
+        } else if twice {
+            "a person counts once, however many keys they have"
+        } else if !signer.person.has_any(&self.rule.roles) {
+            "has no role that the rule asks for"
+        } else {
+            let approver = signer.takes_part(Part::Approver, self.rule, armour, self.examiner.bytes);
+            return self.participants.push(approver);
+        };
+        self.ignored.push(signer.ignored("D2", why));
+    }
+
+    fn finish(self) -> Counted {
+        let counting = self.participants.iter().filter(|participant| participant.counts());
+        let people: BTreeMap<_, _> = counting.map(|one| (&one.email, &one.roles)).collect();
+        let (_, roles) = assign(&self.rule.must_include, &people);
+        let have = u32::try_from(people.len()).unwrap_or(u32::MAX);
+        let for_roles = u32::try_from(roles.len()).unwrap_or(u32::MAX);
+        let examiner = &self.examiner;
+        let others = examiner.roster.people.iter().filter(|(email, person)| {
+            **email != self.request.requester.email
+                && !people.contains_key(email)
+                && !examiner.suspended.contains(*email)
+                && person.can_sign(examiner.now)
+                && person.has_any(&self.rule.roles)
+        });
+        let requester = !self.participants.iter().any(|participant| participant.part == Part::Requester);
+        let missing_people = self.rule.threshold.saturating_sub(have).max(for_roles);
+        let missing = Missing {
+            requester,
+            people: missing_people,
+            candidates: if missing_people == 0 {
+                BTreeSet::new()
+            } else {
+                others.map(|(email, _)| email.clone()).collect()
+            },
+            roles,
+        };
+        Counted { participants: self.participants, ignored: self.ignored, missing }
+    }
+}

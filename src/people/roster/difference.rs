@@ -1,0 +1,105 @@
+//! What changes from one roster to the next, in words for those who are asked to sign it.
+
+use super::{Person, Roster, SigningKey};
+use crate::clock::{Time, rfc3339};
+use crate::config::policy::Role;
+use crate::model::Email;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Roster {
+    /// One line for each change, people in the order of their addresses.
+    pub fn difference(old: &Roster, new: &Roster) -> Vec<String> {
+        let mut lines = Vec::new();
+        if old.version != new.version {
+            lines.push(format!("version {} becomes {}", old.version, new.version));
+        }
+        let everyone: BTreeSet<_> = old.people.keys().chain(new.people.keys()).collect();
+        for email in everyone {
+            match (old.people.get(email), new.people.get(email)) {
+                (None, Some(person)) => joins(email, person, &mut lines),
+                (Some(person), None) => {
+                    lines.push(format!("{email} leaves: {}, {}", person.name, list(&person.roles)));
+                }
+                (Some(was), Some(is)) => changes(email, was, is, &mut lines),
+                (None, None) => {}
+            }
+        }
+        if lines.is_empty() && old != new {
+            lines.push("only the order of somebody's keys changes".to_owned());
+        }
+        lines
+    }
+
+    /// Everyone in it, in the words in which they would join.
+    pub fn description(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.people.iter().for_each(|(email, person)| joins(email, person, &mut lines));
+        lines
+    }
+}
+
+fn joins(email: &Email, person: &Person, lines: &mut Vec<String>) {
+    lines.push(format!("{email} joins: {}, {}", person.name, list(&person.roles)));
+    for key in &person.keys {
+        lines.push(format!("{email} signs with {}", key_words(key)));
+    }
+    if let Some(key) = &person.encryption_key {
+        lines.push(format!("secrets for {email} are encrypted to {key}"));
+    }
+}
+
+fn changes(email: &Email, was: &Person, is: &Person, lines: &mut Vec<String>) {
+    if was.name != is.name {
+        lines.push(format!("{email} is called {}, no longer {}", is.name, was.name));
+    }
+    for role in is.roles.difference(&was.roles) {
+        lines.push(format!("{email} becomes {role}"));
+    }
+    for role in was.roles.difference(&is.roles) {
+        lines.push(format!("{email} is no longer {role}"));
+    }
+    let by_key = |person: &'_ Person| -> BTreeMap<String, SigningKey> {
+        person.keys.iter().map(|key| (key.public_key.clone(), key.clone())).collect()
+    };
+    let (old_keys, new_keys) = (by_key(was), by_key(is));
+    for (line, key) in &new_keys {
+        match old_keys.get(line) {
+            None => lines.push(format!("{email} signs with {}", key_words(key))),
+            Some(old) if old != key => {
+                lines.push(format!("{email}'s key changes: {}, no longer{}", key_words(key), validity(old)));
+            }
+            Some(_) => {}
+        }
+    }
+    for (_, key) in old_keys.iter().filter(|(line, _)| !new_keys.contains_key(*line)) {
+        lines.push(format!("{email} no longer signs with {}", key_words(key)));
+    }
+    match (&was.encryption_key, &is.encryption_key) {
+        (old, new) if old == new => {}
+        (_, Some(key)) => lines.push(format!("secrets for {email} are encrypted to {key}")),
+        (_, None) => lines.push(format!("secrets are no longer encrypted to {email}")),
+    }
+}
+
+/// Type, fingerprint as `ssh-keygen -l` shows it, and how long it counts.
+fn key_words(key: &SigningKey) -> String {
+    let words = match key.key() {
+        Ok(parsed) => format!("{} {}", parsed.kind(), parsed.openssh_fingerprint()),
+        Err(_) => key.public_key.clone(),
+    };
+    format!("{words}{}", validity(key))
+}
+
+fn validity(key: &SigningKey) -> String {
+    let time = |time: Time| rfc3339(time);
+    match (key.valid_from.map(time), key.valid_to.map(time)) {
+        (None, None) => " for ever".to_owned(),
+        (Some(from), None) => format!(" from {from}"),
+        (None, Some(to)) => format!(" until {to}"),
+        (Some(from), Some(to)) => format!(" from {from} until {to}"),
+    }
+}
+
+fn list(roles: &BTreeSet<Role>) -> String {
+    roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,132 @@
+//! What a standing approval allows (design §4), and how it comes about and ends.
+
+use super::gates::{self, Decision, Gate};
+use super::people::with_people;
+use super::rules::{Decide, Facts};
+use crate::clock::{Time, rfc3339};
+use crate::ledger::query::Grant;
+use crate::model::{Email, GenerationId, Hash256, Purpose};
+use crate::people::Roster;
+use crate::request::{CloseFollowUp, EndGrant, GiveGrant, Request};
+use chrono::TimeDelta;
+use std::collections::BTreeSet;
+
+/// The most generations that one grant allows.
+pub const MAX_GENERATIONS: u32 = 4;
+
+/// The longest life of a grant, in days.
+pub const MAX_DAYS: i64 = 400;
+
+/// What automation may do under a grant: make the next generation, certify it, and move it and its predecessor along.
+const ALLOWED: &[&str] =
+    &["keygen", "issue", "certify", "csr", "test", "activate", "state", "publish-keyring", "publish", "revoke", "crl"];
+
+/// What is known when a grant is used.
+#[derive(Debug)]
+pub struct Use<'a> {
+    /// The ledger's time.
+    pub now: Time,
+    /// The settings in force.
+    pub settings_sha256: Hash256,
+    /// The roster in force.
+    pub roster: Option<&'a Roster>,
+    /// Who of it is suspended.
+    pub suspended: &'a BTreeSet<Email>,
+    /// Which operation.
+    pub operation: &'a str,
+    /// Which generation.
+    pub generation: &'a GenerationId,
+    /// When the key's newest other generation was made.
+    pub newest: Option<Time>,
+}
+
+/// The gates between a grant and an act.
+pub fn gates(grant: Option<&Grant>, usage: &Use<'_>) -> Vec<Gate> {
+    let Some(grant) = grant else { return vec![gates::holds("Grant", "unknown", "in the ledger", false)] };
+    let params = &grant.params;
+    let stands = grant.ended.is_none() && usage.now < params.not_after;
+    let input = grant.ended.map_or_else(|| "stands".to_owned(), |seq| format!("ended by entry {seq}"));
+    let settings = usage.settings_sha256 == params.settings_sha256;
+    let mut found = vec![
+        gates::holds("Grant", input, format!("until {}", rfc3339(params.not_after)), stands),
+        gates::holds("GrantSettings", usage.settings_sha256.to_string(), params.settings_sha256.to_string(), settings),
+        people(grant, usage),
+        scope(params, usage),
+    ];
+    if usage.operation == "keygen" {
+        let days = usage.newest.map(|newest| gates::age_days(newest, usage.now));
+        let input = days.map_or_else(|| "none before".to_owned(), |days| format!("{days} days"));
+        let holds = days.is_none_or(|days| days >= i64::from(params.interval_days));
+        found.push(gates::holds("GrantInterval", input, format!(">= {} days", params.interval_days), holds));
+    }
+    found
+}
+
+/// `GrantPeople`: everybody who gave it is still there.
+fn people(grant: &Grant, usage: &Use<'_>) -> Gate {
+    let stays = |email: &Email| {
+        usage.roster.is_some_and(|roster| roster.person(email).is_some()) && !usage.suspended.contains(email)
+    };
+    let gone: Vec<_> = grant.people.iter().filter(|email| !stays(email)).map(ToString::to_string).collect();
+    let input = if gone.is_empty() { "all there".to_owned() } else { format!("gone: {}", gone.join(", ")) };
+    gates::holds("GrantPeople", input, "those who gave it", gone.is_empty() && !grant.people.is_empty())
+}
+
+/// `GrantScope`: this act on this generation. The predecessor of the first is moved along too: it retires.
+fn scope(params: &GiveGrant, usage: &Use<'_>) -> Gate {
+    let (first, number) = (params.generation.number, usage.generation.number);
+    let last = first.saturating_add(params.generations.saturating_sub(1));
+    let moved_along = usage.operation != "keygen" && number < first;
+    let holds = usage.generation.key == params.generation.key
+        && ALLOWED.contains(&usage.operation)
+        && (moved_along || (first..=last).contains(&number));
+    let limit = format!("{}/{first} to {}/{last}", params.generation.key, params.generation.key);
+    gates::holds("GrantScope", format!("{} of {}", usage.operation, usage.generation), limit, holds)
+}
+
+impl Decide for GiveGrant {
+    fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
+        let params = &request.params;
+        let settings = facts.settings.sha256().ok();
+        let end = facts.now + TimeDelta::days(MAX_DAYS);
+        let no_root = !matches!(params.purpose, Purpose::RootCa | Purpose::OpenpgpPrimary | Purpose::Ledger);
+        let key = facts.settings.keys.get(&params.generation.key);
+        let count = (1..=MAX_GENERATIONS).contains(&params.generations);
+        let in_force = settings.map(|hash| hash.to_string()).unwrap_or_default();
+        let found = vec![
+            gates::holds(
+                "GrantSettings",
+                params.settings_sha256.to_string(),
+                in_force,
+                Some(params.settings_sha256) == settings,
+            ),
+            gates::holds(
+                "GrantPurpose",
+                params.purpose.as_str(),
+                "as the key's, and no root",
+                no_root && key.is_some_and(|key| key.purpose == params.purpose),
+            ),
+            gates::holds("GrantGenerations", params.generations.to_string(), format!("1 to {MAX_GENERATIONS}"), count),
+            gates::holds("GrantInterval", params.interval_days.to_string(), ">= 1 days", params.interval_days >= 1),
+            gates::holds(
+                "GrantEnd",
+                rfc3339(params.not_after),
+                format!("before {}", rfc3339(end)),
+                params.not_after > facts.now && params.not_after < end,
+            ),
+        ];
+        with_people(found, facts)
+    }
+}
+
+impl Decide for EndGrant {
+    fn decide(_request: &Request<Self>, facts: &Facts<'_>) -> Decision {
+        with_people(Vec::new(), facts)
+    }
+}
+
+impl Decide for CloseFollowUp {
+    fn decide(_request: &Request<Self>, facts: &Facts<'_>) -> Decision {
+        with_people(Vec::new(), facts)
+    }
+}
