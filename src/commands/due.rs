@@ -1,16 +1,17 @@
 //! `due`: for timers. What is due, what of it was done, and what waits for people.
 
+use super::grant;
 use super::rotate::{self, Known, Options};
-use super::seams;
 use crate::clock::{Time, rfc3339};
 use crate::config::Settings;
 use crate::error::{Kind, Result};
+use crate::gate::Warrant;
 use crate::keys::rotation::{self, Next, Step, Wait};
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::alerts::{self, CertificateExpiry};
 use crate::ledger::query;
 use crate::ledger::query::rotation as recorded;
-use crate::model::KeyName;
+use crate::model::{GenerationId, KeyName};
 use crate::ui::{Row, Worst, error_value};
 use crate::world::World;
 
@@ -89,16 +90,39 @@ fn rotation_of(world: &mut World, settings: &Settings, name: &KeyName) -> Result
     if world.globals.dry_run {
         return Ok(Some((item(name, what(step), "would do").with("detail", step.to_string()), None)));
     }
-    if !seams::may_rotate_alone(world, name)? {
+    let grant = grant_for(world, &known, step)?;
+    if world.asks_people() && grant.is_none() {
         let row = item(name, what(step), "waits for people").with("detail", step.to_string());
         return Ok(Some((row.with("command", format!("keyctl rotate {name}")), Some(Kind::ApprovalNeeded))));
     }
-    let progress = rotate::advance(world, name, &Options::default())?;
+    world.warrant = grant.map(Warrant::Grant);
+    let progress = rotate::advance(world, name, &Options::default());
+    world.warrant = None;
+    let progress = progress?;
     let steps: Vec<_> = progress.done.iter().map(Step::as_str).collect();
     match left(name, &progress.next) {
         Some((row, kind)) => Ok(Some((row.with("steps", steps), kind))),
         None => Ok(Some((item(name, what(step), "done").with("steps", steps), None))),
     }
+}
+
+/// The grant under which a step may be done without asking, where people have to be asked.
+fn grant_for(world: &World, known: &Known, step: &Step) -> Result<Option<String>> {
+    if !world.asks_people() {
+        return Ok(None);
+    }
+    let active = known.active().map(|active| active.id.clone());
+    let next = match rotation::successor(&known.generations) {
+        Some(successor) => Some(successor.id.clone()),
+        None if *step == Step::Generate => {
+            let number = query::next_number(world.ledger.connection(), &known.name)?;
+            Some(GenerationId { key: known.name.clone(), number })
+        }
+        // The retirement of a predecessor goes with the successor that took over from it.
+        None => active,
+    };
+    let Some(next) = next else { return Ok(None) };
+    Ok(grant::covering(world, &next)?.map(|grant| grant.params.grant_id))
 }
 
 fn what(step: &Step) -> &'static str {

@@ -161,7 +161,11 @@ pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> R
 }
 
 /// The next generation's request: every parameter resolved, or as it was planned.
-fn generate_request(world: &World, name: &KeyName, key: &Key) -> Result<crate::request::Request<GenerateKey>> {
+pub(super) fn generate_request(
+    world: &World,
+    name: &KeyName,
+    key: &Key,
+) -> Result<crate::request::Request<GenerateKey>> {
     let params = match planned::key_pair(world, name)? {
         Some(planned) => planned,
         None => generate_params(world, name, key)?,

@@ -3,7 +3,7 @@
 use crate::config::Settings;
 use crate::error::Result;
 use crate::keys::Generation;
-use crate::model::{Environment, GenerationId, KeyName};
+use crate::model::GenerationId;
 use crate::world::World;
 
 /// Whether a pipeline's configuration still names the predecessor although it should name the successor.
@@ -36,12 +36,4 @@ pub(super) fn superseded(_: &World, _: &[Generation], _: &Settings) -> Result<Ve
 /// As revocation.
 pub(super) fn revoke_superseded(_: &mut World, _: &GenerationId) -> Result<()> {
     Ok(())
-}
-
-/// Whether this command may rotate the key without asking people: in a sandbox everything, elsewhere what a grant covers.
-///
-/// # Errors
-/// The register cannot be read.
-pub(super) fn may_rotate_alone(world: &World, _: &KeyName) -> Result<bool> {
-    Ok(world.genesis.environment == Environment::Sandbox)
 }

@@ -190,6 +190,14 @@ impl Draft {
         Hash256::of(&template.encode())
     }
 
+    /// What it will look like, signed by a throw-away key: for planning what comes after it. Nobody trusts it.
+    ///
+    /// # Errors
+    /// As [`rehearse`], without its lint.
+    pub fn specimen(&self) -> Result<Certificate> {
+        Certificate::parse(&self.unsigned.with_throwaway_key()?.0)
+    }
+
     fn lint(&self, certificate: &Certificate) -> Result<Vec<Finding>> {
         let context = lint::Context {
             profile: self.profile,

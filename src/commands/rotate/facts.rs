@@ -1,16 +1,18 @@
 //! What the state machine decides on, read from the register, the settings and `published/`.
 
 use super::standing;
+use crate::clock::Time;
 use crate::commands::{keygen, openpgp, seams};
 use crate::config::{Key, Rotation, Settings};
-use crate::error::Result;
-use crate::keys::rotation::{self, Facts, Link, Progress, Review};
-use crate::keys::{Credential, Generation};
+use crate::error::{Error, Result};
+use crate::keys::rotation::{self, Facts, Link, Progress, Review, Step};
+use crate::keys::{Credential, Generation, Identity, State};
 use crate::ledger::query;
 use crate::ledger::query::rotation as recorded;
-use crate::model::{GenerationId, KeyName, Purpose};
+use crate::model::{Environment, GenerationId, KeyName, Purpose};
+use crate::pki::certificate::Certificate;
 use crate::pki::published;
-use crate::request::{MakeCsr, Operation};
+use crate::request::{MakeCsr, Operation, ReviewDecision};
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,8 +25,11 @@ pub(in crate::commands) struct Known {
     pub generations: Vec<Generation>,
     pub review: Option<Review>,
     progress: Progress,
-    pub retiring_since: BTreeMap<GenerationId, crate::clock::Time>,
+    pub retiring_since: BTreeMap<GenerationId, Time>,
     superseded: Vec<GenerationId>,
+    /// While planning: when the key that is yet to be made will have been made, and what its certificate will say.
+    pub planned_at: Option<Time>,
+    pub specimen: Option<Certificate>,
 }
 
 impl Known {
@@ -57,7 +62,18 @@ impl Known {
             takeovers.into_iter().filter_map(|takeover| Some((takeover.predecessor?, takeover.time))).collect();
         let superseded = seams::superseded(world, &generations, settings)?;
         let rotation = settings.rotation;
-        Ok(Known { name: name.clone(), key, rotation, generations, review, progress, retiring_since, superseded })
+        Ok(Known {
+            name: name.clone(),
+            key,
+            rotation,
+            generations,
+            review,
+            progress,
+            retiring_since,
+            superseded,
+            planned_at: None,
+            specimen: None,
+        })
     }
 
     /// For the state machine.
@@ -77,6 +93,85 @@ impl Known {
         }
     }
 
+    /// As if a review had decided that the key gets a successor.
+    pub fn decide_to_roll(&mut self) {
+        self.review = Some(Review { decision: ReviewDecision::Roll, keep_until: None });
+    }
+
+    /// As if a step had been done: for looking ahead, never for what is.
+    ///
+    /// # Errors
+    /// Only a bug.
+    pub fn pretend(&mut self, step: &Step, now: Time) -> Result<()> {
+        match step {
+            Step::Generate => {
+                let number = self.generations.last().map_or(1, |last| match last.state {
+                    State::Planned => last.id.number,
+                    _ => last.id.number.saturating_add(1),
+                });
+                self.generations.retain(|generation| generation.id.number != number);
+                self.generations.push(Generation {
+                    id: GenerationId { key: self.name.clone(), number },
+                    purpose: self.key.purpose,
+                    environment: Environment::Sandbox,
+                    custody: self.key.custody,
+                    state: State::Generated,
+                    quarantined: None,
+                    identities: Vec::new(),
+                });
+                self.progress = Progress::default();
+            }
+            Step::Certify(id) => self.move_to(id, State::Certified)?,
+            Step::Request(_) => self.progress.requested = true,
+            Step::Link(_, link) => drop(self.progress.linked.insert(*link)),
+            Step::Publish(_) => {
+                self.progress.published = true;
+                self.progress.in_keyring_since.get_or_insert(now);
+            }
+            Step::Test(_) => self.progress.tested = true,
+            Step::Stage(id) => self.move_to(id, State::Staged)?,
+            Step::UpdatePipelines(_) => self.progress.pipelines_pending = false,
+            Step::Activate(id) => {
+                if let Some(old) = self.active().cloned() {
+                    self.retiring_since.insert(old.id.clone(), now);
+                    self.move_to(&old.id, State::Retiring)?;
+                    self.stand_in(id, old.identities, now)?;
+                }
+                self.move_to(id, State::Active)?;
+                self.review = None;
+            }
+            Step::Retire(id, to) => self.move_to(id, *to)?,
+            Step::Revoke(id) => self.superseded.retain(|known| known != id),
+            Step::Discard(id) => self.move_to(id, State::Retired)?,
+        }
+        Ok(())
+    }
+
+    /// A generation that is yet to be made is as young as can be when it takes over.
+    fn stand_in(&mut self, id: &GenerationId, mut identities: Vec<Identity>, now: Time) -> Result<()> {
+        let days = chrono::TimeDelta::days(self.key.rotation_days.into());
+        for identity in &mut identities {
+            identity.credential = Some(Credential::OpenPgp {
+                certificate: Vec::new(),
+                fingerprint: String::new(),
+                created: now,
+                expires: now.checked_add_signed(days).unwrap_or(now),
+            });
+        }
+        let missing = || Error::bug(format!("{id} is no generation of the key"));
+        let new = self.generations.iter_mut().find(|generation| generation.id == *id).ok_or_else(missing)?;
+        if new.credential().is_none() {
+            new.identities = identities;
+        }
+        Ok(())
+    }
+
+    fn move_to(&mut self, id: &GenerationId, state: State) -> Result<()> {
+        let missing = || Error::bug(format!("{id} is no generation of the key"));
+        self.generations.iter_mut().find(|generation| generation.id == *id).ok_or_else(missing)?.state = state;
+        Ok(())
+    }
+
     /// The active generation.
     pub fn active(&self) -> Option<&Generation> {
         rotation::active(&self.generations)
@@ -87,7 +182,7 @@ impl Known {
     /// # Errors
     /// It is none of them.
     pub fn generation(&self, id: &GenerationId) -> Result<&Generation> {
-        let missing = || crate::error::Error::bug(format!("{id} is no generation of {}", self.name));
+        let missing = || Error::bug(format!("{id} is no generation of {}", self.name));
         self.generations.iter().find(|generation| generation.id == *id).ok_or_else(missing)
     }
 }

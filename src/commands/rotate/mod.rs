@@ -5,6 +5,7 @@
 
 mod facts;
 mod failure;
+mod plan;
 mod resume;
 mod standing;
 mod steps;
@@ -14,15 +15,16 @@ use crate::clock::{self, Time, rfc3339};
 use crate::config::{Key, RotationMode, Settings};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
-use crate::gate::Recorded;
+use crate::gate::{Recorded, Warrant};
 use crate::keys::rotation::{self, Next, Step, Wait};
 use crate::ledger::query;
 use crate::ledger::query::rotation as recorded;
 use crate::model::{GenerationId, KeyName};
 use crate::outcome::Receipt;
-use crate::request::{ReviewDecision, ReviewKey};
+use crate::request::{ChangeState, Operation, ReviewDecision, ReviewKey};
 use crate::ui::{Row, Worst};
 use crate::world::World;
+use crate::world::authority::step;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,9 +82,22 @@ pub(super) struct Options {
     pub reason: Option<String>,
 }
 
+impl Options {
+    fn of(args: &RotateArgs) -> Self {
+        Options {
+            early: args.now,
+            publisher_change: args.publisher_change,
+            csr: args.csr.clone(),
+            reason: args.review.clone(),
+        }
+    }
+}
+
 /// What a run did, and what is left.
 #[derive(Debug)]
 pub(super) struct Progress {
+    /// Whose rotation.
+    pub name: KeyName,
     /// What was done, in order.
     pub done: Vec<Step>,
     /// What comes next.
@@ -102,23 +117,20 @@ pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
     let key = keygen::setting(&settings, &args.key)?;
     rotation::is_available(&args.key, key.purpose)?;
     check(args, &key)?;
-    let options = Options {
-        early: args.now,
-        publisher_change: args.publisher_change,
-        csr: args.csr.clone(),
-        reason: args.review.clone(),
-    };
+    let review = args.review.as_deref().map(|text| review_params(world, args, text)).transpose()?.flatten();
+    if world.asks_people() {
+        ask(world, args, &key, review.as_ref())?;
+    }
     if world.globals.dry_run {
-        return dry_run(world, args, &options);
+        return dry_run(world, args, review.is_some());
     }
-    if let Some(text) = &args.review {
-        review(world, args, text)?;
+    if let Some(params) = review {
+        record_review(world, params)?;
     }
-    let result = advance(world, &args.key, &options);
-    if args.keep_until.is_some() && result.as_ref().is_ok_and(|progress| progress.done.is_empty()) {
-        world.ui().say(&format!("{} goes on", args.key));
+    if args.keep_until.is_some() {
+        return kept(world, args);
     }
-    let progress = result?;
+    let progress = advance(world, &args.key, &Options::of(args))?;
     if progress.done.is_empty()
         && let Next::Wait(Wait::Review(id)) = &progress.next
     {
@@ -128,6 +140,30 @@ pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
     world.ui().object(&row);
     say_next(world, &progress);
     Ok(Worst::default())
+}
+
+/// A review that lets a key go on is all that is done.
+fn kept(world: &mut World, args: &RotateArgs) -> Result<Worst> {
+    world.checkpoint()?;
+    let known = Known::read(world, &args.key)?;
+    let active = known.active().map(|active| active.id.to_string());
+    let until = known.review.and_then(|review| review.keep_until).map(rfc3339);
+    let row = Row::new().with("key", args.key.as_str()).with("result", "kept").with("active", active);
+    world.ui().object(&row.with("until", until));
+    Ok(Worst::default())
+}
+
+/// Asks for leave, if there is anything to do. What was interrupted was allowed before, and comes first.
+fn ask(world: &mut World, args: &RotateArgs, key: &Key, review: Option<&ReviewKey>) -> Result<()> {
+    if !world.globals.dry_run {
+        let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
+        resume::orphans(world, &args.key)?;
+    }
+    let review = review.map(|params| step(params.generation.to_string(), params)).transpose()?;
+    match plan::intended(world, args, key, review)? {
+        Some(intended) => world.authorize(intended),
+        None => Ok(()),
+    }
 }
 
 fn check(args: &RotateArgs, key: &Key) -> Result<()> {
@@ -163,7 +199,7 @@ pub(super) fn advance(world: &mut World, name: &KeyName, options: &Options) -> R
         Next::Wait(Wait::Certificate(id)) => Some(steps::restore_csr(world, options, id)?),
         _ => None,
     };
-    Ok(Progress { done, next, takeover, csr })
+    Ok(Progress { name: name.clone(), done, next, takeover, csr })
 }
 
 /// The same correlation id does not rotate twice (domain §4).
@@ -175,7 +211,8 @@ fn completed_before(world: &mut World, name: &KeyName) -> Result<Option<Progress
         world.fragments(std::slice::from_ref(&takeover))?;
     }
     let now = world.globals.clock.now();
-    Ok(Some(Progress { done: Vec::new(), next: Next::Idle(now), takeover: Some(takeover), csr: None }))
+    let (name, next) = (name.clone(), Next::Idle(now));
+    Ok(Some(Progress { name, done: Vec::new(), next, takeover: Some(takeover), csr: None }))
 }
 
 /// No rotation has more edges than this.
@@ -190,12 +227,25 @@ fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Ste
         early &= rotation::successor(&known.generations).is_none();
         let next = rotation::next(&known.facts(world, early))?;
         let Next::Do(step) = next else { return Ok((next, takeover)) };
+        if is_beyond(world, &step) {
+            return Ok((Next::Do(step), takeover));
+        }
         early = false;
         world.ui().detail(&format!("{name}: {step}"));
         takeover = steps::take(world, &known, &step, options)?.or(takeover);
         done.push(step);
     }
     Err(Error::bug(format!("the rotation of {name} does not come to an end")))
+}
+
+/// What became due after people agreed to the rest is for the next time.
+fn is_beyond(world: &World, step: &Step) -> bool {
+    let document = world.warrant.as_ref().and_then(Warrant::document);
+    match step {
+        Step::Retire(id, _) if document.is_some() => world.planned(ChangeState::NAME, &id.to_string()).is_none(),
+        Step::Revoke(_) => document.is_some(),
+        _ => false,
+    }
 }
 
 /// What every run leaves: keyrings and register published, and all of it under a checkpoint.
@@ -206,8 +256,8 @@ fn finish(world: &mut World) -> Result<()> {
     publish::register(world)
 }
 
-/// Records what a review decided.
-fn review(world: &mut World, args: &RotateArgs, text: &str) -> Result<()> {
+/// What a review decided; nothing where that is recorded already, or a successor is on its way.
+fn review_params(world: &World, args: &RotateArgs, text: &str) -> Result<Option<ReviewKey>> {
     let active = world.active(&args.key)?;
     let keep_until = args.keep_until.as_deref().map(day).transpose()?;
     let decision = if keep_until.is_some() { ReviewDecision::Keep } else { ReviewDecision::Roll };
@@ -217,15 +267,18 @@ fn review(world: &mut World, args: &RotateArgs, text: &str) -> Result<()> {
             let message = format!("{} is on its way to take over from {}", successor.id, active.id);
             return Err(Error::blocked("rotation_begun", message).hint(format!("keyctl rotate {}", args.key)));
         }
-        Some(_) => return Ok(()),
+        Some(_) => return Ok(None),
         None => {}
     }
     let known = recorded::review(world.ledger.connection(), &active.id)?;
     if known.is_some_and(|known| known.decision == decision && known.keep_until == keep_until) {
-        return Ok(());
+        return Ok(None);
     }
-    let params = ReviewKey { generation: active.id.clone(), decision, keep_until, text: text.to_owned() };
-    let request = world.request(active.id.to_string(), params);
+    Ok(Some(ReviewKey { generation: active.id, decision, keep_until, text: text.to_owned() }))
+}
+
+fn record_review(world: &mut World, params: ReviewKey) -> Result<()> {
+    let request = world.request(params.generation.to_string(), params);
     let permit = keygen::admit_one(world, request)?;
     keygen::close_one(world, permit, Ok(Recorded::new()))
 }
@@ -244,12 +297,15 @@ pub(super) fn review_needed(id: &GenerationId) -> Error {
     ))
 }
 
-fn dry_run(world: &mut World, args: &RotateArgs, options: &Options) -> Result<Worst> {
+fn dry_run(world: &mut World, args: &RotateArgs, reviews: bool) -> Result<Worst> {
+    let options = Options::of(args);
     let known = Known::read(world, &args.key)?;
     let begun = rotation::successor(&known.generations).is_some();
     let next = rotation::next(&known.facts(world, options.early && !begun))?;
+    let rolls = reviews && args.keep_until.is_none();
+    let planned = plan::ahead(world, &args.key, &options, rolls)?;
     let row = describe(&args.key, &next).with("active", known.active().map(|active| active.id.to_string()));
-    world.ui().object(&row);
+    world.ui().object(&row.with("plan", keygen::to_value(&planned)?));
     Ok(Worst::default())
 }
 
@@ -335,6 +391,7 @@ fn say_next(world: &World, progress: &Progress) {
             id.key
         )),
         Next::Wait(Wait::Review(id)) => ui.say(&review_needed(id).to_string()),
+        Next::Do(step) => ui.say(&format!("due: {step}; next: keyctl rotate {}", progress.name)),
         Next::Idle(due) if progress.done.is_empty() && progress.takeover.is_none() => {
             ui.say(&format!("nothing is due before {}; --now begins at once", rfc3339(*due)));
         }

@@ -9,10 +9,9 @@ use crate::formats::apt::published::Published;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, StateChanged};
 use crate::hsm::store::GeneratedKey;
 use crate::ledger::query::OpenIntent;
-use crate::model::{GenerationId, KeyName, unhex};
+use crate::model::{GenerationId, KeyName};
 use crate::pki::issue::Validity;
 use crate::pki::road::{CsrMade, Issued};
-use crate::pki::serial::Serial;
 use crate::pki::takeover::TakenOver;
 use crate::policy::{Decide, Decision};
 use crate::request::{
@@ -112,7 +111,7 @@ fn issue(world: &mut World, known: &Known, permit: Permit<IssueCertificate>) -> 
         let generation = known.generation(&params.generation)?;
         let issuer = world.generation(&params.issuer)?;
         let validity = Validity { not_before: params.not_before, not_after: params.not_after };
-        let dates = Some((serial(&params.serial)?, validity));
+        let dates = Some((steps::serial(&params.serial)?, validity));
         Ok::<_, Error>((keygen::rehearsed(world, generation, &issuer, dates)?, issuer))
     };
     match again() {
@@ -127,7 +126,7 @@ fn link(world: &mut World, known: &Known, permit: Permit<LinkRoots>) -> Result<(
     let params = permit.request().params.clone();
     let again = || {
         let (subject, issuer) = (known.generation(&params.generation)?, known.generation(&params.issuer)?);
-        Ok::<_, Error>((steps::rehearsed_link(world, subject, issuer, serial(&params.serial)?)?, issuer))
+        Ok::<_, Error>((steps::rehearsed_link(world, subject, issuer, steps::serial(&params.serial)?)?, issuer))
     };
     match again() {
         Ok((linted, issuer)) if linted.draft().tbs_hash() == params.tbs_sha256 => {
@@ -140,9 +139,4 @@ fn link(world: &mut World, known: &Known, permit: Permit<LinkRoots>) -> Result<(
 fn changed() -> Failure {
     let error = Error::failed("interrupted", "the certificate may exist; its serial stays reserved, another is issued");
     Failure { error, unknown: true }
-}
-
-fn serial(hex: &str) -> Result<Serial> {
-    let bytes = unhex(hex).and_then(|bytes| <[u8; 20]>::try_from(bytes).ok());
-    Serial::from_bytes(bytes.ok_or_else(|| Error::failed("bad_entry", "a reserved serial number cannot be read"))?)
 }

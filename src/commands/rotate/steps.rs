@@ -9,7 +9,7 @@ use crate::gate::{Failure, Permit};
 use crate::keys::rotation::{Link, Step};
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query::rotation as recorded;
-use crate::model::{GenerationId, HsmName, Purpose, Signature, hex};
+use crate::model::{GenerationId, Hash256, HsmName, Purpose, Signature, hex, unhex};
 use crate::outcome::{self, Receipt};
 use crate::pki::certificate::Certificate;
 use crate::pki::issue::{self, Draft, Linted};
@@ -27,6 +27,11 @@ use base64ct::{Base64, Encoding};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::PathBuf;
+
+/// Why a successor is staged, a predecessor retired, and a successor given up.
+pub(super) const STAGED: &str = "published and tested, ready to take over";
+pub(super) const RETIRED: &str = "the overlap is over";
+pub(super) const DISCARDED: &str = "it grew too old before it could take over";
 
 /// Does one step; gives the receipt of the takeover.
 pub(super) fn take(world: &mut World, known: &Known, step: &Step, options: &Options) -> Result<Option<Receipt>> {
@@ -52,18 +57,16 @@ pub(super) fn take(world: &mut World, known: &Known, step: &Step, options: &Opti
         Step::Publish(id) => publish(world, known, id)?,
         Step::Test(id) => test(world, known, id)?,
         Step::Stage(id) => {
-            let why = "published and tested, ready to take over";
-            keygen::change_state(world, known.generation(id)?, State::Staged, why).map(drop)?;
+            keygen::change_state(world, known.generation(id)?, State::Staged, STAGED).map(drop)?;
         }
         Step::UpdatePipelines(id) => seams::update_pipelines(world, known.generation(id)?, known.active())?,
         Step::Activate(id) => return activate(world, known, id, options).map(Some),
         Step::Retire(id, to) => {
-            keygen::change_state(world, known.generation(id)?, *to, "the overlap is over").map(drop)?;
+            keygen::change_state(world, known.generation(id)?, *to, RETIRED).map(drop)?;
         }
         Step::Revoke(id) => seams::revoke_superseded(world, id)?,
         Step::Discard(id) => {
-            let why = "it grew too old before it could take over";
-            keygen::change_state(world, known.generation(id)?, State::Retired, why).map(drop)?;
+            keygen::change_state(world, known.generation(id)?, State::Retired, DISCARDED).map(drop)?;
         }
     }
     Ok(None)
@@ -131,8 +134,22 @@ pub(super) fn rehearsed_link(
     issue::rehearse(Draft::new(plan)?)
 }
 
+/// What a link is called.
+pub(super) fn link_object(subject: &GenerationId, issuer: &GenerationId) -> String {
+    format!("{subject} with {issuer}")
+}
+
+/// A serial number as an intent or a plan has it.
+pub(super) fn serial(hex: &str) -> Result<Serial> {
+    let bytes = unhex(hex).and_then(|bytes| <[u8; 20]>::try_from(bytes).ok());
+    Serial::from_bytes(bytes.ok_or_else(|| Error::failed("bad_entry", "a reserved serial number cannot be read"))?)
+}
+
 fn link_roots(world: &mut World, subject: &Generation, issuer: &Generation) -> Result<()> {
-    let linted = rehearsed_link(world, subject, issuer, Serial::random()?)?;
+    let object = link_object(&subject.id, &issuer.id);
+    let planned: Option<String> = world.planned_field((LinkRoots::NAME, &object), "serial")?;
+    let number = planned.map_or_else(Serial::random, |hex| serial(&hex))?;
+    let linted = rehearsed_link(world, subject, issuer, number)?;
     let draft = linted.draft();
     let params = LinkRoots {
         generation: subject.id.clone(),
@@ -141,7 +158,7 @@ fn link_roots(world: &mut World, subject: &Generation, issuer: &Generation) -> R
         tbs_sha256: draft.tbs_hash(),
         template_sha256: draft.template_hash(),
     };
-    let mut request = world.request(format!("{} with {}", subject.id, issuer.id), params);
+    let mut request = world.request(object, params);
     let spki = issuer.identity()?.spki_sha256;
     request.signatures = vec![keygen::covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
     let permit = keygen::admit_one(world, request)?;
@@ -204,11 +221,13 @@ fn test_request(world: &World, generation: &Generation, params: TestKey) -> Resu
 
 fn test(world: &mut World, known: &Known, id: &GenerationId) -> Result<()> {
     let generation = known.generation(id)?;
-    let params = TestKey {
-        generation: id.clone(),
-        certificate: generation.credential().map(Credential::fingerprint).unwrap_or_default(),
-        nonce: hex(&keygen::random::<32>()?),
+    let object = id.to_string();
+    let nonce = match world.planned_field((TestKey::NAME, &object), "nonce")? {
+        Some(planned) => planned,
+        None => hex(&keygen::random::<32>()?),
     };
+    let certificate = generation.credential().map(Credential::fingerprint).unwrap_or_default();
+    let params = TestKey { generation: id.clone(), certificate, nonce };
     let request = test_request(world, generation, params)?;
     let permit = keygen::admit_one(world, request)?;
     test_with(world, known, permit)
@@ -237,18 +256,25 @@ fn activate(world: &mut World, known: &Known, id: &GenerationId, options: &Optio
         Purpose::Apt => openpgp::keyring_hash(world, &id.key)?,
         _ => None,
     };
-    let request = world.request(
-        id.to_string(),
-        ActivateKey {
-            generation: id.clone(),
-            predecessor: known.active().map(|active| active.id.clone()),
-            publisher_change: options.publisher_change,
-            keyring_sha256: keyring,
-            reason: options.reason.clone().unwrap_or_else(|| "rotation".into()),
-        },
-    );
+    let request = world.request(id.to_string(), activation(known, id, options, keyring));
     let permit = keygen::admit_one(world, request).map_err(advise)?;
     activate_with(world, known, permit)
+}
+
+/// What is asked of the gate when a generation takes over.
+pub(super) fn activation(
+    known: &Known,
+    id: &GenerationId,
+    options: &Options,
+    keyring_sha256: Option<Hash256>,
+) -> ActivateKey {
+    ActivateKey {
+        generation: id.clone(),
+        predecessor: known.active().map(|active| active.id.clone()),
+        publisher_change: options.publisher_change,
+        keyring_sha256,
+        reason: options.reason.clone().unwrap_or_else(|| "rotation".into()),
+    }
 }
 
 /// The one refusal that a flag is for.
