@@ -130,6 +130,7 @@ enum Command {
     Adopt(commands::adopt::AdoptArgs),
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
+    Approve(commands::approve::ApproveArgs),
     Run(commands::run::RunArgs),
     Sign(commands::sign::SignArgs),
     Verify(commands::verify::VerifyArgs),
@@ -184,19 +185,29 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Init(args) => commands::init::run(&args, &globals),
         Command::Status(args) => commands::status::run(&args, &mut World::open(globals)?),
         Command::Doctor(args) => commands::doctor::run(&args, &mut World::open(globals)?),
+        Command::Approve(args) => commands::approve::run(&args, &globals),
         Command::Run(args) => {
             let mut world = World::open(globals)?;
             let words = commands::run::prepare(&args, &mut world)?;
-            approved(&words, &mut world)
+            let result = approved(&words, &mut world);
+            commands::publication::after(&world, result)
         }
         Command::Sign(args) => commands::sign::run(&args, globals),
         Command::Verify(args) => commands::verify::run(&args, globals),
         Command::Audit(args) => commands::audit::run(&args, globals),
-        Command::Due(args) => commands::due::run(&args, &mut World::open(globals)?),
+        Command::Due(args) => {
+            let mut world = World::open(globals)?;
+            let result = commands::due::run(&args, &mut world);
+            commands::publication::after(&world, result)
+        }
         Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
         Command::Completions(args) => commands::completions::completions(&args, self::command(), &globals.ui),
         Command::Man(args) => commands::completions::man(&args, self::command(), &globals.ui),
-        command => approvable(command, &mut World::open(globals)?),
+        command => {
+            let mut world = World::open(globals)?;
+            let result = approvable(command, &mut world);
+            commands::publication::after(&world, result)
+        }
     }
 }
 

@@ -5,6 +5,8 @@ mod support;
 
 #[path = "it/apt.rs"]
 mod apt;
+#[path = "it/apt_killed.rs"]
+mod apt_killed;
 #[path = "it/arrows.rs"]
 mod arrows;
 #[path = "it/batch.rs"]
@@ -19,6 +21,8 @@ mod doctor;
 mod evidence;
 #[path = "it/first_signature.rs"]
 mod first_signature;
+#[path = "it/hung.rs"]
+mod hung;
 #[path = "it/import.rs"]
 mod import;
 #[path = "it/interruption.rs"]
@@ -27,6 +31,8 @@ mod interruption;
 mod keygen;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/people.rs"]
+mod people;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

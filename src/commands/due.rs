@@ -67,6 +67,12 @@ pub fn run(_args: &DueArgs, world: &mut World) -> Result<Worst> {
         let row = item(&failure.alert.key, "failed rotation", "open").with("when", rfc3339(failure.alert.deadline));
         rows.push(row.with("command", format!("keyctl rotate {}", failure.alert.key)).with("entry", failure.seq));
     }
+    for duty in query::follow_ups(world.ledger.connection())? {
+        worst.add(Kind::ApprovalNeeded);
+        let row = Row::new().with("key", duty.object.as_str()).with("what", duty.kind.as_str());
+        let row = row.with("result", "waits for people").with("when", rfc3339(duty.due));
+        rows.push(row.with("command", format!("keyctl follow-up {} --evidence FILE", duty.id())));
+    }
     if rows.is_empty() {
         world.ui().say("nothing is due");
     } else {

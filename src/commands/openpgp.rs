@@ -219,8 +219,13 @@ pub(super) fn certificates(world: &World, key: &KeyName) -> Result<Vec<Certifica
     road::merged(in_keyring(&all, key).iter().filter_map(Generation::credential))
 }
 
+/// The name of the keyring file within `published/`.
+pub(super) fn keyring_file(key: &KeyName) -> String {
+    format!("apt/{key}.pgp")
+}
+
 fn keyring_path(world: &World, key: &KeyName) -> PathBuf {
-    world.dir.join("published/apt").join(format!("{key}.pgp"))
+    world.dir.join("published").join(keyring_file(key))
 }
 
 /// SHA-256 of the published keyring file as it is; `None` when there is none.

@@ -1,7 +1,7 @@
 //! `recover`: what became of intents whose process is gone.
 
 use super::sign::repository;
-use super::{keygen, openpgp};
+use super::{keygen, openpgp, publication};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::{NamedLock, ProcessLock};
 use crate::formats::apt::place;
@@ -10,6 +10,7 @@ use crate::formats::artifact::Placed;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
+use crate::model::HsmName;
 use crate::outcome;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::proof::Tested;
@@ -32,6 +33,7 @@ use std::time::Duration;
 /// planned CKA_ID and taken over if it is whole, or the intent is closed as not executed; a certificate counts
 /// as issued; a signature that nobody reported is recorded as unknown, with its digest, and the two signature files
 /// of an APT repository are brought to a whole state. Published keyrings that changed or are gone are written again.
+/// Where published/ is a git work tree, it is committed and pushed; exit 3 while its remote cannot be reached.
 ///
 /// Examples:
 ///   keyctl recover
@@ -45,6 +47,21 @@ pub(super) fn orphans(world: &World) -> Result<Vec<OpenIntent>> {
     let mut orphans = query::open_intents(world.ledger.connection())?;
     orphans.retain(|intent| intent.process.parse().is_ok_and(|id| ProcessLock::is_free(&locks, id).unwrap_or(false)));
     Ok(orphans)
+}
+
+/// Refuses to go on with a token on which an interrupted act left something unclear.
+///
+/// # Errors
+/// `orphaned_intent`.
+pub(super) fn refuse_orphans<'a>(world: &World, tokens: impl IntoIterator<Item = &'a HsmName>) -> Result<()> {
+    let orphans = orphans(world)?;
+    for token in tokens {
+        if let Some(orphan) = orphans.iter().find(|orphan| orphan.blocks.as_ref() == Some(token)) {
+            let message = format!("an interrupted {} of {} is open on token {token}", orphan.entry_type, orphan.object);
+            return Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"));
+        }
+    }
+    Ok(())
 }
 
 /// Runs `recover`.
@@ -89,15 +106,14 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     if published {
         world.ui().say("published keyrings were written again");
     }
-    if rows.is_empty() && !published && late == 0 {
-        return Ok(Worst::default());
+    if !rows.is_empty() || published || late > 0 {
+        world.checkpoint()?;
+        super::publish::register(world)?;
     }
-    world.checkpoint()?;
-    super::publish::register(world)?;
     if !rows.is_empty() {
         world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
     }
-    Ok(Worst::default())
+    publication::recover(world).map(|()| Worst::default())
 }
 
 /// Makes the fragments that a run could not write. They are views of the ledger, so nothing is lost by being late.

@@ -1,6 +1,6 @@
 //! `status`: one screen.
 
-use super::{follow_up, grant, openpgp, recover, rotate, run};
+use super::{follow_up, grant, openpgp, publication, recover, rotate, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::gate;
@@ -60,6 +60,7 @@ fn overview(world: &mut World) -> Result<Worst> {
         ui.warn(&error.to_string());
     }
     rotations(world)?;
+    publication::show(world);
     for orphan in recover::orphans(world)? {
         ui.warn(&format!(
             "interrupted: {} of {} (entry {}); keyctl recover",
@@ -113,6 +114,7 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
         found.push(openpgp::keyring_gate(world, &generation, &adopted)?);
     }
     print_gates(world.ui(), &found);
+    recover::refuse_orphans(world, [&generation.copy()?.hsm])?;
     match Decision::from_gates(found) {
         Decision::Allow(_) => Ok(Worst::default()),
         _ => Err(Error::blocked("gate_failed", format!("{} may not sign now", generation.id)).hint("keyctl status")),

@@ -7,6 +7,7 @@ pub mod people;
 pub mod rotation;
 
 pub mod rules;
+pub mod signing;
 
 pub use gates::{Decision, Gate, Verdict};
 pub use rules::{Decide, Facts};

@@ -2,14 +2,14 @@
 
 use super::standing;
 use crate::clock::Time;
-use crate::commands::{keygen, openpgp, seams};
+use crate::commands::{keygen, openpgp, publication, seams};
 use crate::config::{Key, Rotation, Settings};
 use crate::error::{Error, Result};
 use crate::keys::rotation::{self, Facts, Link, Progress, Review, Step};
 use crate::keys::{Credential, Generation, Identity, State};
 use crate::ledger::query;
 use crate::ledger::query::rotation as recorded;
-use crate::model::{Environment, GenerationId, KeyName, Purpose};
+use crate::model::{Environment, GenerationId, Hash256, KeyName, Purpose};
 use crate::pki::certificate::Certificate;
 use crate::pki::published;
 use crate::request::{MakeCsr, Operation, ReviewDecision};
@@ -201,20 +201,30 @@ fn progress(world: &World, successor: &Generation, active: Option<&Generation>) 
         Credential::X509 { .. } => {
             let files = standing::files(world, successor, active)?;
             let known = recorded::published_files(conn, id)?;
-            let recorded = published::hashes(&files).iter().all(|(name, hash)| known.get(name) == Some(hash));
-            progress.published = recorded && published::are_in_place(&world.dir.join("published"), &files);
+            let hashes = published::hashes(&files);
+            let recorded = hashes.iter().all(|(name, hash)| known.get(name) == Some(hash));
+            progress.published = recorded && are_out(world, &hashes)?;
         }
         // Nobody has a use for a primary key before it binds a subkey.
         Credential::OpenPgp { .. } if successor.purpose == Purpose::OpenpgpPrimary => progress.published = true,
         Credential::OpenPgp { .. } => {
             let keyring = query::keyring(conn, &id.key)?;
             let file = openpgp::keyring_hash(world, &id.key)?;
-            let in_place = keyring.as_ref().is_some_and(|keyring| Some(keyring.sha256) == file);
+            let in_place = match keyring.as_ref().filter(|keyring| Some(keyring.sha256) == file) {
+                Some(keyring) => are_out(world, &[(openpgp::keyring_file(&id.key), keyring.sha256)].into())?,
+                None => false,
+            };
             progress.in_keyring_since = keyring.and_then(|keyring| keyring.since.get(&fingerprint).copied());
             progress.published = in_place && progress.in_keyring_since.is_some();
         }
     }
     Ok(progress)
+}
+
+/// Whether these files have got as far as the settings want them.
+fn are_out(world: &World, files: &BTreeMap<String, Hash256>) -> Result<bool> {
+    let state = publication::publication_state(world)?;
+    Ok(files.iter().all(|(name, sha256)| state.is_published(name, sha256)))
 }
 
 /// The links that exist between a root and the active one.

@@ -14,6 +14,9 @@ use chrono::TimeDelta;
 /// How long there is to put it right by hand.
 const DEADLINE: TimeDelta = TimeDelta::hours(24);
 
+/// Refusals that say what to do first: nothing went wrong.
+const NO_FAILURE: &[&str] = &["gate_failed", "settings_changed", "clock_behind", "orphaned_intent"];
+
 /// Writes the alert, unless one is open that nothing was validated after: its deadline runs already.
 ///
 /// Whoever typed something wrong, has to ask people first, or was stopped by a gate that says why, has not met a failure.
@@ -22,8 +25,8 @@ const DEADLINE: TimeDelta = TimeDelta::hours(24);
 /// The ledger cannot be written.
 pub(super) fn record(world: &mut World, name: &KeyName, error: &Error) -> Result<()> {
     let kinds = [Kind::Usage, Kind::ApprovalNeeded, Kind::Interrupted];
-    let is_refusal = error.kind() == Kind::Blocked && ["gate_failed", "settings_changed"].contains(&error.code());
-    if kinds.contains(&error.kind()) || is_refusal || error.code() == "clock_behind" {
+    let is_refusal = error.kind() == Kind::Blocked && NO_FAILURE.contains(&error.code());
+    if kinds.contains(&error.kind()) || is_refusal {
         return Ok(());
     }
     let conn = world.ledger.connection();

@@ -230,6 +230,12 @@ fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Ste
         if is_beyond(world, &step) {
             return Ok((Next::Do(step), takeover));
         }
+        if done.last() == Some(&step) {
+            return Err(Error::failed(
+                "no_progress",
+                format!("{name}: after it was done, this is still to be done: {step}"),
+            ));
+        }
         early = false;
         world.ui().detail(&format!("{name}: {step}"));
         takeover = steps::take(world, &known, &step, options)?.or(takeover);

@@ -2,7 +2,7 @@
 
 use super::facts::Known;
 use super::{Options, standing};
-use crate::commands::{keygen, openpgp, seams};
+use crate::commands::{keygen, openpgp, publication, seams};
 use crate::error::{Error, Kind, Result};
 use crate::files::safe;
 use crate::gate::{Failure, Permit};
@@ -182,14 +182,17 @@ pub(super) fn link_with(
 fn publish(world: &mut World, known: &Known, id: &GenerationId) -> Result<()> {
     let generation = known.generation(id)?;
     if generation.purpose == Purpose::Apt {
-        return openpgp::publish(world).map(drop);
+        openpgp::publish(world)?;
+    } else {
+        let files = standing::files(world, generation, known.active())?;
+        let params = PublishMetadata { generation: id.clone(), files: published::hashes(&files) };
+        let request = world.request(id.to_string(), params);
+        let permit = keygen::admit_one(world, request)?;
+        let put = published::put(&world.dir.join("published"), &files);
+        keygen::close_one(world, permit, put.map_err(Into::into))?;
     }
-    let files = standing::files(world, generation, known.active())?;
-    let params = PublishMetadata { generation: id.clone(), files: published::hashes(&files) };
-    let request = world.request(id.to_string(), params);
-    let permit = keygen::admit_one(world, request)?;
-    let put = published::put(&world.dir.join("published"), &files);
-    keygen::close_one(world, permit, put.map_err(Into::into))
+    // As far as the settings want it: what others cannot have yet is not published.
+    publication::publish_now(world).map(drop)
 }
 
 /// Publishes under a permit that was interrupted.
@@ -256,9 +259,18 @@ fn activate(world: &mut World, known: &Known, id: &GenerationId, options: &Optio
         Purpose::Apt => openpgp::keyring_hash(world, &id.key)?,
         _ => None,
     };
+    confirm(world, known, generation, keyring)?;
     let request = world.request(id.to_string(), activation(known, id, options, keyring));
     let permit = keygen::admit_one(world, request).map_err(advise)?;
     activate_with(world, known, permit)
+}
+
+/// Before anybody counts on the new key, a remote is asked whether it has what was published.
+fn confirm(world: &World, known: &Known, generation: &Generation, keyring: Option<Hash256>) -> Result<()> {
+    let mut files = published::hashes(&standing::files(world, generation, known.active())?);
+    files.extend(keyring.map(|sha256| (openpgp::keyring_file(&generation.id.key), sha256)));
+    let files: Vec<_> = files.iter().map(|(name, sha256)| (name.as_str(), *sha256)).collect();
+    publication::confirm(world, &files)
 }
 
 /// What is asked of the gate when a generation takes over.

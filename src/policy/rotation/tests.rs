@@ -113,6 +113,7 @@ fn facts<'a>(settings: &'a Settings, generation: Generation, now: Time) -> Facts
         has_active: true,
         next_number: 3,
         people: People::Waived,
+        signing: None,
         rotation: RotationFacts::default(),
     }
 }
