@@ -16,17 +16,19 @@ use crate::policy::rules::ListFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
     AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts, Operation,
-    Request, Role,
+    Request, ReviewKey, Role,
 };
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 mod founding;
+mod rotation;
 mod signing;
 mod warrant;
 
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
+pub use rotation::rotation_failure;
 pub use signing::HandedIn;
 use warrant::Leave;
 pub use warrant::{Presented, Warrant};
@@ -158,7 +160,7 @@ macro_rules! recorded {
     )*};
 }
 
-recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts);
+recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts, ReviewKey);
 
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
@@ -280,6 +282,7 @@ impl Ground {
         let doomed = generation.as_ref().filter(|_| O::NAME == DestroyKey::NAME);
         Ok(Facts {
             destruction: doomed.map(|known| query::last_facts(conn, known)).transpose()?.unwrap_or_default(),
+            rotation: rotation::facts(conn, request, generation.as_ref())?,
             now: self.now,
             environment: self.genesis.environment,
             settings: &self.settings.settings,

@@ -19,6 +19,9 @@ pub use life::{DestroyKey, Doomed, UpdatePipeline};
 mod revocation;
 
 pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
+mod rotation;
+
+pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
 /// from being used for another.
@@ -87,6 +90,8 @@ crate::model::words! {
         Subject = "subject",
         /// Over a fixed prefix and a fresh nonce, to show that the private key is there.
         ProofOfPossession = "proof-of-possession",
+        /// Over another fixed prefix and a fresh nonce, to be checked against what is published of the key.
+        Test = "test",
     }
 }
 
@@ -474,4 +479,5 @@ pub const BLOCKING: &[(&str, Role)] = &[
     (GenerateKey::ENTRY, Role::ProofOfPossession),
     (IssueCertificate::ENTRY, Role::Issuer),
     (CertifyOpenPgp::ENTRY, Role::Issuer),
+    (LinkRoots::ENTRY, Role::Issuer),
 ];

@@ -2,12 +2,14 @@
 
 mod revocation;
 
-use super::{follow_up, grant, openpgp, pipeline, publication, recover, run};
+use super::{follow_up, grant, openpgp, pipeline, publication, recover, rotate, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
+use crate::gate;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::model::{KeyName, Purpose};
+use crate::policy::rotation::rotation_complete;
 use crate::policy::{Decision, Verdict, gates, rules};
 use crate::ui::{Row, Ui, Worst};
 use crate::world::World;
@@ -62,6 +64,7 @@ fn overview(world: &mut World) -> Result<Worst> {
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());
     }
+    rotations(world)?;
     publication::show(world);
     pipeline::show(world)?;
     for orphan in recover::orphans(world)? {
@@ -71,6 +74,21 @@ fn overview(world: &mut World) -> Result<Worst> {
         ));
     }
     Ok(Worst::default())
+}
+
+/// Failed rotations, with the time left to put them right, and what is due.
+fn rotations(world: &World) -> Result<()> {
+    let settings = query::settings(world.ledger.connection())?.settings;
+    let now = world.globals.clock.now();
+    for failure in rotate::open_failures(world, &settings)? {
+        world.ui().warn(&rotate::deadline_words(&failure, now));
+    }
+    for name in rotate::rotating(&settings) {
+        if let Some(words) = rotate::due_words(world, &settings, &name) {
+            world.ui().say(&words);
+        }
+    }
+    Ok(())
 }
 
 /// What people gave, what they are asked, and what they still have to do; nothing where there is none of it.
@@ -97,6 +115,7 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     let adopted = query::settings(world.ledger.connection())?.settings;
     let generation = world.active(key)?;
     let mut found = sign_gates(&generation, &adopted, world);
+    found.push(rotation_complete(gate::rotation_failure(world.ledger.connection(), key)?, world.genesis.environment));
     if generation.purpose == Purpose::Apt {
         found.push(openpgp::keyring_gate(world, &generation, &adopted)?);
     }

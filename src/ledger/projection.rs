@@ -29,11 +29,13 @@ mod life;
 mod people;
 mod resigned;
 mod revocation;
+mod rotation;
 
 /// The SQL that makes the projection tables, empty.
 pub const SCHEMA: &str = concat!(
     include_str!("projection.sql"),
     include_str!("projection/revocation.sql"),
+    include_str!("projection/rotation.sql"),
     include_str!("projection/cab.sql")
 );
 
@@ -44,6 +46,7 @@ pub const TABLES: &[&str] = &[
     "touched", "requests", "request_steps", "follow_ups", "rosters", "roster_suspensions", "grants", "grant_uses",
     "cosigned", "issuers", "revocations", "crl_entries", "crls", "resign",
     "cab_papers", "cab_withdrawn", "cab_uses", "artifact_contents", "resigned",
+    "rotations", "rotation_failures", "key_tests", "root_links", "published_files", "key_reviews", "expiry_alerts",
 ];
 
 /// What the database was doing, for its errors.
@@ -52,9 +55,10 @@ const KEEPING: &str = "keeping a projection";
 /// Brings the tables up to date with one more entry, in the caller's transaction.
 ///
 /// Intents open a row that their outcome closes; a successful outcome also does to the register what its request
-/// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals and entries without a
-/// `phase` change nothing. Some intents do something by themselves: a serial number is reserved, the number of a list
-/// is burned, and what is to be revoked is revoked from then on, whatever becomes of the list that should say so.
+/// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals change nothing, and
+/// neither do entries without a `phase` but for alerts. Some intents do something by themselves: a serial number is
+/// reserved, the number of a list is burned, and what is to be revoked is revoked from then on, whatever becomes of
+/// the list that should say so.
 ///
 /// # Errors
 /// The entry contradicts what came before; the tables are then as they were.
@@ -74,6 +78,7 @@ const KEEPING: &str = "keeping a projection";
 /// | `artifact_id_taken` | an artifact identifier that was used already |
 /// | `request_consumed` | an approval request that was consumed already |
 /// | `step_taken` | an act under an approval request that does not list it, or whose step was done |
+/// | `alert_given` | an alert that is given once and was given before |
 /// | `cab_exhausted` | a signature that an approval of the change advisory board is not good for any more |
 /// | `unknown_artifact` | a signature that takes the place of an artifact which the ledger does not have |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
@@ -89,6 +94,7 @@ pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
         (cab::RECORDED, _) => cab::recorded(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
+        (_, None) => rotation::event(conn, entry),
         _ => Ok(()),
     }
 }
@@ -149,7 +155,10 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
             let request: Request<GenerateKey> = read(request)?;
             store(conn, &planned_generation(conn, &request.params)?)?;
         }
-        IssueCertificate::ENTRY => reserve_serial(conn, entry, &read(request)?)?,
+        IssueCertificate::ENTRY => {
+            let request: Request<IssueCertificate> = read(request)?;
+            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))?;
+        }
         // What cannot be read could never be closed as done.
         ImportCertificate::ENTRY => drop(read::<Request<ImportCertificate>>(request)?),
         ChangeState::ENTRY => drop(read::<Request<ChangeState>>(request)?),
@@ -164,6 +173,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         other => {
             life::intent(other, request)?;
             revocation::intent(conn, entry, request)?;
+            rotation::intent(conn, entry, request)?;
         }
     }
     conn.execute(
@@ -174,15 +184,21 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
     authority::step_begun(conn, entry, request)
 }
 
-fn reserve_serial(conn: &Connection, entry: &Entry, request: &Request<IssueCertificate>) -> Result<()> {
-    let (issuer, serial) = (request.params.issuer.to_string(), &request.params.serial);
+/// Takes a serial number of this issuer, for good; what has it expires then.
+fn reserve(
+    conn: &Connection,
+    entry: &Entry,
+    issuer: &GenerationId,
+    (serial, not_after): (&str, crate::clock::Time),
+) -> Result<()> {
+    let issuer = issuer.to_string();
     let taken = "SELECT seq FROM serials WHERE issuer = ?1 AND serial = ?2";
     if let Some(seq) = first::<i64>(conn, taken, params![issuer, serial])? {
         let message = format!("the serial number {serial} of {issuer} was reserved by entry {seq}");
         return Err(Error::failed("serial_taken", message));
     }
     let sql = "INSERT INTO serials (issuer, serial, seq, expires) VALUES (?1, ?2, ?3, ?4)";
-    let expires = crate::clock::rfc3339(request.params.not_after);
+    let expires = crate::clock::rfc3339(not_after);
     conn.execute(sql, params![issuer, serial, sql_int(entry.seq), expires]).sql(KEEPING)?;
     Ok(())
 }
@@ -251,7 +267,8 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
         }
         other => {
             life::succeeded(conn, other, request)?;
-            revocation::succeeded(conn, entry, request, done)
+            revocation::succeeded(conn, entry, request, done)?;
+            rotation::succeeded(conn, entry, request, done)
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod gates;
 pub mod grants;
 pub mod life;
 pub mod people;
+pub mod rotation;
 
 pub mod revocation;
 pub mod rules;

@@ -2,6 +2,7 @@
 
 use super::gates::{self, Decision, Gate, Verdict};
 use super::people::{People, with_people};
+use super::rotation::{RotationFacts, issuer_age, rotation_complete};
 use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
@@ -42,6 +43,8 @@ pub struct Facts<'a> {
     pub list: Option<ListFacts>,
     /// What people say to it.
     pub people: People,
+    /// What concerns rotations.
+    pub rotation: RotationFacts,
     /// What else is known of a file that is to be signed.
     pub signing: Option<SigningFacts<'a>>,
     /// What else has to be known before a key is destroyed; empty for other acts.
@@ -57,6 +60,14 @@ pub struct ListFacts {
     pub entries: u64,
 }
 
+impl Facts<'_> {
+    /// The interval of the generation's key, if the settings have the key.
+    pub fn rotation_days(&self) -> Option<u32> {
+        let id = &self.generation.as_ref()?.id;
+        self.settings.keys.get(&id.key).map(|key| key.rotation_days)
+    }
+}
+
 /// What a policy says to a request of one operation.
 pub trait Decide: Operation {
     /// The issuer whose record the decision needs, if any.
@@ -69,6 +80,8 @@ pub trait Decide: Operation {
         &[]
     }
 
+    /// Whether the decision needs all of [`Facts::rotation`], not only review and failure.
+    const TAKES_OVER: bool = false;
     /// The file that is to be signed, if that is what is asked.
     fn artifact(&self) -> Option<&SignArtifact> {
         None
@@ -109,6 +122,7 @@ impl Decide for SignArtifact {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
         found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
+        found.push(rotation_complete(facts.rotation.failure, facts.environment));
         found.extend(repository_gates(&request.params, generation, facts));
         found.extend(pack_gates(&request.params, generation, facts.environment));
         // OpenPGP signatures have no timestamps.
@@ -280,6 +294,8 @@ fn certification_gates(generation: &Generation, issuer: &Generation, by_itself: 
     ];
     if !own {
         gates.push(gates::status(issuer, &[State::Active]));
+        let days = facts.settings.keys.get(&issuer.id.key).map(|key| key.rotation_days);
+        gates.push(issuer_age(issuer, days, facts, facts.has_active));
         gates.push(gates::export_lock(issuer));
         gates.push(gates::environment(issuer, facts.environment));
     }
@@ -511,6 +527,7 @@ pub(crate) mod tests {
             next_number: 2,
             revocation: None,
             list: None,
+            rotation: RotationFacts::default(),
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
             signing: Some(signing::testing::nobody(environment, now)),
             destruction: LastFacts::default(),

@@ -11,7 +11,7 @@ use crate::people::ApprovalRequest;
 use crate::people::request::MAX_REQUEST;
 use crate::request::{
     AdoptSettings, Authority, CloseFollowUp, ConfirmCrl, EndGrant, GiveGrant, IssueCrl, MakeCsr, MarkArtifacts,
-    Operation, PublishKeyring, Request, SignArtifact,
+    Operation, PublishKeyring, PublishMetadata, Request, SignArtifact, TestKey,
 };
 use chrono::TimeDelta;
 use rusqlite::{Connection, params};
@@ -35,6 +35,8 @@ const STILL: &[&str] = &[
     IssueCrl::ENTRY,
     ConfirmCrl::ENTRY,
     MarkArtifacts::ENTRY,
+    TestKey::ENTRY,
+    PublishMetadata::ENTRY,
 ];
 
 /// What follows break-glass, and within how many hours (domain §3).
