@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 mod life;
 
 pub use life::{DestroyKey, Doomed, UpdatePipeline};
+mod revocation;
+
+pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
 /// from being used for another.
@@ -246,6 +249,9 @@ pub struct ImportCertificate {
 /// The option of a [`SignArtifact`] that says which kind of timestamp the signature gets; absent for none.
 pub const TIMESTAMP: &str = "timestamp";
 
+/// The option of a [`SignArtifact`] that says which folder an APT repository is.
+pub const FOLDER: &str = "folder";
+
 /// Signs one artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -434,16 +440,17 @@ pub struct CloseFollowUp {
 
 macro_rules! operations {
     ($($type:ident = $name:literal, $entry:literal $(, open: $open:expr)?;)*) => {$(
-        impl Operation for $type {
+        impl $crate::request::Operation for $type {
             const NAME: &'static str = $name;
             const ENTRY: &'static str = $entry;
-            const OPEN: &'static [&'static str] = operations!(@open $($open)?);
-            fn generation(&self) -> &GenerationId { &self.generation }
+            const OPEN: &'static [&'static str] = $crate::request::operations!(@open $($open)?);
+            fn generation(&self) -> &$crate::model::GenerationId { &self.generation }
         }
     )*};
     (@open) => { &[] };
     (@open $open:expr) => { &$open };
 }
+pub(crate) use operations;
 
 operations! {
     GenerateKey = "keygen", "KEY_GENERATED";

@@ -396,6 +396,7 @@ fn plan(
             (Serial::random()?, within)
         }
     };
+    let by = issuer.map_or(id, |issuer| &issuer.id);
     Ok(CertificatePlan {
         profile,
         environment: world.genesis.environment,
@@ -410,8 +411,8 @@ fn plan(
             }
         },
         serial,
-        crl_url: key.crl_url.clone(),
-        aia_url: key.aia_url.clone(),
+        crl_url: key.crl_url_by(by),
+        aia_url: key.aia_url_by(by),
         policies: Vec::new(),
     })
 }
@@ -506,9 +507,20 @@ where
     O: Operation,
     D: gate::Completes<O>,
 {
+    close_for_evidence(world, permit, result).map(drop)
+}
+
+/// As [`close_one`]; evidence is made of what it gives.
+pub(super) fn close_for_evidence<O, D>(
+    world: &mut World,
+    permit: Permit<O>,
+    result: Result<D, Failure>,
+) -> Result<outcome::Receipt>
+where
+    O: Operation,
+    D: gate::Completes<O>,
+{
     let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
-    match answers.into_iter().next() {
-        Some(answer) => answer.map(drop),
-        None => Err(Error::new(Kind::Bug, "internal", "closing gave no answer")),
-    }
+    let none = || Error::new(Kind::Bug, "internal", "closing gave no answer");
+    answers.into_iter().next().unwrap_or_else(|| Err(none()))
 }

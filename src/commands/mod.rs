@@ -3,7 +3,9 @@
 pub mod adopt;
 pub mod approve;
 pub mod audit;
+pub mod cab;
 pub mod completions;
+pub mod crl;
 pub mod destroy;
 pub mod doctor;
 pub mod follow_up;
@@ -17,6 +19,8 @@ pub mod publication;
 pub mod publish;
 pub mod recover;
 mod repository;
+mod resign;
+pub mod revoke;
 pub mod run;
 pub mod sign;
 pub mod status;

@@ -1,7 +1,9 @@
 //! `recover`: what became of intents whose process is gone.
 
+mod revocation;
+
 use super::sign::repository;
-use super::{destroy, keygen, openpgp, pipeline, publication};
+use super::{crl, destroy, keygen, openpgp, pipeline, publication};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::formats::apt::place;
@@ -12,11 +14,13 @@ use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
 use crate::model::HsmName;
 use crate::outcome;
+use crate::pki::crl::road::Served;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, DestroyKey, EndGrant, GenerateKey, GiveGrant,
-    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, SignArtifact, UpdatePipeline,
+    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey, EndGrant, GenerateKey,
+    GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, MakeCsr, MarkArtifacts, Operation, PublishKeyring,
+    RevokeKey, SignArtifact, UpdatePipeline,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -27,7 +31,8 @@ use std::path::{Path, PathBuf};
 /// An intent without an outcome, whose process is gone, is an orphan. A key that was made is looked for by its
 /// planned CKA_ID and taken over if it is whole, or the intent is closed as not executed; a certificate counts
 /// as issued; a signature that nobody reported is recorded as unknown, with its digest, and the two signature files
-/// of an APT repository are brought to a whole state. Published keyrings that changed or are gone are written again.
+/// of an APT repository are brought to a whole state. Revocations that verifiers were not told of are told: the next
+/// list is made, or the keyring gets its revocation. Published keyrings that changed or are gone are written again.
 /// Where published/ is a git work tree, it is committed and pushed; exit 3 while its remote cannot be reached.
 ///
 /// Examples:
@@ -89,6 +94,12 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
                 .with("detail", detail),
         );
     }
+    let mut worst = Worst::default();
+    let told = revocation::go_on(world, &mut worst)?;
+    if !told.is_empty() {
+        world.ui().say("revocations that nobody was told of are published");
+        crl::finish(world, &told, &mut worst)?;
+    }
     let late = late_evidence(world)? + destroy::late_evidence(world)?;
     if late > 0 {
         world.ui().say(&format!("wrote {late} fragments that were missing from evidence/"));
@@ -108,13 +119,18 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     if !rows.is_empty() {
         world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
     }
-    publication::recover(world).map(|()| Worst::default())
+    publication::recover(world).map(|()| worst)
 }
 
 /// Makes the fragments that a run could not write. They are views of the ledger, so nothing is lost by being late.
 fn late_evidence(world: &mut World) -> Result<usize> {
     let mut written = 0;
-    for seq in query::signed_entries(world.ledger.connection())? {
+    let mut entries = query::signed_entries(world.ledger.connection())?;
+    entries.extend(query::evidence_outcomes(
+        world.ledger.connection(),
+        &[RevokeKey::ENTRY, IssueCrl::ENTRY, MarkArtifacts::ENTRY],
+    )?);
+    for seq in entries {
         let receipt = outcome::Receipt::load(&world.ledger, seq)?;
         if !world.fragment_path(&receipt)?.exists() {
             world.fragments(std::slice::from_ref(&receipt))?;
@@ -156,6 +172,10 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         AdoptSettings::ENTRY => {
             settle_as::<AdoptSettings, SettingsAdopted>(world, orphan, false, "nothing was adopted")
         }
+        RevokeKey::ENTRY => revocation::settle(world, orphan),
+        IssueCrl::ENTRY => revocation::settle_list(world, orphan),
+        ConfirmCrl::ENTRY => settle_as::<ConfirmCrl, Served>(world, orphan, false, "keyctl crl looks again"),
+        MarkArtifacts::ENTRY => settle_as::<MarkArtifacts, Recorded>(world, orphan, false, "they are told of anew"),
         GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
         EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
         CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),

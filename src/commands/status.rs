@@ -1,5 +1,7 @@
 //! `status`: one screen.
 
+mod revocation;
+
 use super::{follow_up, grant, openpgp, pipeline, publication, recover, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
@@ -41,7 +43,9 @@ pub fn run(args: &StatusArgs, world: &mut World) -> Result<Worst> {
 
 fn overview(world: &mut World) -> Result<Worst> {
     let generations = query::generations(world.ledger.connection())?;
-    world.ui().rows(COLUMNS, &generations.iter().map(row).collect::<Vec<_>>());
+    let rows = generations.iter().map(|generation| revocation::extend(world, generation, row(generation)));
+    world.ui().rows(COLUMNS, &rows.collect::<Result<Vec<_>>>()?);
+    revocation::resign_required(world)?;
     let head = world.ledger.head()?;
     let newest = world.ledger.latest_checkpoint()?;
     let newest = newest.map(|note| note.text().parse::<Checkpoint>()).transpose()?;
@@ -53,6 +57,7 @@ fn overview(world: &mut World) -> Result<Worst> {
         let what = if count == 1 { "artifact" } else { "artifacts" };
         ui.say(&format!("{generation} signed {count} {what}"));
     }
+    revocation::warn(world, &generations)?;
     people(world)?;
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());

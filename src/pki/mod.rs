@@ -21,6 +21,7 @@ pub mod oid;
 pub mod openpgp;
 pub mod pem;
 pub mod profile;
+pub mod revoked;
 pub mod road;
 pub mod serial;
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod grants;
 pub mod life;
 pub mod people;
 
+pub mod revocation;
 pub mod rules;
 pub mod signing;
 

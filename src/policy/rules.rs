@@ -5,13 +5,13 @@ use super::people::{People, with_people};
 use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::keys::{Credential, Generation, PublishedKeyring, State};
+use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
 use crate::ledger::query::LastFacts;
 use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, Request, SignArtifact, TIMESTAMP,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, NewCrl,
+    Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
@@ -36,12 +36,25 @@ pub struct Facts<'a> {
     pub has_active: bool,
     /// The number the key's next generation must have.
     pub next_number: u32,
+    /// What was decided about the generation, if it is revoked.
+    pub revocation: Option<Revocation>,
+    /// The lists of the CA whose next one is asked for.
+    pub list: Option<ListFacts>,
     /// What people say to it.
     pub people: People,
     /// What else is known of a file that is to be signed.
     pub signing: Option<SigningFacts<'a>>,
     /// What else has to be known before a key is destroyed; empty for other acts.
     pub destruction: LastFacts,
+}
+
+/// What the ledger knows of a CA's lists.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListFacts {
+    /// The greatest number that a list ever had.
+    pub last_number: u64,
+    /// How many certificates belong on the next one.
+    pub entries: u64,
 }
 
 /// What a policy says to a request of one operation.
@@ -64,6 +77,11 @@ pub trait Decide: Operation {
     /// Who has to have agreed, besides those whose signatures a warrant brings. Asked of what is allowed.
     fn approvers(_request: &Request<Self>, _facts: &Facts<'_>) -> Vec<Participant> {
         Vec::new()
+    }
+
+    /// The list that would be signed, with its CA.
+    fn list(&self) -> Option<(&crate::model::GenerationId, &NewCrl)> {
+        None
     }
 
     /// The decision. Pure: the same request and facts give the same gates.
@@ -307,14 +325,16 @@ impl Decide for ChangeState {
                 "Status",
                 generation.state.as_str(),
                 params.from.as_str(),
-                generation.state == params.from && generation.quarantined.is_none(),
+                generation.state == params.from && (generation.quarantined.is_none() || ends(params.to)),
             ),
-            // A key and its certificate come from keygen, issuing and import, never from a mere step.
+            // A key and its certificate come from keygen, issuing and import, and their end from a revocation, never
+            // from a mere step.
             gates::holds(
                 "Transition",
                 params.from.as_str(),
                 params.to.as_str(),
-                params.from.may_become(params.to) && !matches!(params.to, State::Generated | State::Certified),
+                params.from.may_become(params.to)
+                    && !matches!(params.to, State::Generated | State::Certified | State::Revoked),
             ),
         ];
         if params.to == State::Active {
@@ -323,6 +343,11 @@ impl Decide for ChangeState {
         }
         with_people(gates, facts)
     }
+}
+
+/// A key that must not be used can still make room for its successor.
+fn ends(to: State) -> bool {
+    matches!(to, State::Retiring | State::Retired | State::CrlOnly)
 }
 
 impl Decide for MakeCsr {
@@ -484,6 +509,8 @@ pub(crate) mod tests {
             keyring: None,
             has_active: false,
             next_number: 2,
+            revocation: None,
+            list: None,
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
             signing: Some(signing::testing::nobody(environment, now)),
             destruction: LastFacts::default(),

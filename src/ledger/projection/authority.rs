@@ -10,8 +10,8 @@ use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::request::MAX_REQUEST;
 use crate::request::{
-    AdoptSettings, Authority, CloseFollowUp, EndGrant, GiveGrant, MakeCsr, Operation, PublishKeyring, Request,
-    SignArtifact,
+    AdoptSettings, Authority, CloseFollowUp, ConfirmCrl, EndGrant, GiveGrant, IssueCrl, MakeCsr, MarkArtifacts,
+    Operation, PublishKeyring, Request, SignArtifact,
 };
 use chrono::TimeDelta;
 use rusqlite::{Connection, params};
@@ -32,6 +32,9 @@ const STILL: &[&str] = &[
     GiveGrant::ENTRY,
     EndGrant::ENTRY,
     CloseFollowUp::ENTRY,
+    IssueCrl::ENTRY,
+    ConfirmCrl::ENTRY,
+    MarkArtifacts::ENTRY,
 ];
 
 /// What follows break-glass, and within how many hours (domain §3).

@@ -98,6 +98,8 @@ fn facts(settings: &Settings, generation: Generation, destruction: LastFacts) ->
         keyring: None,
         has_active: false,
         next_number: 2,
+        revocation: None,
+        list: None,
         people: People::Waived,
         signing: None,
         destruction,
