@@ -125,6 +125,7 @@ enum Command {
     Doctor(commands::doctor::DoctorArgs),
     Keygen(commands::keygen::KeygenArgs),
     Import(commands::import::ImportArgs),
+    Destroy(commands::destroy::DestroyArgs),
     Revoke(commands::revoke::RevokeArgs),
     Crl(commands::crl::CrlArgs),
     Adopt(commands::adopt::AdoptArgs),
@@ -213,6 +214,7 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
     match command {
         Command::Keygen(args) => commands::keygen::run(&args, world),
         Command::Import(args) => commands::import::run(&args, world),
+        Command::Destroy(args) => commands::destroy::run(&args, world),
         Command::Revoke(args) => commands::revoke::run(&args, world),
         Command::Crl(args) => commands::crl::run(&args, world),
         Command::Adopt(args) => commands::adopt::run(&args, world),

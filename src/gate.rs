@@ -15,7 +15,8 @@ use crate::policy::people::People;
 use crate::policy::rules::ListFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
-    AdoptSettings, ChangeState, CloseFollowUp, Covered, EndGrant, GiveGrant, MarkArtifacts, Operation, Request, Role,
+    AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts, Operation,
+    Request, Role,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -275,11 +276,14 @@ impl Ground {
         let conn = writer.connection();
         let id = request.params.generation();
         let issuer = request.params.issuer();
+        let generation = query::generation(conn, id)?;
+        let doomed = generation.as_ref().filter(|_| O::NAME == DestroyKey::NAME);
         Ok(Facts {
+            destruction: doomed.map(|known| query::last_facts(conn, known)).transpose()?.unwrap_or_default(),
             now: self.now,
             environment: self.genesis.environment,
             settings: &self.settings.settings,
-            generation: query::generation(conn, id)?,
+            generation,
             issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
             cosigners: cosigners(conn, request.params.cosigners())?,
             keyring: query::keyring(conn, &id.key)?,

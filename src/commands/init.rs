@@ -35,8 +35,7 @@ mod tokens;
 /// Examples:
 ///   keyctl init --sandbox
 ///   keyctl --workspace trial init --from keyctl.toml
-///   keyctl --workspace prod --actor you@example.com init --from keyctl.toml --roster roster.toml
-///   keyctl --workspace prod --actor you@example.com init
+///   keyctl --workspace prod --identity id_ed25519 init --from keyctl.toml --roster roster.toml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct InitArgs {

@@ -3,7 +3,7 @@
 mod revocation;
 
 use super::sign::repository;
-use super::{crl, keygen, openpgp, publication};
+use super::{crl, destroy, keygen, openpgp, pipeline, publication};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::formats::apt::place;
@@ -18,9 +18,9 @@ use crate::pki::crl::road::Served;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, EndGrant, GenerateKey, GiveGrant,
-    ImportCertificate, IssueCertificate, IssueCrl, MakeCsr, MarkArtifacts, Operation, PublishKeyring, RevokeKey,
-    SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey, EndGrant, GenerateKey,
+    GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, MakeCsr, MarkArtifacts, Operation, PublishKeyring,
+    RevokeKey, SignArtifact, UpdatePipeline,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -100,11 +100,12 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
         world.ui().say("revocations that nobody was told of are published");
         crl::finish(world, &told, &mut worst)?;
     }
-    let late = late_evidence(world)?;
+    let late = late_evidence(world)? + destroy::late_evidence(world)?;
     if late > 0 {
         world.ui().say(&format!("wrote {late} fragments that were missing from evidence/"));
     }
     let published = openpgp::publish(world)?;
+    pipeline::catch_up(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
     }
@@ -178,6 +179,8 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
         EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
         CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
+        UpdatePipeline::ENTRY => pipeline::settle(world, orphan),
+        DestroyKey::ENTRY => destroy::settle(world, orphan),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }
@@ -245,11 +248,11 @@ fn settle_as<O: Operation, D: Completes<O>>(
     Ok((if unknown { "unknown" } else { "not-executed" }, detail.to_owned()))
 }
 
-fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
+pub(super) fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
     gate::resume(&world.ledger, &world.dir.join("locks"), orphan.seq)
 }
 
-fn close_with_error<O: Operation, D: Completes<O>>(
+pub(super) fn close_with_error<O: Operation, D: Completes<O>>(
     world: &mut World,
     permit: Permit<O>,
     error: Error,

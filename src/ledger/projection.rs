@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 
 mod authority;
 pub mod cab;
+mod life;
 mod people;
 mod resigned;
 mod revocation;
@@ -160,7 +161,10 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
         EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
         CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
-        _ => revocation::intent(conn, entry, request)?,
+        other => {
+            life::intent(other, request)?;
+            revocation::intent(conn, entry, request)?;
+        }
     }
     conn.execute(
         "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -245,7 +249,10 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let request: Request<CloseFollowUp> = read(request)?;
             authority::follow_up_closed(conn, entry, &request.params.follow_up)
         }
-        _ => revocation::succeeded(conn, entry, request, done),
+        other => {
+            life::succeeded(conn, other, request)?;
+            revocation::succeeded(conn, entry, request, done)
+        }
     }
 }
 

@@ -27,10 +27,12 @@ use std::collections::BTreeMap;
 
 mod authority;
 mod grants;
+mod life;
 mod people;
 
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
+pub use life::{LastFacts, all_outcomes, last_facts, open_about};
 pub use people::{roster, suspended};
 mod cab;
 

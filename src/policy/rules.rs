@@ -6,6 +6,7 @@ use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
+use crate::ledger::query::LastFacts;
 use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
@@ -43,6 +44,8 @@ pub struct Facts<'a> {
     pub people: People,
     /// What else is known of a file that is to be signed.
     pub signing: Option<SigningFacts<'a>>,
+    /// What else has to be known before a key is destroyed; empty for other acts.
+    pub destruction: LastFacts,
 }
 
 /// What the ledger knows of a CA's lists.
@@ -510,6 +513,7 @@ pub(crate) mod tests {
             list: None,
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
             signing: Some(signing::testing::nobody(environment, now)),
+            destruction: LastFacts::default(),
         }
     }
 

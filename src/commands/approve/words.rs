@@ -5,6 +5,7 @@ use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
 use crate::people::ApprovalRequest;
+use crate::people::cab::CabApproval;
 use crate::people::request::Step;
 use serde_json::Value;
 
@@ -66,10 +67,10 @@ pub(super) fn of_request(request: &ApprovalRequest) -> Words {
     words
 }
 
-/// What a document says that comes with its own lines.
-pub(super) fn of_lines(lines: &[(&str, String)]) -> Words {
+/// What an approval of artifacts says.
+pub(super) fn of_cab(approval: &CabApproval) -> Words {
     let mut words = Words::default();
-    lines.iter().for_each(|(label, text)| words.line(label, text));
+    approval.describe().iter().for_each(|(label, text)| words.line(label, text));
     words
 }
 
@@ -178,6 +179,7 @@ fn phrase(operation: Operation, object: &str) -> String {
 /// What one act is; the name itself where there is no better word.
 fn step_phrase(operation: &str) -> String {
     let verb = match operation {
+        "found" => "found a workspace",
         "keygen" => "make a key",
         "issue" => "issue a certificate",
         "certify" => "certify an OpenPGP key",

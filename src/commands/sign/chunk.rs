@@ -3,6 +3,7 @@
 use super::cab::Cab;
 use super::inputs::Job;
 use super::{again, leave, replay};
+use crate::clock::Laps;
 use crate::commands::recover;
 use crate::error::{Error, Kind, Result};
 use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
@@ -54,6 +55,8 @@ pub(super) struct Signed {
     pub no_evidence: Option<Error>,
     /// A token stopped answering: whether it signed is unknown, and nothing more is asked of it.
     pub hung: bool,
+    /// How long each stage took; stages of files are summed over all threads.
+    pub laps: Laps,
 }
 
 /// Signs a chunk.
@@ -75,16 +78,18 @@ pub(super) fn sign(
     let requests = resolve(world, plan, &mut ready, &mut finished)?;
     let files: Vec<_> = ready.iter().map(|(job, _)| job.file.clone()).collect();
     let process = world.process()?;
+    let mut laps = Laps::default();
     let asked = leave::ask(world, &plan.command, &files, &requests);
     let leave = match asked {
         Ok(leave) => leave,
         Err(error) if error.kind() == Kind::ApprovalNeeded => {
             finished.extend(files.into_iter().map(|file| Finished { file, result: Err(leave::again(&error)) }));
-            return Ok(Signed { finished, no_evidence: None, hung: false });
+            return Ok(Signed { finished, no_evidence: None, hung: false, laps });
         }
         Err(error) => return Err(error),
     };
-    let answers = gate::admit(&mut world.ledger, &process, leave.as_ref().or(world.warrant.as_ref()), requests)?;
+    let warrant = leave.as_ref().or(world.warrant.as_ref());
+    let answers = laps.lap("gate", || gate::admit(&mut world.ledger, &process, warrant, requests))?;
     let mut admitted = Vec::new();
     for ((job, prepared), answer) in ready.into_iter().zip(answers) {
         match answer {
@@ -100,7 +105,7 @@ pub(super) fn sign(
         let result = finish(store, &plan.signer, stamp, prepared, &permit);
         (job, permit, result)
     });
-    let mut signed = close(world, done)?;
+    let mut signed = close(world, done, laps)?;
     finished.append(&mut signed.finished);
     Ok(Signed { finished, ..signed })
 }
@@ -207,24 +212,29 @@ fn finish(
     Ok(signed.place()?)
 }
 
-fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>) -> Result<Signed> {
+fn close(
+    world: &mut World,
+    done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>,
+    mut laps: Laps,
+) -> Result<Signed> {
     let mut files = Vec::new();
     let mut results = Vec::new();
     for (job, permit, result) in done {
         files.push(job.file);
+        result.iter().for_each(|placed| laps.add(placed.laps()));
         results.push((permit, result));
     }
     let hung = results.iter().any(|(_, result)| result.as_ref().is_err_and(|failure| failure.unknown));
-    let answers = outcome::close(&mut world.ledger, crate::world::tool(), results)?;
+    let answers = laps.lap("outcome", || outcome::close(&mut world.ledger, crate::world::tool(), results))?;
     let receipts: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
-    let no_evidence = world.fragments(&receipts).err();
+    let no_evidence = laps.lap("evidence", || world.fragments(&receipts)).err();
     let mut finished = Vec::new();
     for (file, answer) in files.into_iter().zip(answers) {
         let result = answer.and_then(|receipt| world.fragment_path(&receipt).map(|path| (receipt, path)));
         finished.push(Finished { file, result });
     }
-    Ok(Signed { finished, no_evidence, hung })
+    Ok(Signed { finished, no_evidence, hung, laps })
 }
 
 /// Runs `work` over `items` on some threads; the answers come in the order of the items.

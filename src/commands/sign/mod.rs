@@ -11,6 +11,7 @@ mod replay;
 pub(super) mod repository;
 
 use super::{init, publication, timestamps};
+use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
 use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
@@ -150,7 +151,9 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
         return remove::run(args, jobs, globals);
     }
     globals.sessions = args.jobs.into();
-    run_in(args, jobs, &mut open_world(args, globals)?)
+    let mut laps = Laps::default();
+    let mut world = laps.lap("open", || open_world(args, globals))?;
+    run_in(args, jobs, &mut world, laps)
 }
 
 /// Signs what was approved; the warrant is in the world.
@@ -158,10 +161,10 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
 /// # Errors
 /// As [`run`].
 pub fn run_approved(args: &SignArgs, world: &mut World) -> Result<Worst> {
-    run_in(args, inputs::jobs(args)?, world)
+    run_in(args, inputs::jobs(args)?, world, Laps::default())
 }
 
-fn run_in(args: &SignArgs, jobs: Vec<inputs::Job>, world: &mut World) -> Result<Worst> {
+fn run_in(args: &SignArgs, jobs: Vec<inputs::Job>, world: &mut World, laps: Laps) -> Result<Worst> {
     let settings = world.settings()?;
     let stop = crate::world::interrupts()?;
     let (folders, files): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.file.is_dir());
@@ -176,7 +179,7 @@ fn run_in(args: &SignArgs, jobs: Vec<inputs::Job>, world: &mut World) -> Result<
         cab.keep(world)?;
     }
     let (repositories, missing) = repository::expand(folders);
-    let mut run = Run { worst: Worst::default(), first: true, hung: false };
+    let mut run = Run { worst: Worst::default(), first: true, hung: false, laps };
     run.show(world, missing);
     if let Some(plan) = &for_files {
         if world.globals.dry_run {
@@ -188,6 +191,7 @@ fn run_in(args: &SignArgs, jobs: Vec<inputs::Job>, world: &mut World) -> Result<
     if let Some(plan) = &for_folders {
         run.repositories(world, plan, &repositories, &stop)?;
     }
+    world.ui().detail(&format!("time, summed over threads: {}", run.laps));
     publication::after_signing(world, Ok(run.worst))
 }
 
@@ -198,6 +202,8 @@ struct Run {
     first: bool,
     /// A token stopped answering; nothing more is asked of any.
     hung: bool,
+    /// How long each stage took so far.
+    laps: Laps,
 }
 
 impl Run {
@@ -211,6 +217,7 @@ impl Run {
 
     /// Shows what was signed, and says when its evidence has to wait.
     fn take(&mut self, world: &World, signed: Signed) {
+        self.laps.add(&signed.laps);
         self.show(world, signed.finished);
         if let Some(error) = signed.no_evidence {
             self.worst.add(error.kind());
