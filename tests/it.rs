@@ -13,6 +13,8 @@ mod apt_killed;
 mod arrows;
 #[path = "it/batch.rs"]
 mod batch;
+#[path = "it/cab.rs"]
+mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
 #[path = "it/docs.rs"]
@@ -35,6 +37,8 @@ mod keygen;
 mod ledger;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/resign.rs"]
+mod resign;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]
