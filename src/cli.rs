@@ -128,6 +128,8 @@ enum Command {
     Adopt(commands::adopt::AdoptArgs),
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
+    Suspend(commands::suspend::SuspendArgs),
+    Roster(commands::roster::RosterArgs),
     Approve(commands::approve::ApproveArgs),
     Run(commands::run::RunArgs),
     Sign(commands::sign::SignArgs),
@@ -212,6 +214,8 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
         Command::Adopt(args) => commands::adopt::run(&args, world),
         Command::Grant(args) => commands::grant::run(&args, world),
         Command::FollowUp(args) => commands::follow_up::run(&args, world),
+        Command::Suspend(args) => commands::suspend::run(&args, world),
+        Command::Roster(args) => commands::roster::run(&args, world),
         _ => Err(Error::failed("not_approvable", "nobody approves this command; run it as it is")),
     }
 }

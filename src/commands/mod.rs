@@ -15,9 +15,11 @@ pub mod publication;
 pub mod publish;
 pub mod recover;
 mod repository;
+pub mod roster;
 pub mod run;
 pub mod sign;
 pub mod status;
+pub mod suspend;
 pub mod timestamps;
 pub mod verify;
 

@@ -15,8 +15,9 @@ use crate::outcome;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant, ImportCertificate,
-    IssueCertificate, MakeCsr, Operation, PublishKeyring, SignArtifact,
+    AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant,
+    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, ReinstateKey, RestorePerson, SignArtifact,
+    SuspendKey, SuspendPerson,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -158,6 +159,11 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
         EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
         CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
+        AdoptRoster::ENTRY => settle_as::<AdoptRoster, Recorded>(world, orphan, false, "no roster was adopted"),
+        SuspendPerson::ENTRY => settle_as::<SuspendPerson, Recorded>(world, orphan, false, "nobody was suspended"),
+        RestorePerson::ENTRY => settle_as::<RestorePerson, Recorded>(world, orphan, false, "nobody was restored"),
+        SuspendKey::ENTRY => settle_as::<SuspendKey, Recorded>(world, orphan, false, "the key was not suspended"),
+        ReinstateKey::ENTRY => settle_as::<ReinstateKey, Recorded>(world, orphan, false, "the suspension stands"),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }

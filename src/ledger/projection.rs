@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant, ImportCertificate,
-    IssueCertificate, MakeCsr, Operation, PublishKeyring, Request, SignArtifact,
+    AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant,
+    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, ReinstateKey, Request, RestorePerson,
+    SignArtifact, SuspendKey, SuspendPerson,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -48,6 +49,7 @@ pub const TABLES: &[&str] = &[
     "follow_ups",
     "rosters",
     "roster_suspensions",
+    "suspensions",
     "grants",
     "grant_uses",
     "cab_papers",
@@ -86,6 +88,8 @@ const KEEPING: &str = "keeping a projection";
 /// | `step_taken` | an act under an approval request that does not list it, or whose step was done |
 /// | `cab_exhausted` | a signature that an approval of the change advisory board is not good for any more |
 /// | `unknown_artifact` | a signature that takes the place of an artifact which the ledger does not have |
+/// | `bad_roster_version` | a roster that does not follow the one in force |
+/// | `suspended_already`, `not_suspended` | a suspension of who or what is suspended, or the end of one that is none |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 ///
 /// Database errors come as [`Sql`] says.
@@ -168,6 +172,11 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
         EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
         CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
+        AdoptRoster::ENTRY => drop(read::<Request<AdoptRoster>>(request)?),
+        SuspendPerson::ENTRY => drop(read::<Request<SuspendPerson>>(request)?),
+        RestorePerson::ENTRY => drop(read::<Request<RestorePerson>>(request)?),
+        SuspendKey::ENTRY => drop(read::<Request<SuspendKey>>(request)?),
+        ReinstateKey::ENTRY => drop(read::<Request<ReinstateKey>>(request)?),
         _ => {}
     }
     conn.execute(
@@ -250,6 +259,11 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let request: Request<CloseFollowUp> = read(request)?;
             authority::follow_up_closed(conn, entry, &request.params.follow_up)
         }
+        AdoptRoster::ENTRY => people::adopted(conn, entry, &read(request)?),
+        SuspendPerson::ENTRY => people::suspended(conn, entry, &read(request)?),
+        RestorePerson::ENTRY => people::restored(conn, &read(request)?),
+        SuspendKey::ENTRY => people::key_suspended(conn, entry, &read(request)?),
+        ReinstateKey::ENTRY => people::key_reinstated(conn, &read(request)?),
         _ => Ok(()),
     }
 }

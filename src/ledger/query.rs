@@ -23,7 +23,7 @@ mod people;
 
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
-pub use people::{roster, suspended};
+pub use people::{Suspension, roster, suspended, suspended_keys};
 mod cab;
 
 pub use cab::{Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, marked};

@@ -4,9 +4,10 @@
 pub mod gates;
 pub mod grants;
 pub mod people;
-
+pub mod roster;
 pub mod rules;
 pub mod signing;
+mod suspension;
 
 pub use gates::{Decision, Gate, Verdict};
 pub use rules::{Decide, Facts};
