@@ -125,6 +125,7 @@ enum Command {
     Doctor(commands::doctor::DoctorArgs),
     Keygen(commands::keygen::KeygenArgs),
     Import(commands::import::ImportArgs),
+    Destroy(commands::destroy::DestroyArgs),
     Adopt(commands::adopt::AdoptArgs),
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
@@ -211,6 +212,7 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
     match command {
         Command::Keygen(args) => commands::keygen::run(&args, world),
         Command::Import(args) => commands::import::run(&args, world),
+        Command::Destroy(args) => commands::destroy::run(&args, world),
         Command::Adopt(args) => commands::adopt::run(&args, world),
         Command::Grant(args) => commands::grant::run(&args, world),
         Command::FollowUp(args) => commands::follow_up::run(&args, world),

@@ -15,8 +15,8 @@ use crate::policy::people::People;
 use crate::policy::roster::RosterFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
-    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, EndGrant, GiveGrant, Operation, ReinstateKey,
-    Request, RestorePerson, Role, SuspendKey, SuspendPerson,
+    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, Operation,
+    ReinstateKey, Request, RestorePerson, Role, SuspendKey, SuspendPerson,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -257,11 +257,14 @@ impl Ground {
         let conn = writer.connection();
         let id = request.params.generation();
         let issuer = request.params.issuer();
+        let generation = query::generation(conn, id)?;
+        let doomed = generation.as_ref().filter(|_| O::NAME == DestroyKey::NAME);
         Ok(Facts {
+            destruction: doomed.map(|known| query::last_facts(conn, known)).transpose()?.unwrap_or_default(),
             now: self.now,
             environment: self.genesis.environment,
             settings: &self.settings.settings,
-            generation: query::generation(conn, id)?,
+            generation,
             issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
             cosigners: cosigners(conn, request.params.cosigners())?,
             keyring: query::keyring(conn, &id.key)?,

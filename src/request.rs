@@ -14,6 +14,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod life;
+
+pub use life::{DestroyKey, Doomed, UpdatePipeline};
+
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
 /// from being used for another.
 pub trait Operation: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {

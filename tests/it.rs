@@ -3,6 +3,8 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/approve.rs"]
+mod approve;
 #[path = "it/apt.rs"]
 mod apt;
 #[path = "it/apt_killed.rs"]
@@ -37,6 +39,8 @@ mod people;
 mod shapes;
 #[path = "it/softhsm.rs"]
 mod softhsm;
+#[path = "it/terminal.rs"]
+mod terminal;
 #[path = "it/timestamps.rs"]
 mod timestamps;
 #[path = "it/tokens.rs"]

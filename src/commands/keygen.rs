@@ -1,6 +1,6 @@
 //! `keygen`: the next generation of a key, from the planned CKA_ID to the published certificate.
 
-use super::{openpgp, publish, recover};
+use super::{openpgp, pipeline, publish, recover};
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Kind, Result};
@@ -154,6 +154,9 @@ pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> R
     while !has_active && matches!(generation.state, State::Certified | State::Staged) {
         let to = if generation.state == State::Certified { State::Staged } else { State::Active };
         generation = change_state(world, &generation, to, planned::FIRST)?;
+        if to == State::Active {
+            pipeline::follow(world, &generation);
+        }
     }
     Ok(generation)
 }

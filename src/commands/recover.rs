@@ -1,7 +1,7 @@
 //! `recover`: what became of intents whose process is gone.
 
 use super::sign::repository;
-use super::{keygen, openpgp, publication};
+use super::{destroy, keygen, openpgp, pipeline, publication};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::formats::apt::place;
@@ -15,9 +15,9 @@ use crate::outcome;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant,
-    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, ReinstateKey, RestorePerson, SignArtifact,
-    SuspendKey, SuspendPerson,
+    AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, DestroyKey, EndGrant, GenerateKey,
+    GiveGrant, ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, ReinstateKey, RestorePerson,
+    SignArtifact, SuspendKey, SuspendPerson, UpdatePipeline,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -90,11 +90,12 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
                 .with("detail", detail),
         );
     }
-    let late = late_evidence(world)?;
+    let late = late_evidence(world)? + destroy::late_evidence(world)?;
     if late > 0 {
         world.ui().say(&format!("wrote {late} fragments that were missing from evidence/"));
     }
     let published = openpgp::publish(world)?;
+    pipeline::catch_up(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
     }
@@ -164,6 +165,8 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         RestorePerson::ENTRY => settle_as::<RestorePerson, Recorded>(world, orphan, false, "nobody was restored"),
         SuspendKey::ENTRY => settle_as::<SuspendKey, Recorded>(world, orphan, false, "the key was not suspended"),
         ReinstateKey::ENTRY => settle_as::<ReinstateKey, Recorded>(world, orphan, false, "the suspension stands"),
+        UpdatePipeline::ENTRY => pipeline::settle(world, orphan),
+        DestroyKey::ENTRY => destroy::settle(world, orphan),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }
@@ -231,11 +234,11 @@ fn settle_as<O: Operation, D: Completes<O>>(
     Ok((if unknown { "unknown" } else { "not-executed" }, detail.to_owned()))
 }
 
-fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
+pub(super) fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
     gate::resume(&world.ledger, &world.dir.join("locks"), orphan.seq)
 }
 
-fn close_with_error<O: Operation, D: Completes<O>>(
+pub(super) fn close_with_error<O: Operation, D: Completes<O>>(
     world: &mut World,
     permit: Permit<O>,
     error: Error,

@@ -1,6 +1,6 @@
 //! `status`: one screen.
 
-use super::{follow_up, grant, openpgp, publication, recover, run};
+use super::{follow_up, grant, openpgp, pipeline, publication, recover, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation};
@@ -60,6 +60,7 @@ fn overview(world: &mut World) -> Result<Worst> {
         ui.warn(&error.to_string());
     }
     publication::show(world);
+    pipeline::show(world)?;
     for orphan in recover::orphans(world)? {
         ui.warn(&format!(
             "interrupted: {} of {} (entry {}); keyctl recover",

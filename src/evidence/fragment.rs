@@ -173,6 +173,9 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
             fragment[name] = value.clone();
         }
     }
+    if let Some(event) = done.get("destruction_event") {
+        fragment["destruction_event"] = event.clone();
+    }
     Ok(fragment)
 }
 

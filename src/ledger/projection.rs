@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 
 mod authority;
 pub mod cab;
+mod life;
 mod people;
 mod resigned;
 
@@ -177,7 +178,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         RestorePerson::ENTRY => drop(read::<Request<RestorePerson>>(request)?),
         SuspendKey::ENTRY => drop(read::<Request<SuspendKey>>(request)?),
         ReinstateKey::ENTRY => drop(read::<Request<ReinstateKey>>(request)?),
-        _ => {}
+        other => life::intent(other, request)?,
     }
     conn.execute(
         "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -264,7 +265,7 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
         RestorePerson::ENTRY => people::restored(conn, &read(request)?),
         SuspendKey::ENTRY => people::key_suspended(conn, entry, &read(request)?),
         ReinstateKey::ENTRY => people::key_reinstated(conn, &read(request)?),
-        _ => Ok(()),
+        other => life::succeeded(conn, other, request),
     }
 }
 

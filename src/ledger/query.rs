@@ -19,10 +19,12 @@ use std::collections::BTreeMap;
 
 mod authority;
 mod grants;
+mod life;
 mod people;
 
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
+pub use life::{LastFacts, last_facts, open_about, outcomes};
 pub use people::{Suspension, roster, suspended, suspended_keys};
 mod cab;
 

@@ -3,6 +3,7 @@
 
 pub mod gates;
 pub mod grants;
+pub mod life;
 pub mod people;
 pub mod roster;
 pub mod rules;

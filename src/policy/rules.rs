@@ -7,7 +7,7 @@ use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, State};
-use crate::ledger::query::Suspension;
+use crate::ledger::query::{LastFacts, Suspension};
 use crate::model::{Environment, HashAlgorithm, KeyName, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
@@ -46,6 +46,8 @@ pub struct Facts<'a> {
     pub suspended_keys: BTreeMap<KeyName, Suspension>,
     /// The people, where it is about them; `None` where the workspace has none.
     pub roster: Option<RosterFacts>,
+    /// What else has to be known before a key is destroyed; empty for other acts.
+    pub destruction: LastFacts,
 }
 
 /// What a policy says to a request of one operation.
@@ -375,7 +377,7 @@ impl Decide for AdoptSettings {
     }
 }
 
-fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
+pub(super) fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
     let name = request.params.generation().to_string();
     Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
 }
@@ -499,6 +501,7 @@ pub(crate) mod tests {
             signing: Some(signing::testing::nobody(environment, now)),
             suspended_keys: BTreeMap::new(),
             roster: None,
+            destruction: LastFacts::default(),
         }
     }
 

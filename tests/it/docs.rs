@@ -106,6 +106,9 @@ fn example(line: &str) {
     if line.contains(" verify dists") {
         place.keyctl(&["sign", "dists/stable"]).ok();
     }
+    if line.contains(" approve ") {
+        crate::approve::example(&place);
+    }
     let fresh = line.contains(" init ");
     let script = format!("set -o pipefail; keyctl() {{ \"$KEYCTL_BINARY\" \"$@\"; }}; {line}");
     let mut shell = std::process::Command::new("bash");

@@ -5,6 +5,7 @@ use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
 use crate::people::ApprovalRequest;
+use crate::people::cab::CabApproval;
 use crate::people::request::Step;
 use serde_json::Value;
 
@@ -66,8 +67,15 @@ pub(super) fn of_request(request: &ApprovalRequest) -> Words {
     words
 }
 
+/// What an approval of artifacts says.
+pub(super) fn of_cab(approval: &CabApproval) -> Words {
+    let mut words = Words::default();
+    approval.describe().iter().for_each(|(label, text)| words.line(label, text));
+    words
+}
+
 fn of_step(words: &mut Words, number: usize, step: &Step) {
-    words.line(&format!("step {number}"), &format!("{} {}", step_phrase(&step.operation), step.object));
+    words.line(&format!("step {number}"), &format!("{}: {}", step_phrase(&step.operation), step.object));
     let mut params = Vec::new();
     flatten("", &step.params, &mut params);
     params.iter().for_each(|param| words.line("", &format!("  {param}")));
@@ -171,16 +179,17 @@ fn phrase(operation: Operation, object: &str) -> String {
 /// What one act is; the name itself where there is no better word.
 fn step_phrase(operation: &str) -> String {
     let verb = match operation {
-        "keygen" => "make a key:",
-        "issue" => "issue a certificate:",
-        "certify" => "certify an OpenPGP key:",
-        "publish-keyring" => "publish the keyring:",
-        "state" => "change the state:",
-        "csr" => "make a certificate signing request:",
-        "import" => "take in a certificate:",
-        "sign" => "sign:",
-        "adopt" => "adopt settings:",
-        other => return format!("{other}:"),
+        "found" => "found a workspace",
+        "keygen" => "make a key",
+        "issue" => "issue a certificate",
+        "certify" => "certify an OpenPGP key",
+        "publish-keyring" => "publish a keyring",
+        "state" => "change the state",
+        "csr" => "make a certificate signing request",
+        "import" => "take in a certificate",
+        "sign" => "sign",
+        "adopt" => "adopt settings",
+        other => return other.to_owned(),
     };
     format!("{verb} ({operation})")
 }

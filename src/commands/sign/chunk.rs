@@ -2,6 +2,7 @@
 
 use super::inputs::Job;
 use super::replay;
+use crate::clock::Laps;
 use crate::commands::recover;
 use crate::error::{Error, Result};
 use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
@@ -46,6 +47,8 @@ pub(super) struct Signed {
     pub no_evidence: Option<Error>,
     /// A token stopped answering: whether it signed is unknown, and nothing more is asked of it.
     pub hung: bool,
+    /// How long each stage took; stages of files are summed over all threads.
+    pub laps: Laps,
 }
 
 /// Signs a chunk.
@@ -66,7 +69,9 @@ pub(super) fn sign(
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
     let process = world.process()?;
-    let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), requests)?;
+    let mut laps = Laps::default();
+    let warrant = world.warrant.as_ref();
+    let answers = laps.lap("gate", || gate::admit(&mut world.ledger, &process, warrant, requests))?;
     let mut admitted = Vec::new();
     for ((job, prepared), answer) in ready.into_iter().zip(answers) {
         match answer {
@@ -79,7 +84,7 @@ pub(super) fn sign(
         let result = finish(store, &plan.signer, stamp, prepared, &permit);
         (job, permit, result)
     });
-    let mut signed = close(world, done)?;
+    let mut signed = close(world, done, laps)?;
     finished.append(&mut signed.finished);
     Ok(Signed { finished, ..signed })
 }
@@ -152,24 +157,29 @@ fn finish(
     Ok(signed.place()?)
 }
 
-fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>) -> Result<Signed> {
+fn close(
+    world: &mut World,
+    done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>,
+    mut laps: Laps,
+) -> Result<Signed> {
     let mut files = Vec::new();
     let mut results = Vec::new();
     for (job, permit, result) in done {
         files.push(job.file);
+        result.iter().for_each(|placed| laps.add(placed.laps()));
         results.push((permit, result));
     }
     let hung = results.iter().any(|(_, result)| result.as_ref().is_err_and(|failure| failure.unknown));
-    let answers = outcome::close(&mut world.ledger, crate::world::tool(), results)?;
+    let answers = laps.lap("outcome", || outcome::close(&mut world.ledger, crate::world::tool(), results))?;
     let receipts: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
-    let no_evidence = world.fragments(&receipts).err();
+    let no_evidence = laps.lap("evidence", || world.fragments(&receipts)).err();
     let mut finished = Vec::new();
     for (file, answer) in files.into_iter().zip(answers) {
         let result = answer.and_then(|receipt| world.fragment_path(&receipt).map(|path| (receipt, path)));
         finished.push(Finished { file, result });
     }
-    Ok(Signed { finished, no_evidence, hung })
+    Ok(Signed { finished, no_evidence, hung, laps })
 }
 
 /// Runs `work` over `items` on some threads; the answers come in the order of the items.

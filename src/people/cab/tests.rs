@@ -94,7 +94,7 @@ fn what_cannot_be_seen_is_in_neither_form() {
 
 #[test]
 fn the_words_say_everything_that_is_signed() {
-    let said = approval().describe().join("\n");
+    let said: String = approval().describe().into_iter().flat_map(|(label, text)| [label.into(), text]).collect();
     let value = serde_json::to_value(approval()).unwrap();
     for (name, member) in value.as_object().unwrap() {
         let words = match member {
