@@ -133,6 +133,8 @@ enum Command {
     Adopt(commands::adopt::AdoptArgs),
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
+    Suspend(commands::suspend::SuspendArgs),
+    Roster(commands::roster::RosterArgs),
     Approve(commands::approve::ApproveArgs),
     Cab(commands::cab::CabArgs),
     Run(commands::run::RunArgs),
@@ -229,6 +231,8 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
         Command::Grant(args) => commands::grant::run(&args, world),
         Command::FollowUp(args) => commands::follow_up::run(&args, world),
         Command::Sign(args) => commands::sign::run_approved(&args, world),
+        Command::Suspend(args) => commands::suspend::run(&args, world),
+        Command::Roster(args) => commands::roster::run(&args, world),
         _ => Err(Error::failed("not_approvable", "nobody approves this command; run it as it is")),
     }
 }

@@ -8,17 +8,19 @@ use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::{Purpose, Tbs};
+use crate::model::{KeyName, Purpose, Tbs};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
 use crate::policy::people::People;
+use crate::policy::roster::RosterFacts;
 use crate::policy::rules::ListFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
-    AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts, Operation,
-    Request, ReviewKey, Role,
+    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts,
+    Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -161,6 +163,7 @@ macro_rules! recorded {
 }
 
 recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts, ReviewKey);
+recorded!(AdoptRoster, SuspendPerson, RestorePerson, SuspendKey, ReinstateKey);
 
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
@@ -261,6 +264,7 @@ pub(crate) struct Ground {
     settings: query::Adopted,
     now: crate::clock::Time,
     known: signing::Known,
+    suspended_keys: BTreeMap<KeyName, query::Suspension>,
 }
 
 impl Ground {
@@ -271,6 +275,7 @@ impl Ground {
             settings: query::settings(conn)?,
             now: writer.time()?,
             known: signing::Known::default(),
+            suspended_keys: query::suspended_keys(conn)?,
         })
     }
 
@@ -296,6 +301,8 @@ impl Ground {
             list: request.params.list().map(|(ca, crl)| list(conn, ca, crl, id)).transpose()?,
             people,
             signing: request.params.artifact().map(|artifact| self.signing(conn, artifact)).transpose()?,
+            suspended_keys: self.suspended_keys.clone(),
+            roster: O::IS_ABOUT_PEOPLE.then(|| RosterFacts::read(conn)).transpose()?.flatten(),
         })
     }
 

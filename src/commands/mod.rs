@@ -22,11 +22,13 @@ pub mod recover;
 mod repository;
 mod resign;
 pub mod revoke;
+pub mod roster;
 pub mod rotate;
 pub mod run;
 mod seams;
 pub mod sign;
 pub mod status;
+pub mod suspend;
 pub mod timestamps;
 pub mod verify;
 

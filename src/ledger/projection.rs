@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, FOLDER, GenerateKey, GiveGrant,
-    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, Request, SignArtifact,
+    AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, FOLDER, GenerateKey, GiveGrant,
+    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, ReinstateKey, Request, RestorePerson,
+    SignArtifact, SuspendKey, SuspendPerson,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -43,7 +44,7 @@ pub const SCHEMA: &str = concat!(
 #[rustfmt::skip]
 pub const TABLES: &[&str] = &[
     "genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings",
-    "touched", "requests", "request_steps", "follow_ups", "rosters", "roster_suspensions", "grants", "grant_uses",
+    "touched", "requests", "request_steps", "follow_ups", "rosters", "roster_suspensions", "suspensions", "grants", "grant_uses",
     "cosigned", "issuers", "revocations", "crl_entries", "crls", "resign",
     "cab_papers", "cab_withdrawn", "cab_uses", "artifact_contents", "resigned",
     "rotations", "rotation_failures", "key_tests", "root_links", "published_files", "key_reviews", "expiry_alerts",
@@ -81,6 +82,8 @@ const KEEPING: &str = "keeping a projection";
 /// | `alert_given` | an alert that is given once and was given before |
 /// | `cab_exhausted` | a signature that an approval of the change advisory board is not good for any more |
 /// | `unknown_artifact` | a signature that takes the place of an artifact which the ledger does not have |
+/// | `bad_roster_version` | a roster that does not follow the one in force |
+/// | `suspended_already`, `not_suspended` | a suspension of who or what is suspended, or the end of one that is none |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 /// | `bad_revocation` | a revocation that takes back what an earlier one said ([`crate::keys::Terms::sharpen`]) |
 /// | `crl_number_taken` | a list whose number is not greater than every number before it (C3) |
@@ -170,6 +173,11 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
         EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
         CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
+        AdoptRoster::ENTRY => drop(read::<Request<AdoptRoster>>(request)?),
+        SuspendPerson::ENTRY => drop(read::<Request<SuspendPerson>>(request)?),
+        RestorePerson::ENTRY => drop(read::<Request<RestorePerson>>(request)?),
+        SuspendKey::ENTRY => drop(read::<Request<SuspendKey>>(request)?),
+        ReinstateKey::ENTRY => drop(read::<Request<ReinstateKey>>(request)?),
         other => {
             life::intent(other, request)?;
             revocation::intent(conn, entry, request)?;
@@ -265,6 +273,11 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let request: Request<CloseFollowUp> = read(request)?;
             authority::follow_up_closed(conn, entry, &request.params.follow_up)
         }
+        AdoptRoster::ENTRY => people::adopted(conn, entry, &read(request)?),
+        SuspendPerson::ENTRY => people::suspended(conn, entry, &read(request)?),
+        RestorePerson::ENTRY => people::restored(conn, &read(request)?),
+        SuspendKey::ENTRY => people::key_suspended(conn, entry, &read(request)?),
+        ReinstateKey::ENTRY => people::key_reinstated(conn, &read(request)?),
         other => {
             life::succeeded(conn, other, request)?;
             revocation::succeeded(conn, entry, request, done)?;

@@ -34,7 +34,7 @@ pub mod rotation;
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
 pub use life::{LastFacts, all_outcomes, last_facts, open_about};
-pub use people::{roster, suspended};
+pub use people::{Suspension, roster, suspended, suspended_keys};
 mod cab;
 
 pub use cab::{

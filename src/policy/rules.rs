@@ -2,18 +2,20 @@
 
 use super::gates::{self, Decision, Gate, Verdict};
 use super::people::{People, with_people};
+use super::roster::{self, RosterFacts};
 use super::rotation::{RotationFacts, issuer_age, rotation_complete};
 use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
-use crate::ledger::query::LastFacts;
-use crate::model::{Environment, HashAlgorithm, Purpose};
+use crate::ledger::query::{LastFacts, Suspension};
+use crate::model::{Environment, HashAlgorithm, KeyName, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
     AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, NewCrl,
     Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
+use std::collections::BTreeMap;
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
 /// hold the intent, and from the one clock.
@@ -47,6 +49,10 @@ pub struct Facts<'a> {
     pub rotation: RotationFacts,
     /// What else is known of a file that is to be signed.
     pub signing: Option<SigningFacts<'a>>,
+    /// Keys that neither sign nor issue for the time being.
+    pub suspended_keys: BTreeMap<KeyName, Suspension>,
+    /// The people, where it is about them; `None` where the workspace has none.
+    pub roster: Option<RosterFacts>,
     /// What else has to be known before a key is destroyed; empty for other acts.
     pub destruction: LastFacts,
 }
@@ -70,6 +76,9 @@ impl Facts<'_> {
 
 /// What a policy says to a request of one operation.
 pub trait Decide: Operation {
+    /// Whether the decision needs to know who there is.
+    const IS_ABOUT_PEOPLE: bool = false;
+
     /// The issuer whose record the decision needs, if any.
     fn issuer(&self) -> Option<&crate::model::GenerationId> {
         None
@@ -121,6 +130,7 @@ impl Decide for SignArtifact {
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
+        found.push(gates::suspended(&generation.id.key, &facts.suspended_keys));
         found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
         found.push(rotation_complete(facts.rotation.failure, facts.environment));
         found.extend(repository_gates(&request.params, generation, facts));
@@ -292,6 +302,7 @@ fn certification_gates(generation: &Generation, issuer: &Generation, by_itself: 
         gates::environment(generation, facts.environment),
         gates::holds("Issuer", issuer.id.to_string(), if by_itself { "itself" } else { "another" }, own == by_itself),
     ];
+    gates.push(gates::suspended(&issuer.id.key, &facts.suspended_keys));
     if !own {
         gates.push(gates::status(issuer, &[State::Active]));
         let days = facts.settings.keys.get(&issuer.id.key).map(|key| key.rotation_days);
@@ -391,15 +402,18 @@ impl Decide for ImportCertificate {
 }
 
 impl Decide for AdoptSettings {
+    const IS_ABOUT_PEOPLE: bool = true;
+
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let params = &request.params;
         let from = facts.settings.sha256().ok();
-        let gates = vec![gates::holds(
+        let mut gates = vec![gates::holds(
             "SettingsInForce",
             params.from_sha256.to_string(),
             from.map(|hash| hash.to_string()).unwrap_or_default(),
             Some(params.from_sha256) == from,
         )];
+        gates.extend(facts.roster.as_ref().map(|people| roster::satisfies(people, &params.settings, facts)));
         with_people(gates, facts)
     }
 }
@@ -419,7 +433,6 @@ pub(crate) mod tests {
     use crate::policy::Verdict;
     use crate::request::PackReference;
     use chrono::TimeDelta;
-    use std::collections::BTreeMap;
     use std::path::Path;
 
     pub(crate) fn settings() -> Settings {
@@ -530,6 +543,8 @@ pub(crate) mod tests {
             rotation: RotationFacts::default(),
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
             signing: Some(signing::testing::nobody(environment, now)),
+            suspended_keys: BTreeMap::new(),
+            roster: None,
             destruction: LastFacts::default(),
         }
     }

@@ -104,6 +104,8 @@ fn facts(settings: &Settings, generation: Generation, destruction: LastFacts) ->
         people: People::Waived,
         signing: None,
         destruction,
+        suspended_keys: Default::default(),
+        roster: None,
     }
 }
 

@@ -114,6 +114,8 @@ fn facts<'a>(settings: &'a Settings, generation: Generation, now: Time) -> Facts
         revocation: None,
         list: None,
         destruction: Default::default(),
+        suspended_keys: Default::default(),
+        roster: None,
         next_number: 3,
         people: People::Waived,
         signing: None,
