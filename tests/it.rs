@@ -11,6 +11,8 @@ mod arrows;
 mod batch;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/destroy.rs"]
+mod destroy;
 #[path = "it/docs.rs"]
 mod docs;
 #[path = "it/doctor.rs"]
