@@ -129,6 +129,7 @@ enum Command {
     Adopt(commands::adopt::AdoptArgs),
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
+    Approve(commands::approve::ApproveArgs),
     Run(commands::run::RunArgs),
     Sign(commands::sign::SignArgs),
     Verify(commands::verify::VerifyArgs),
@@ -183,6 +184,7 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Init(args) => commands::init::run(&args, &globals),
         Command::Status(args) => commands::status::run(&args, &mut World::open(globals)?),
         Command::Doctor(args) => commands::doctor::run(&args, &mut World::open(globals)?),
+        Command::Approve(args) => commands::approve::run(&args, &globals),
         Command::Run(args) => {
             let mut world = World::open(globals)?;
             let words = commands::run::prepare(&args, &mut world)?;

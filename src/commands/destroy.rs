@@ -56,7 +56,7 @@ pub fn run(args: &DestroyArgs, world: &mut World) -> Result<Worst> {
     refuse_open(world, &generation)?;
     let request = resolve(world, &generation)?;
     if world.globals.dry_run {
-        return keygen::show_request(world, &request);
+        return keygen::show(world, &request);
     }
     if world.asks_people() {
         let intended = intended(&request)?;

@@ -1,6 +1,7 @@
 //! One file per command: the doc comment of its arguments is the help, then `run`, then what only it needs.
 
 pub mod adopt;
+pub mod approve;
 pub mod audit;
 pub mod completions;
 pub mod destroy;

@@ -10,6 +10,7 @@ use crate::formats::artifact::Placed;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
+use crate::model::HsmName;
 use crate::outcome;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
@@ -41,6 +42,21 @@ pub(super) fn orphans(world: &World) -> Result<Vec<OpenIntent>> {
     let mut orphans = query::open_intents(world.ledger.connection())?;
     orphans.retain(|intent| intent.process.parse().is_ok_and(|id| ProcessLock::is_free(&locks, id).unwrap_or(false)));
     Ok(orphans)
+}
+
+/// Refuses to go on with a token on which an interrupted act left something unclear.
+///
+/// # Errors
+/// `orphaned_intent`.
+pub(super) fn refuse_orphans<'a>(world: &World, tokens: impl IntoIterator<Item = &'a HsmName>) -> Result<()> {
+    let orphans = orphans(world)?;
+    for token in tokens {
+        if let Some(orphan) = orphans.iter().find(|orphan| orphan.blocks.as_ref() == Some(token)) {
+            let message = format!("an interrupted {} of {} is open on token {token}", orphan.entry_type, orphan.object);
+            return Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"));
+        }
+    }
+    Ok(())
 }
 
 /// Runs `recover`.

@@ -96,6 +96,7 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
         found.push(openpgp::keyring_gate(world, &generation, &adopted)?);
     }
     print_gates(world.ui(), &found);
+    recover::refuse_orphans(world, [&generation.copy()?.hsm])?;
     match Decision::from_gates(found) {
         Decision::Allow(_) => Ok(Worst::default()),
         _ => Err(Error::blocked("gate_failed", format!("{} may not sign now", generation.id)).hint("keyctl status")),

@@ -132,6 +132,7 @@ pub(super) struct RawRule {
     pub roles: Option<Spanned<Vec<Role>>>,
     pub must_include: Option<Spanned<Vec<Role>>>,
     pub max_age_hours: Option<Spanned<u64>>,
+    pub asserted: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -95,6 +95,7 @@ trust       = []
 # roles = ["security-reviewer", "packaging-engineer"]
 # must_include = ["security-reviewer"]
 # max_age_hours = 24
+# asserted = false  # whoever asks proves it with their own key; only sign, crl, recover, drill and backup may say true
 
 # published/ may be a git work tree of its own. It is then committed after each change, and pushed if it has the remote.
 # [publication]

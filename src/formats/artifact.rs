@@ -6,17 +6,17 @@
 //! closes the permit.
 
 use super::Sink;
-use super::authenticode::{self, Content, Draft, OpusInfo};
+use super::authenticode::{self, AuthenticodeSignature, Content, Draft};
 use super::fan::{self, fan_out};
-use super::feed;
 use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
+use crate::clock::Laps;
 use crate::error::{Error, Result, shown};
 use crate::files::copy::copy_while;
 use crate::files::place::{self, Placement, Target};
 use crate::files::source::{Source, SourcePolicy};
 use crate::gate::{Completes, Failure, sealed};
 use crate::hsm::store::SigningKey;
-use crate::keys::{Copy, Identity, TokenFacts};
+use crate::keys::TokenFacts;
 use crate::model::{GenerationId, Hash256, HashAlgorithm, Tbs, hex};
 use crate::request::{self, SignArtifact};
 use serde_json::{Value, json};
@@ -24,63 +24,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// The key that will sign, with what goes along.
-#[derive(Clone, Debug)]
-pub struct Signer {
-    /// Its generation.
-    pub generation: GenerationId,
-    /// The identity in use.
-    pub identity: Identity,
-    /// The copy in use.
-    pub copy: Copy,
-    /// DER certificates for the signature: the signer's first, then its issuers without the root.
-    pub chain: Vec<Vec<u8>>,
-}
+mod options;
+mod remove;
 
-/// What to do with signatures that are there already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Existing {
-    /// Refuse the file.
-    #[default]
-    Refuse,
-    /// Take them out and put ours in their place.
-    Replace,
-    /// Nest ours into the first one.
-    Append,
-}
-
-/// What shapes a signature.
-#[derive(Clone, Debug)]
-pub struct SignOptions {
-    /// Digest algorithm.
-    pub hash: HashAlgorithm,
-    /// Signatures that are there already.
-    pub existing: Existing,
-    /// Whether to add page hashes (PE).
-    pub page_hashes: bool,
-    /// Program name and URL shown by Windows.
-    pub opus: OpusInfo,
-    /// Take a symlink's target.
-    pub follow: bool,
-    /// Whether to compute the file's SHA-512 too.
-    pub sha512: bool,
-    /// Whether a timestamp will be asked for ([`Prepared::sign_and_stamp`]).
-    pub timestamp: bool,
-}
-
-impl Default for SignOptions {
-    fn default() -> Self {
-        SignOptions {
-            hash: HashAlgorithm::Sha256,
-            existing: Existing::Refuse,
-            page_hashes: false,
-            opus: OpusInfo::default(),
-            follow: false,
-            sha512: false,
-            timestamp: false,
-        }
-    }
-}
+pub use options::{Existing, SignOptions, Signer, option_words};
+pub use remove::{Removed, remove};
 
 /// Adds timestamps. What implements it asks an authority and checks the answer.
 pub trait Stamp: Sync {
@@ -138,13 +86,15 @@ pub struct Prepared {
     layout: Layout,
     sums: Sums,
     original: Option<Original>,
-    outer: Option<Vec<u8>>,
+    /// The signatures that stay: ours is nested into the first of them.
+    outer: Vec<Vec<u8>>,
     draft: Draft,
     hash: HashAlgorithm,
     content_digest: Vec<u8>,
     hash_before: Hash256,
     sha512: Option<String>,
     options: BTreeMap<String, String>,
+    laps: Laps,
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +108,18 @@ enum Destination {
 /// # Errors
 /// The file cannot be read or is not what it should be; its format is unknown; it is signed already.
 pub fn prepare(
+    path: &Path,
+    to: Option<&Path>,
+    chain: &[Vec<u8>],
+    options: &SignOptions,
+    stop: &AtomicBool,
+) -> Result<Prepared> {
+    let mut laps = Laps::default();
+    let prepared = laps.lap("read and copy", || open_and_copy(path, to, chain, options, stop))?;
+    Ok(Prepared { laps, ..prepared })
+}
+
+fn open_and_copy(
     path: &Path,
     to: Option<&Path>,
     chain: &[Vec<u8>],
@@ -192,16 +154,20 @@ fn free(path: &Path) -> Result<()> {
     }
 }
 
-/// The first signature, if ours is to be nested into it.
-fn existing(source: &Source, layout: &Layout, existing: Existing) -> Result<Option<Vec<u8>>> {
+/// The signatures that stay, if ours is to be nested into the first of them.
+fn existing(source: &Source, layout: &Layout, existing: Existing) -> Result<Vec<Vec<u8>>> {
     let signatures = authenticode::image::signatures(layout, source.file())?;
-    match (signatures.first(), existing) {
-        (None, Existing::Append) => {
+    match (signatures.is_empty(), existing) {
+        (true, Existing::Append) => {
             Err(Error::usage("not_signed", "there is no signature to append to").hint("leave --append out"))
         }
-        (None, _) | (Some(_), Existing::Replace) => Ok(None),
-        (Some(first), Existing::Append) => Ok(Some(first.to_der())),
-        (Some(_), Existing::Refuse) => Err(Error::failed("already_signed", "the file is signed already")
+        (true, _) | (false, Existing::Replace) => Ok(Vec::new()),
+        (false, Existing::Append) if signatures.len() != layout.certificates().len() => {
+            let message = "the certificate table holds what is no Authenticode signature and would be lost";
+            Err(Error::failed("pe_other_certificate", message).hint("--replace takes all of it out"))
+        }
+        (false, Existing::Append) => Ok(signatures.iter().map(AuthenticodeSignature::to_der).collect()),
+        (false, Existing::Refuse) => Err(Error::failed("already_signed", "the file is signed already")
             .hint("--replace takes the old signature out, --append adds another")),
     }
 }
@@ -212,7 +178,7 @@ fn copy_and_draft(
     mut target: Target,
     destination: Destination,
     layout: Layout,
-    outer: Option<Vec<u8>>,
+    outer: Vec<Vec<u8>>,
     chain: &[Vec<u8>],
     options: &SignOptions,
     stop: &AtomicBool,
@@ -247,27 +213,8 @@ fn copy_and_draft(
         outer,
         draft,
         content_digest,
+        laps: Laps::default(),
     })
-}
-
-/// What shapes a signature, in words that requests carry.
-pub fn option_words(options: &SignOptions) -> BTreeMap<String, String> {
-    let mut words = BTreeMap::new();
-    let mut put = |name: &str, value: Option<String>| value.map(|value| words.insert(name.to_owned(), value));
-    put("hash", Some(options.hash.to_string()));
-    put(
-        "existing",
-        match options.existing {
-            Existing::Refuse => None,
-            Existing::Replace => Some("replace".into()),
-            Existing::Append => Some("append".into()),
-        },
-    );
-    put("page_hashes", options.page_hashes.then(|| "yes".into()));
-    put("program_name", options.opus.program_name.as_deref().map(shown));
-    put("program_url", options.opus.url.as_deref().map(shown));
-    put(request::TIMESTAMP, options.timestamp.then(|| "rfc3161".into()));
-    words
 }
 
 /// The first bytes tell the format.
@@ -316,6 +263,8 @@ impl Prepared {
             sha512_before: self.sha512.clone(),
             provenance: None,
             options: self.options.clone(),
+            cab: None,
+            resigns: None,
         }
     }
 
@@ -335,27 +284,33 @@ impl Prepared {
         if stamp.is_some() != self.options.contains_key(request::TIMESTAMP) {
             return Err(Error::bug("the request says something else about a timestamp than what is done").into());
         }
-        let signature = key.sign(self.draft.tbs())?;
+        let mut laps = std::mem::take(&mut self.laps);
+        let signature = laps.lap("token", || key.sign(self.draft.tbs()))?;
         let mut pkcs7 = self.draft.finish(&signature)?;
         let mut timestamp = None;
         if let Some(stamp) = stamp {
-            let (token, said) = stamp.stamp(&signature.0)?;
+            let (token, said) = laps.lap("timestamp", || stamp.stamp(&signature.0))?;
             pkcs7 = authenticode::with_timestamp(&pkcs7, &token)?;
             timestamp = Some(said);
         }
         let inner = pkcs7.clone();
-        if let Some(outer) = &self.outer {
-            pkcs7 = authenticode::append_nested(outer, &pkcs7)?;
+        let mut rest: &[Vec<u8>] = &[];
+        if let Some((first, others)) = self.outer.split_first() {
+            (pkcs7, rest) = (authenticode::append_nested(first, &pkcs7)?, others);
         }
-        let attached = self.layout.attach(&pkcs7, &self.sums)?;
+        let table: Vec<&[u8]> = std::iter::once(&pkcs7).chain(rest).map(Vec::as_slice).collect();
+        let attached = self.layout.attach_all(&table, &self.sums)?;
         self.target.apply(&attached.edits, attached.len)?;
-        let hash_after = std::thread::scope(|scope| {
-            // The disk works while the digests are computed again; placing asks it once more and reports its errors.
-            if attached.len >= fan::WORTHWHILE {
-                scope.spawn(|| rustix::fs::fdatasync(self.target.file()).is_ok());
-            }
-            verify_written(&self.target, &inner, &self.content_digest, self.hash)
-        })?;
+        let verify = || {
+            std::thread::scope(|scope| {
+                // The disk works while the digests are computed again; placing asks it once more and reports its errors.
+                if attached.len >= fan::WORTHWHILE {
+                    scope.spawn(|| rustix::fs::fdatasync(self.target.file()).is_ok());
+                }
+                verify_written(&self.target, &inner, &self.content_digest, self.hash)
+            })
+        };
+        let hash_after = laps.lap("verify", verify)?;
         Ok(Signed {
             source: self.source,
             target: self.target,
@@ -364,6 +319,7 @@ impl Prepared {
             original: self.original,
             token: key.token(),
             timestamp,
+            laps,
         })
     }
 }
@@ -395,7 +351,7 @@ fn verify_written(target: &Target, ours: &[u8], content_digest: &[u8], hash: Has
     Ok(whole.finish())
 }
 
-fn is_ours(signature: &authenticode::AuthenticodeSignature, ours: &[u8]) -> bool {
+fn is_ours(signature: &AuthenticodeSignature, ours: &[u8]) -> bool {
     let value = |pkcs7: &[u8]| authenticode::signature_value(pkcs7).ok();
     value(&signature.to_der()) == value(ours)
 }
@@ -410,6 +366,7 @@ pub struct Signed {
     original: Option<Original>,
     token: TokenFacts,
     timestamp: Option<Value>,
+    laps: Laps,
 }
 
 impl Signed {
@@ -417,22 +374,17 @@ impl Signed {
     ///
     /// # Errors
     /// The source changed meanwhile, or the destination cannot be written; the original stays as it was.
-    pub fn place(mut self) -> Result<Placed> {
-        let placed = match self.destination {
-            Destination::InPlace => self.target.place(Placement::Replace { expect: &self.source })?,
+    pub fn place(self) -> Result<Placed> {
+        let Signed { source, mut target, destination, hash_after, original, token, timestamp, mut laps } = self;
+        let file = laps.lap("place", || match destination {
+            Destination::InPlace => target.place(Placement::Replace { expect: &source }),
             Destination::New => {
-                self.target.like(&self.source)?;
-                self.source.unchanged()?;
-                self.target.place(Placement::New)?
+                target.like(&source)?;
+                source.unchanged()?;
+                target.place(Placement::New)
             }
-        };
-        Ok(Placed {
-            file: placed,
-            hash_after: self.hash_after,
-            original: self.original,
-            token: self.token,
-            timestamp: self.timestamp,
-        })
+        })?;
+        Ok(Placed { file, hash_after, original, token, timestamp, laps })
     }
 }
 
@@ -444,9 +396,15 @@ pub struct Placed {
     original: Option<Original>,
     token: TokenFacts,
     timestamp: Option<Value>,
+    laps: Laps,
 }
 
 impl Placed {
+    /// How long each stage took.
+    pub fn laps(&self) -> &Laps {
+        &self.laps
+    }
+
     /// Where it is.
     pub fn path(&self) -> &PathBuf {
         &self.file.path
@@ -478,58 +436,4 @@ impl Completes<SignArtifact> for Placed {
         }
         done
     }
-}
-
-/// A file whose signatures were taken out.
-#[derive(Debug)]
-pub struct Removed {
-    /// SHA-256 of the signed file.
-    pub hash_before: Hash256,
-    /// SHA-256 of what it is now.
-    pub hash_after: Hash256,
-    /// It is the file from before its first signature, byte for byte.
-    pub restored: bool,
-}
-
-/// Takes all signatures out of a file. `original` may know, by the signed file's hash, what it was made from.
-///
-/// # Errors
-/// As [`prepare`]; the file is not signed.
-pub fn remove(
-    path: &Path,
-    to: Option<&Path>,
-    follow: bool,
-    original: &dyn Fn(&Hash256) -> Option<Original>,
-    stop: &AtomicBool,
-) -> Result<Removed> {
-    let policy = if to.is_some() { SourcePolicy::READ } else { SourcePolicy::IN_PLACE };
-    let source = Source::open(path, SourcePolicy { follow, ..policy })?;
-    expect_pe(&source)?;
-    let layout = Layout::parse(source.file())?;
-    let mut target = match to {
-        Some(to) => Target::beside(to)?,
-        None => Target::replacing(&source)?,
-    };
-    let (mut whole, mut checksum) = (FileHash::new(), ChecksumSink::new(&layout));
-    let mut sink = |bytes: &[u8]| {
-        whole.update(bytes);
-        checksum.update(bytes);
-    };
-    copy_while(&source, &mut target, &mut [&mut sink], stop)?;
-    let hash_before = whole.finish();
-    let original = original(&hash_before);
-    let detached = layout.remove(source.file(), original.as_ref(), &checksum.finish())?;
-    target.apply(&detached.edits, detached.len)?;
-    let mut whole = FileHash::new();
-    feed(target.file(), &mut [&mut whole])?;
-    if Layout::parse(target.file())?.table().is_some_and(|table| !table.is_empty()) {
-        return Err(Error::bug("the written file still has a certificate table"));
-    }
-    if to.is_some() {
-        target.like(&source)?;
-        target.place(Placement::New)?;
-    } else {
-        target.place(Placement::Replace { expect: &source })?;
-    }
-    Ok(Removed { hash_before, hash_after: whole.finish(), restored: original.is_some() })
 }

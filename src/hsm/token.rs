@@ -176,6 +176,14 @@ impl Token {
         &self.info
     }
 
+    /// Whether its PIN is that of another token; `None` if one of them was opened without one, by its own keypad say.
+    pub fn shares_pin_with(&self, other: &Token) -> Option<bool> {
+        match (&self.shared.login, &other.shared.login) {
+            (Login::User(Some(mine)), Login::User(Some(theirs))) => Some(mine.is_same_as(theirs)),
+            _ => None,
+        }
+    }
+
     /// The fault after which this process cannot use the token any more (hung, wrong PIN, another token), if there is one.
     pub fn fatal(&self) -> Option<&Fault> {
         self.shared.fatal.get()

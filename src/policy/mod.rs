@@ -7,6 +7,7 @@ pub mod life;
 pub mod people;
 
 pub mod rules;
+pub mod signing;
 
 pub use gates::{Decision, Gate, Verdict};
 pub use rules::{Decide, Facts};

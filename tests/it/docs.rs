@@ -98,10 +98,16 @@ fn example(line: &str) {
     }
     place.copy(&place.published("certs/windows-1.pem"), "windows.pem");
     place.copy(&place.workspace().join("keyctl.toml"), "keyctl.toml");
+    if line.contains("roster.toml") {
+        place.copy(&place.workspace().join("roster.toml"), "roster.toml");
+    }
     repository(&place.path("dists/stable"));
     place.copy(&place.published("apt/apt.pgp"), "archive.pgp");
     if line.contains(" verify dists") {
         place.keyctl(&["sign", "dists/stable"]).ok();
+    }
+    if line.contains(" approve ") {
+        crate::approve::example(&place);
     }
     let fresh = line.contains(" init ");
     let script = format!("set -o pipefail; keyctl() {{ \"$KEYCTL_BINARY\" \"$@\"; }}; {line}");
@@ -136,4 +142,5 @@ fn repository(dir: &Path) {
 }
 
 /// Usage errors that an example may rightly meet in a sandbox: its key has no external issuer, and so on.
-const EXPECTED_USAGE: &[&str] = &["unknown_key", "csr_not_wanted", "workspace_exists"];
+const EXPECTED_USAGE: &[&str] =
+    &["unknown_key", "csr_not_wanted", "workspace_exists", "no_grant", "no_follow_up", "no_request", "key_not_at_hand"];

@@ -2,6 +2,8 @@
 
 use super::inputs::Job;
 use super::replay;
+use crate::clock::Laps;
+use crate::commands::recover;
 use crate::error::{Error, Result};
 use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
 use crate::gate::{self, Failure, Permit};
@@ -45,12 +47,14 @@ pub(super) struct Signed {
     pub no_evidence: Option<Error>,
     /// A token stopped answering: whether it signed is unknown, and nothing more is asked of it.
     pub hung: bool,
+    /// How long each stage took; stages of files are summed over all threads.
+    pub laps: Laps,
 }
 
 /// Signs a chunk.
 ///
 /// # Errors
-/// The ledger cannot be written. What happens to single files is in the answer.
+/// The token waits for `recover`; the ledger cannot be written. What happens to single files is in the answer.
 pub(super) fn sign(
     world: &mut World,
     plan: &Plan,
@@ -59,10 +63,15 @@ pub(super) fn sign(
     stop: &AtomicBool,
 ) -> Result<Signed> {
     let (mut finished, jobs) = replay::split(world, plan, jobs)?;
+    if !jobs.is_empty() {
+        recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
+    }
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
     let process = world.process()?;
-    let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), requests)?;
+    let mut laps = Laps::default();
+    let warrant = world.warrant.as_ref();
+    let answers = laps.lap("gate", || gate::admit(&mut world.ledger, &process, warrant, requests))?;
     let mut admitted = Vec::new();
     for ((job, prepared), answer) in ready.into_iter().zip(answers) {
         match answer {
@@ -75,7 +84,7 @@ pub(super) fn sign(
         let result = finish(store, &plan.signer, stamp, prepared, &permit);
         (job, permit, result)
     });
-    let mut signed = close(world, done)?;
+    let mut signed = close(world, done, laps)?;
     finished.append(&mut signed.finished);
     Ok(Signed { finished, ..signed })
 }
@@ -86,13 +95,14 @@ pub(super) type Preview = (Request<SignArtifact>, Decision);
 /// What a dry run shows: the resolved requests, and what the gates would say.
 ///
 /// # Errors
-/// The ledger cannot be read.
+/// The token waits for `recover`; the ledger cannot be read.
 pub(super) fn preview(
     world: &mut World,
     plan: &Plan,
     jobs: Vec<Job>,
     stop: &AtomicBool,
 ) -> Result<(Vec<Finished>, Vec<Preview>)> {
+    recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     let mut finished = Vec::new();
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests: Vec<_> = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
@@ -147,24 +157,29 @@ fn finish(
     Ok(signed.place()?)
 }
 
-fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>) -> Result<Signed> {
+fn close(
+    world: &mut World,
+    done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>,
+    mut laps: Laps,
+) -> Result<Signed> {
     let mut files = Vec::new();
     let mut results = Vec::new();
     for (job, permit, result) in done {
         files.push(job.file);
+        result.iter().for_each(|placed| laps.add(placed.laps()));
         results.push((permit, result));
     }
     let hung = results.iter().any(|(_, result)| result.as_ref().is_err_and(|failure| failure.unknown));
-    let answers = outcome::close(&mut world.ledger, crate::world::tool(), results)?;
+    let answers = laps.lap("outcome", || outcome::close(&mut world.ledger, crate::world::tool(), results))?;
     let receipts: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
-    let no_evidence = world.fragments(&receipts).err();
+    let no_evidence = laps.lap("evidence", || world.fragments(&receipts)).err();
     let mut finished = Vec::new();
     for (file, answer) in files.into_iter().zip(answers) {
         let result = answer.and_then(|receipt| world.fragment_path(&receipt).map(|path| (receipt, path)));
         finished.push(Finished { file, result });
     }
-    Ok(Signed { finished, no_evidence, hung })
+    Ok(Signed { finished, no_evidence, hung, laps })
 }
 
 /// Runs `work` over `items` on some threads; the answers come in the order of the items.

@@ -8,6 +8,7 @@ mod replay;
 pub(super) mod repository;
 
 use super::{init, publication, timestamps};
+use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
 use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
@@ -127,7 +128,8 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
         return remove::run(args, jobs, globals);
     }
     globals.sessions = args.jobs.into();
-    let mut world = open_world(args, globals)?;
+    let mut laps = Laps::default();
+    let mut world = laps.lap("open", || open_world(args, globals))?;
     let settings = world.settings()?;
     let stop = crate::world::interrupts()?;
     let (folders, files): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.file.is_dir());
@@ -139,7 +141,7 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     let for_files = (!files.is_empty()).then(|| plan(args, stamp.is_some(), &world)).transpose()?;
     let for_folders = (!folders.is_empty()).then(|| repository::plan(args, &world)).transpose()?;
     let (repositories, missing) = repository::expand(folders);
-    let mut run = Run { worst: Worst::default(), first: true, hung: false };
+    let mut run = Run { worst: Worst::default(), first: true, hung: false, laps };
     run.show(&world, missing);
     if let Some(plan) = &for_files {
         if world.globals.dry_run {
@@ -151,6 +153,7 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     if let Some(plan) = &for_folders {
         run.repositories(&mut world, plan, &repositories, &stop)?;
     }
+    world.ui().detail(&format!("time, summed over threads: {}", run.laps));
     publication::after_signing(&world, Ok(run.worst))
 }
 
@@ -161,6 +164,8 @@ struct Run {
     first: bool,
     /// A token stopped answering; nothing more is asked of any.
     hung: bool,
+    /// How long each stage took so far.
+    laps: Laps,
 }
 
 impl Run {
@@ -174,6 +179,7 @@ impl Run {
 
     /// Shows what was signed, and says when its evidence has to wait.
     fn take(&mut self, world: &World, signed: Signed) {
+        self.laps.add(&signed.laps);
         self.show(world, signed.finished);
         if let Some(error) = signed.no_evidence {
             self.worst.add(error.kind());
@@ -320,7 +326,7 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
         return Ok(world);
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
-    init::found(&dir, None, &globals)
+    init::found(&dir, &Default::default(), &globals)
 }
 
 /// The named key, or the only active one for this purpose.

@@ -6,7 +6,8 @@
 use super::chunk::{Finished, Signed};
 use super::inputs::Job;
 use super::{SignArgs, choose_key, pack, replay};
-use crate::commands::{keygen, openpgp};
+use crate::clock::Laps;
+use crate::commands::{keygen, openpgp, recover};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
@@ -124,7 +125,7 @@ pub(super) fn expand(folders: Vec<Job>) -> (Vec<PathBuf>, Vec<Finished>) {
 
 /// Signs one repository.
 pub(super) fn sign(world: &mut World, plan: &Plan, dir: &Path, stop: &AtomicBool) -> Signed {
-    let mut signed = Signed { finished: Vec::new(), no_evidence: None, hung: false };
+    let mut signed = Signed { finished: Vec::new(), no_evidence: None, hung: false, laps: Laps::default() };
     let result = sign_one(world, plan, dir, stop, &mut signed);
     signed.finished.push(Finished { file: dir.to_owned(), result });
     signed
@@ -146,15 +147,15 @@ fn sign_one(
     if let Some(stored) = stored(world, plan, &dir)? {
         return Ok(stored);
     }
-    let (prepared, request) = prepare(world, plan, &dir)?;
+    let (prepared, request) = signed.laps.lap("read", || prepare(world, plan, &dir))?;
     for note in prepared.notes() {
         world.ui().warn(note);
     }
     if stop.load(Ordering::SeqCst) {
         return Err(Error::new(crate::error::Kind::Interrupted, "interrupted", "nothing was signed"));
     }
-    let permit = keygen::admit_one(world, request)?;
-    let result = finish(&world.store, plan, prepared, &permit);
+    let permit = signed.laps.lap("gate", || keygen::admit_one(world, request))?;
+    let result = finish(&world.store, plan, prepared, &permit, &mut signed.laps);
     signed.hung = result.as_ref().is_err_and(|failure| failure.unknown);
     close(world, permit, result, signed)
 }
@@ -166,6 +167,7 @@ fn sign_one(
 pub(super) fn preview(world: &mut World, plan: &Plan, dir: &Path) -> Result<(Request<SignArtifact>, Decision)> {
     let dir = dir.canonicalize()?;
     let (_, request) = prepare(world, plan, &dir)?;
+    recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let decision = gate::preview(&mut world.ledger, std::slice::from_ref(&request))?.into_iter().next();
     Ok((request, decision.ok_or_else(|| Error::bug("the gate gave no answer"))?))
 }
@@ -279,13 +281,15 @@ fn finish(
     plan: &Plan,
     prepared: road::Prepared,
     permit: &Permit<SignArtifact>,
+    laps: &mut Laps,
 ) -> Result<road::Placed, Failure> {
     let mut keys = Vec::new();
     for generation in &plan.generations {
         let identity = generation.identity()?;
         keys.push((identity.spki_sha256, store.open(permit, Role::Artifact, identity)?));
     }
-    Ok(prepared.sign(&keys)?.place()?)
+    let made = laps.lap("token and verify", || prepared.sign(&keys))?;
+    Ok(laps.lap("place", || made.place())?)
 }
 
 fn close(
@@ -294,10 +298,11 @@ fn close(
     result: Result<road::Placed, Failure>,
     signed: &mut Signed,
 ) -> Result<(Receipt, PathBuf)> {
-    let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
+    let done = vec![(permit, result)];
+    let answers = signed.laps.lap("outcome", || outcome::close(&mut world.ledger, crate::world::tool(), done))?;
     let receipt = answers.into_iter().next().ok_or_else(|| Error::bug("closing gave no answer"))??;
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
-    signed.no_evidence = world.fragments(std::slice::from_ref(&receipt)).err();
+    signed.no_evidence = signed.laps.lap("evidence", || world.fragments(std::slice::from_ref(&receipt))).err();
     let path = world.fragment_path(&receipt)?;
     Ok((receipt, path))
 }

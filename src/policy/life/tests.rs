@@ -99,6 +99,7 @@ fn facts(settings: &Settings, generation: Generation, destruction: LastFacts) ->
         has_active: false,
         next_number: 2,
         people: People::Waived,
+        signing: None,
         destruction,
     }
 }
