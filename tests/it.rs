@@ -17,6 +17,8 @@ mod batch;
 mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/destroy.rs"]
+mod destroy;
 #[path = "it/docs.rs"]
 mod docs;
 #[path = "it/doctor.rs"]
