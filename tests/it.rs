@@ -27,6 +27,8 @@ mod interruption;
 mod keygen;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/revoke.rs"]
+mod revoke;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

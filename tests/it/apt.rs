@@ -12,7 +12,7 @@ const PACKAGE: &str = "set -e; mkdir -p \"$0\"; cd \"$0\"; mkdir -p d/DEBIAN poo
     Architecture: all\\nMaintainer: A <a@example.org>\\nSection: misc\\nPriority: optional\\nDescription: x\\n' \
     > d/DEBIAN/control; dpkg-deb --root-owner-group --build d pool/hello-x_1.0_all.deb >&2;";
 
-const FTPARCHIVE: &str = "mkdir -p dists/stable/main/binary-amd64; \
+pub const FTPARCHIVE: &str = "mkdir -p dists/stable/main/binary-amd64; \
     apt-ftparchive packages pool > dists/stable/main/binary-amd64/Packages; gzip -kn dists/stable/main/binary-amd64/Packages; \
     printf 'Archive: stable\\nComponent: main\\nArchitecture: amd64\\n' > dists/stable/main/binary-amd64/Release; \
     apt-ftparchive -o APT::FTPArchive::Release::Suite=stable -o APT::FTPArchive::Release::Codename=stable \
@@ -28,7 +28,7 @@ const APTLY: &str = "printf '{\"rootDir\":\"%s\",\"gpgDisableSign\":true,\"archi
     aptly -config=a.conf -skip-signing -distribution=stable publish repo r >&2; rm -r pool; mv public/pool public/dists .";
 
 /// An archive, made by the programs that people make archives with.
-fn archive(place: &Place, name: &str, how: &str) -> PathBuf {
+pub fn archive(place: &Place, name: &str, how: &str) -> PathBuf {
     for program in ["dpkg-deb", "apt-ftparchive", "reprepro", "aptly"] {
         tool(program);
     }
@@ -38,11 +38,11 @@ fn archive(place: &Place, name: &str, how: &str) -> PathBuf {
     dir
 }
 
-fn suite(archive: &Path) -> PathBuf {
+pub fn suite(archive: &Path) -> PathBuf {
     archive.join("dists/stable")
 }
 
-fn keyring(place: &Place) -> PathBuf {
+pub fn keyring(place: &Place) -> PathBuf {
     place.workspace().join("published/apt/apt.pgp")
 }
 
@@ -53,11 +53,11 @@ fn said(command: &mut Command) -> (bool, String) {
 }
 
 /// gpgv's status lines: it prints "Good signature" for revoked keys too.
-fn gpgv(keyring: &Path, files: &[PathBuf]) -> String {
+pub fn gpgv(keyring: &Path, files: &[PathBuf]) -> String {
     said(tool("gpgv").args(["--status-fd", "1", "--keyring"]).arg(keyring).args(files)).1
 }
 
-fn sqv(keyring: &Path, signature: &Path, file: &Path) -> bool {
+pub fn sqv(keyring: &Path, signature: &Path, file: &Path) -> bool {
     said(tool("sqv").arg("--keyring").arg(keyring).args([signature, file])).0
 }
 
@@ -74,7 +74,7 @@ fn cut(suite: &Path) -> (PathBuf, PathBuf) {
 
 /// `apt-get update` in a root of its own. The settings of the machine are kept away: containers often switch the
 /// checks of dates off there.
-fn apt_update(place: &Place, archive: &Path, keyring: &Path) -> Result<(), String> {
+pub fn apt_update(place: &Place, archive: &Path, keyring: &Path) -> Result<(), String> {
     let root = tempfile::TempDir::new_in(place.path(".")).unwrap();
     let path = root.path().canonicalize().unwrap();
     for folder in
@@ -102,7 +102,7 @@ fn apt_update(place: &Place, archive: &Path, keyring: &Path) -> Result<(), Strin
 }
 
 #[track_caller]
-fn all_accept(place: &Place, archive: &Path, keyring: &Path, signatures: usize) {
+pub fn all_accept(place: &Place, archive: &Path, keyring: &Path, signatures: usize) {
     let suite = suite(archive);
     let (release_gpg, release) = (suite.join("Release.gpg"), suite.join("Release"));
     let (signature, text) = cut(&suite);
@@ -372,7 +372,7 @@ fn the_revocation_certificate_is_kept_apart_and_works() {
 }
 
 /// A sandbox founded with this change to the default configuration.
-fn founded(change: impl Fn(String) -> String, command: impl Fn(&Place, &[&str]) -> Ran) -> Place {
+pub fn founded(change: impl Fn(String) -> String, command: impl Fn(&Place, &[&str]) -> Ran) -> Place {
     let (template, place) = (Place::with_sandbox(), Place::new());
     let toml = fs::read_to_string(template.workspace().join("keyctl.toml")).unwrap();
     fs::write(place.path("keyctl.toml"), change(toml)).unwrap();
