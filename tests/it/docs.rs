@@ -100,6 +100,7 @@ fn example(line: &str) {
     place.copy(&place.workspace().join("keyctl.toml"), "keyctl.toml");
     repository(&place.path("dists/stable"));
     place.copy(&place.published("apt/apt.pgp"), "archive.pgp");
+    place.copy(&place.workspace().join("revocations/apt-root-1.asc"), "apt-root-1.asc");
     if line.contains(" verify dists") {
         place.keyctl(&["sign", "dists/stable"]).ok();
     }
@@ -136,4 +137,5 @@ fn repository(dir: &Path) {
 }
 
 /// Usage errors that an example may rightly meet in a sandbox: its key has no external issuer, and so on.
-const EXPECTED_USAGE: &[&str] = &["unknown_key", "csr_not_wanted", "workspace_exists"];
+const EXPECTED_USAGE: &[&str] =
+    &["unknown_key", "unknown_generation", "csr_not_wanted", "workspace_exists", "not_confirmed", "bad_time"];

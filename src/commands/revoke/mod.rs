@@ -41,8 +41,8 @@ use way::Way;
 /// Repeating an interrupted revocation continues it. Exit 3 if the key is revoked here but verifiers cannot know yet.
 ///
 /// Examples:
-///   keyctl revoke windows/3 --reason superseded
-///   keyctl revoke windows/3 --reason keyCompromise --compromised-since 2026-11-02T00:00:00Z
+///   keyctl revoke windows/1 --reason superseded
+///   keyctl revoke windows/1 --reason keyCompromise --compromised-since 2026-11-02T00:00:00Z
 ///   keyctl revoke installer/1 --reason keyCompromise --reference 'ticket 4711 at the issuer'
 ///   keyctl revoke apt-root/1 --reason keyCompromise --certificate apt-root-1.asc
 #[derive(Debug, clap::Args)]
