@@ -127,9 +127,11 @@ enum Command {
     Import(commands::import::ImportArgs),
     Revoke(commands::revoke::RevokeArgs),
     Crl(commands::crl::CrlArgs),
+    Destroy(commands::destroy::DestroyArgs),
     Adopt(commands::adopt::AdoptArgs),
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
+    Approve(commands::approve::ApproveArgs),
     Run(commands::run::RunArgs),
     Sign(commands::sign::SignArgs),
     Verify(commands::verify::VerifyArgs),
@@ -184,10 +186,12 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Init(args) => commands::init::run(&args, &globals),
         Command::Status(args) => commands::status::run(&args, &mut World::open(globals)?),
         Command::Doctor(args) => commands::doctor::run(&args, &mut World::open(globals)?),
+        Command::Approve(args) => commands::approve::run(&args, &globals),
         Command::Run(args) => {
             let mut world = World::open(globals)?;
             let words = commands::run::prepare(&args, &mut world)?;
-            approved(&words, &mut world)
+            let result = approved(&words, &mut world);
+            commands::publication::after(&world, result)
         }
         Command::Sign(args) => commands::sign::run(&args, globals),
         Command::Verify(args) => commands::verify::run(&args, globals),
@@ -195,7 +199,11 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
         Command::Completions(args) => commands::completions::completions(&args, self::command(), &globals.ui),
         Command::Man(args) => commands::completions::man(&args, self::command(), &globals.ui),
-        command => approvable(command, &mut World::open(globals)?),
+        command => {
+            let mut world = World::open(globals)?;
+            let result = approvable(command, &mut world);
+            commands::publication::after(&world, result)
+        }
     }
 }
 
@@ -206,6 +214,7 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
         Command::Import(args) => commands::import::run(&args, world),
         Command::Revoke(args) => commands::revoke::run(&args, world),
         Command::Crl(args) => commands::crl::run(&args, world),
+        Command::Destroy(args) => commands::destroy::run(&args, world),
         Command::Adopt(args) => commands::adopt::run(&args, world),
         Command::Grant(args) => commands::grant::run(&args, world),
         Command::FollowUp(args) => commands::follow_up::run(&args, world),

@@ -3,6 +3,7 @@
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// A point in time, UTC, with whole seconds.
 pub type Time = DateTime<Utc>;
@@ -43,6 +44,13 @@ impl Clock {
             seconds.fetch_add(by.num_seconds(), Ordering::SeqCst);
         }
     }
+}
+
+/// Time since the machine was started, sleep included. It never goes back and all processes have it in common; it tells
+/// how long something lasts, not what time it is.
+pub fn since_start() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.try_into().unwrap_or_default()
 }
 
 /// RFC 3339 with `Z` and whole seconds, the form used in every JSON that leaves the program.

@@ -9,19 +9,21 @@ use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
 use crate::model::{Purpose, Tbs};
-use crate::people::approval::Part;
+use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
 use crate::policy::people::People;
 use crate::policy::rules::ListFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
-    AdoptSettings, ChangeState, CloseFollowUp, Covered, EndGrant, GiveGrant, MarkArtifacts, Operation, Request, Role,
+    AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts, Operation,
+    Request, Role,
 };
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 mod founding;
+mod signing;
 mod warrant;
 
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
@@ -234,23 +236,32 @@ pub(crate) struct Ground {
     genesis: Genesis,
     settings: query::Adopted,
     now: crate::clock::Time,
+    known: signing::Known,
 }
 
 impl Ground {
     fn read(writer: &Writer<'_>) -> Result<Self> {
         let conn = writer.connection();
-        Ok(Ground { genesis: query::genesis(conn)?, settings: query::settings(conn)?, now: writer.time()? })
+        Ok(Ground {
+            genesis: query::genesis(conn)?,
+            settings: query::settings(conn)?,
+            now: writer.time()?,
+            known: signing::Known::default(),
+        })
     }
 
     fn facts<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>, people: People) -> Result<Facts<'_>> {
         let conn = writer.connection();
         let id = request.params.generation();
         let issuer = request.params.issuer();
+        let generation = query::generation(conn, id)?;
+        let doomed = generation.as_ref().filter(|_| O::NAME == DestroyKey::NAME);
         Ok(Facts {
+            destruction: doomed.map(|known| query::last_facts(conn, known)).transpose()?.unwrap_or_default(),
             now: self.now,
             environment: self.genesis.environment,
             settings: &self.settings.settings,
-            generation: query::generation(conn, id)?,
+            generation,
             issuer: issuer.map(|issuer| query::generation(conn, issuer)).transpose()?.flatten(),
             cosigners: cosigners(conn, request.params.cosigners())?,
             keyring: query::keyring(conn, &id.key)?,
@@ -259,6 +270,7 @@ impl Ground {
             revocation: query::revocation(conn, id)?,
             list: request.params.list().map(|(ca, crl)| list(conn, ca, crl, id)).transpose()?,
             people,
+            signing: request.params.artifact().map(|artifact| self.signing(conn, artifact)).transpose()?,
         })
     }
 
@@ -323,6 +335,11 @@ fn decide<O: Decide>(
     facts: &Facts<'_>,
     leave: Leave,
 ) -> Result<Result<Permit<O>, Refusal>> {
+    if let Some((_, participants)) = &leave.authority {
+        let requester = participants.iter().find(|person| person.part == Part::Requester);
+        // From here on it is known who asks, even if the answer is no.
+        request.actor = requester.map_or(request.actor, Participant::actor);
+    }
     let decision = O::decide(&request, facts);
     let gates = decision.gates().to_vec();
     let error = match &decision {
@@ -330,11 +347,10 @@ fn decide<O: Decide>(
             if let Some((authority, participants)) = leave.authority {
                 leave.consume.map(|entry| writer.append(entry)).transpose()?;
                 request.authority = Some(authority);
-                if let Some(requester) = participants.iter().find(|person| person.part == Part::Requester) {
-                    request.actor = requester.actor();
-                }
                 request.approvals = participants;
             }
+            let approvers = O::approvers(&request, facts);
+            request.approvals.extend(approvers);
             let intent = append(writer, &request, json!({ "phase": "intent", "process": process }), &gates)?;
             return Ok(Ok(Permit::new(request, gates, Some(intent))));
         }
@@ -378,6 +394,3 @@ fn blocked(object: &str, gates: &[Gate]) -> Error {
         .collect();
     Error::blocked("gate_failed", format!("{object}: {}", failed.join("; "))).hint("keyctl status")
 }
-
-#[cfg(test)]
-mod tests;

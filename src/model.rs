@@ -438,6 +438,11 @@ name! {
 }
 
 name! {
+    /// The name of a `[pipelines.NAME]` entry.
+    PipelineName, "bad_pipeline_name", "a pipeline name (a lower-case letter, then up to 31 letters, digits, '-')", is_slug
+}
+
+name! {
     /// Ties together what belongs to one deployment (domain §2).
     CorrelationId, "bad_correlation_id", "a correlation id (1 to 128 of 0-9, a-z, '-', in either case)",
     |text| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')

@@ -118,3 +118,6 @@ fn failed(body: &mut Value, failure: &Failure) {
         "message": failure.error.full(),
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,15 @@ use crate::model::{
     Purpose, SpkiHash, Tbs,
 };
 use crate::people::approval::Participant;
+use crate::people::cab::ApprovalId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod life;
 mod revocation;
 
+pub use life::{DestroyKey, Doomed, UpdatePipeline};
 pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
@@ -281,6 +284,59 @@ pub struct SignArtifact {
     /// Everything else that shapes the signature, as the format names it (`program_name`, `page_hashes`, …).
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub options: BTreeMap<String, String>,
+    /// The approval of the change advisory board that it rests on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cab: Option<CabReference>,
+    /// The artifact whose place it takes (domain §2: signing again makes a new artifact).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resigns: Option<Resigns>,
+}
+
+/// Which approval of the change advisory board. One that was named and is nowhere to be found has no hashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CabReference {
+    /// The board's name for it.
+    pub approval_id: ApprovalId,
+    /// Whether it carries a signature at all; whose, and whether it counts, the gates say.
+    pub authentication: Authentication,
+    /// SHA-256 of the approval: what the approver signed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub document_sha256: Option<Hash256>,
+    /// SHA-256 of approval and signature together, by which the ledger knows them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paper_sha256: Option<Hash256>,
+    /// The conditions that were acknowledged, word for word.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub acknowledged: Vec<String>,
+}
+
+crate::model::words! {
+    /// Whether somebody signed an approval.
+    Authentication: "authentication" {
+        Signed = "signed",
+        /// Anyone could have written it.
+        Unauthenticated = "unauthenticated",
+    }
+}
+
+/// An artifact of this ledger whose place another takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resigns {
+    /// Its identifier.
+    pub artifact_id: String,
+    /// SHA-256 of the signed file.
+    pub hash: Hash256,
+    /// The outcome's entry.
+    pub entry: u64,
+    /// Who signed it.
+    pub generation: GenerationId,
+    /// The evidence pack that it was signed for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub evidence_pack_id: Option<String>,
+    /// Which revision of the first one's pack the new artifact makes: 2 for the first time it is signed again.
+    pub pack_revision: u32,
 }
 
 /// What an evidence pack says about the artifact it waits for (B17).
@@ -409,3 +465,12 @@ operations! {
     EndGrant = "end-grant", "GRANT_ENDED";
     CloseFollowUp = "follow-up", "FOLLOW_UP_CLOSED";
 }
+
+/// Operations whose orphans block a token until `recover` (design §2), each with the role of the key that holds it:
+/// what is on that token, or what was issued with it, is not known. What a signing key may have signed meanwhile is
+/// written down and blocks nothing.
+pub const BLOCKING: &[(&str, Role)] = &[
+    (GenerateKey::ENTRY, Role::ProofOfPossession),
+    (IssueCertificate::ENTRY, Role::Issuer),
+    (CertifyOpenPgp::ENTRY, Role::Issuer),
+];

@@ -1,15 +1,17 @@
 //! Trying again (domain §4): how long to pause after a failure, when to leave a service alone for a while, and the one
 //! way to let time go by, which ends when the operator interrupts.
 
+use crate::clock;
 pub use crate::config::Retry;
 use crate::error::{Error, Kind, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Lets time go by. Tests put one in its place that does not wait.
 pub trait Waiter: Send + Sync {
-    /// Time since some fixed moment; it never goes back, whatever happens to the clock on the wall.
+    /// Time since some fixed moment, the same for all processes; it never goes back, whatever happens to the clock on the
+    /// wall.
     fn elapsed(&self) -> Duration;
 
     /// Pauses.
@@ -21,20 +23,19 @@ pub trait Waiter: Send + Sync {
 
 /// The real one: sleeps, and wakes when a flag becomes true.
 pub struct Sleeper {
-    start: Instant,
     stop: Arc<AtomicBool>,
 }
 
 impl Sleeper {
     /// Wakes by this flag.
     pub fn new(stop: Arc<AtomicBool>) -> Self {
-        Sleeper { start: Instant::now(), stop }
+        Sleeper { stop }
     }
 }
 
 impl Waiter for Sleeper {
     fn elapsed(&self) -> Duration {
-        self.start.elapsed()
+        clock::since_start()
     }
 
     fn wait(&self, pause: Duration) -> Result<()> {

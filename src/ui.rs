@@ -7,6 +7,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
 
+mod terminal;
+
+pub use terminal::Terminal;
+
 crate::model::words! {
     /// The form of results.
     Output: "output form" {
@@ -32,6 +36,12 @@ impl Row {
     /// Adds a value.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.0.push((name, value.into()));
+        self
+    }
+
+    /// With all values of another row after its own.
+    pub fn and(mut self, other: Row) -> Self {
+        self.0.extend(other.0);
         self
     }
 
@@ -220,6 +230,36 @@ fn table(columns: &[&'static str], rows: &[Row]) -> String {
     lines.iter().map(render).collect()
 }
 
+/// Asks at the terminal for the passphrase of an SSH key.
+///
+/// # Errors
+/// There is no terminal.
+pub fn passphrase(name: &str) -> crate::error::Result<secrecy::SecretString> {
+    if Terminal::open().is_none() {
+        return Err(Error::blocked("no_terminal", format!("there is no terminal to ask for the passphrase of {name}"))
+            .hint("put the key into ssh-agent, and name its public half with --identity"));
+    }
+    let prompt = dialoguer::Password::new().with_prompt(format!("passphrase of {name}"));
+    let answer = prompt.interact().map_err(|error| {
+        Error::failed("no_passphrase", "the prompt for a passphrase failed").because(anyhow::anyhow!("{error}"))
+    })?;
+    Ok(answer.into())
+}
+
+/// Makes sure that something destructive is meant: `word` has to be typed at the terminal, unless `--yes` said it.
+///
+/// # Errors
+/// `not_confirmed`: something else was typed, or there is no terminal.
+pub fn confirm(yes: bool, what: &str, word: &str) -> crate::error::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let unmeant = |why: &str| Error::usage("not_confirmed", format!("{what}: {why}")).hint("--yes, if it is meant");
+    let mut terminal = Terminal::open().ok_or_else(|| unmeant("nobody is at the terminal to confirm it"))?;
+    let typed = terminal.ask(&format!("{}. Type {} to go on: ", shown(what), shown(word)))?;
+    if typed == word { Ok(()) } else { Err(unmeant("it was not confirmed")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,40 +297,4 @@ mod tests {
         worst.add(Kind::Findings);
         assert_eq!(worst.exit_code(), 4);
     }
-}
-
-/// Asks at the terminal for the passphrase of an SSH key.
-///
-/// # Errors
-/// There is no terminal.
-pub fn passphrase(name: &str) -> crate::error::Result<secrecy::SecretString> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Error::blocked("no_terminal", format!("there is no terminal to ask for the passphrase of {name}"))
-            .hint("put the key into ssh-agent, and name its public half with --identity"));
-    }
-    let prompt = dialoguer::Password::new().with_prompt(format!("passphrase of {name}"));
-    let answer = prompt.interact().map_err(|error| {
-        Error::failed("no_passphrase", "the prompt for a passphrase failed").because(anyhow::anyhow!("{error}"))
-    })?;
-    Ok(answer.into())
-}
-
-/// Makes sure that something destructive is meant: `word` has to be typed at the terminal, unless `--yes` said it.
-///
-/// # Errors
-/// `not_confirmed`: something else was typed, or there is no terminal.
-pub fn confirm(yes: bool, what: &str, word: &str) -> crate::error::Result<()> {
-    if yes {
-        return Ok(());
-    }
-    let unmeant = |why: &str| Error::usage("not_confirmed", format!("{what}: {why}")).hint("--yes, if it is meant");
-    if !std::io::stdin().is_terminal() {
-        return Err(unmeant("nobody is at the terminal to confirm it"));
-    }
-    let prompt =
-        dialoguer::Input::<String>::new().with_prompt(format!("{what}. Type {word} to go on")).allow_empty(true);
-    let typed = prompt
-        .interact_text()
-        .map_err(|error| Error::failed("no_confirmation", "the prompt failed").because(anyhow::anyhow!("{error}")))?;
-    if typed.trim() == word { Ok(()) } else { Err(unmeant("it was not confirmed")) }
 }

@@ -8,6 +8,7 @@ use crate::crypto::note::{SignedNote, VerifierKey};
 use crate::error::{Error, Result};
 use crate::evidence::fragment::Fragment;
 use crate::files::lock::ProcessLock;
+use crate::files::pace::Pace;
 use crate::files::{safe, sweep};
 use crate::gate::Warrant;
 use crate::hsm::store::Store;
@@ -15,10 +16,13 @@ use crate::hsm::{ModuleSpec, PinSource, TokenSpec};
 use crate::keys::Generation;
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::genesis::{Genesis, Tool};
+use crate::ledger::trust::{self, HostTrust};
 use crate::ledger::{self, Ledger, query};
 use crate::model::{Actor, Assurance, CorrelationId, Email, GenerationId, KeyName};
 use crate::outcome::Receipt;
+use crate::people::Roster;
 use crate::people::request::BreakGlass;
+use crate::people::roster;
 use crate::request::Request;
 use crate::ui::Ui;
 use std::path::{Path, PathBuf};
@@ -163,7 +167,32 @@ impl World {
             let message = format!("keyctl.toml differs from the adopted settings: {first}{more}");
             return Err(Error::blocked("settings_changed", message).hint("keyctl adopt"));
         }
+        self.check_roster()?;
         Ok(adopted.settings)
+    }
+
+    /// The roster as its file says it; `None` where the workspace has no people.
+    ///
+    /// # Errors
+    /// `bad_roster`, or the file cannot be read.
+    pub fn roster_file(&self) -> Result<Option<Roster>> {
+        if query::roster(self.ledger.connection())?.is_none() {
+            return Ok(None);
+        }
+        let path = self.dir.join(roster::FILE);
+        Roster::from_toml(&safe::read_text(&path, roster::MAX_FILE)?, &path, self.genesis.environment).map(Some)
+    }
+
+    /// Refuses if `roster.toml` says something else than the roster in force.
+    fn check_roster(&self) -> Result<()> {
+        let changes = match (query::roster(self.ledger.connection())?, self.roster_file()?) {
+            (Some(adopted), Some(file)) => Roster::difference(&adopted, &file),
+            _ => return Ok(()),
+        };
+        let Some(first) = changes.first() else { return Ok(()) };
+        let more = if changes.len() > 1 { format!(" and {} more", changes.len() - 1) } else { String::new() };
+        let message = format!("{} differs from the roster in force: {first}{more}", roster::FILE);
+        Err(Error::blocked("roster_changed", message).hint("keyctl adopt"))
     }
 
     /// This process's lock, by which others see that its intents are not orphans.
@@ -263,14 +292,28 @@ impl World {
     }
 }
 
-/// The pin of this workspace in the user's state folder, made on first sight, checked against the ledger.
+/// The pin of this workspace in the user's state folder, made on first sight, checked against the ledger. What root
+/// wrote about the workspace comes first; where there is that, a first sight is no leap of faith.
 fn trusted_pin(globals: &Globals, dir: &Path, ledger: &Ledger, genesis: &Genesis) -> Result<Pin> {
     let state = state_dir()?;
     not_replaced(&state, dir, &genesis.workspace_id)?;
     let hash = ledger.entry(0)?.leaf_hash()?;
-    let pin = match Pin::load(&state, &genesis.workspace_id)? {
-        Some(pin) => pin,
-        None => {
+    let host = HostTrust::for_folder(&trust::folder(), dir, &genesis.workspace_id)?.map(|host| host.to_pin());
+    host.as_ref().map_or(Ok(()), |host| host.check(ledger))?;
+    let pin = match (Pin::load(&state, &genesis.workspace_id)?, host) {
+        (Some(pin), Some(host)) if pin.trust() != host.trust() => {
+            let message = format!("you and root pinned different workspaces with the id {}", genesis.workspace_id);
+            return Err(
+                Error::blocked("trust_contradicts", message).hint("find out which is right before anything else")
+            );
+        }
+        (Some(pin), _) => pin,
+        (None, Some(host)) => {
+            host.create(&state)?;
+            host.bind_folder(&state, dir)?;
+            host
+        }
+        (None, None) => {
             globals.ui.warn(&format!(
                 "first use of workspace {} by this user; genesis {}",
                 genesis.workspace_id,
@@ -320,6 +363,7 @@ pub fn pin_of(genesis: &Genesis, genesis_leaf_hash: crate::model::Hash256) -> Re
 /// be removed stays.
 pub fn tidy(dir: &Path) {
     let _ = ProcessLock::sweep(&dir.join("locks"));
+    let _ = Pace::sweep(&dir.join("locks"));
     for folder in ["", "evidence", "published", "published/certs", "published/crl"] {
         let _ = sweep(&dir.join(folder));
     }

@@ -3,8 +3,12 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/approve.rs"]
+mod approve;
 #[path = "it/apt.rs"]
 mod apt;
+#[path = "it/apt_killed.rs"]
+mod apt_killed;
 #[path = "it/arrows.rs"]
 mod arrows;
 #[path = "it/batch.rs"]
@@ -19,6 +23,8 @@ mod doctor;
 mod evidence;
 #[path = "it/first_signature.rs"]
 mod first_signature;
+#[path = "it/hung.rs"]
+mod hung;
 #[path = "it/import.rs"]
 mod import;
 #[path = "it/interruption.rs"]
@@ -27,12 +33,16 @@ mod interruption;
 mod keygen;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/people.rs"]
+mod people;
 #[path = "it/revoke.rs"]
 mod revoke;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]
 mod softhsm;
+#[path = "it/terminal.rs"]
+mod terminal;
 #[path = "it/timestamps.rs"]
 mod timestamps;
 #[path = "it/tokens.rs"]

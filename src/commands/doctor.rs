@@ -37,6 +37,10 @@ pub fn run(_args: &DoctorArgs, world: &mut World) -> Result<Worst> {
     }
     clock(world, &mut rows)?;
     settings(world, &mut rows)?;
+    match super::publication::examine(world) {
+        Ok(detail) => rows.add("published", "nothing private", Verdict::Ok, detail),
+        Err(error) => rows.add("published", "nothing private", Verdict::Problem, error.full()),
+    }
     world.ui().rows(&["object", "check", "verdict", "detail"], &rows.rows);
     Ok(rows.worst)
 }

@@ -101,7 +101,7 @@ fn close(world: &mut World, duty: &FollowUp, evidence: &Path) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return keygen::show_request(world, &request);
+        return keygen::show(world, &request);
     }
     let permit = keygen::admit_one(world, request)?;
     keygen::close_one(world, permit, Ok(Recorded::new()))?;

@@ -105,7 +105,7 @@ fn give(args: &GrantArgs, world: &mut World) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return keygen::show_request(world, &request);
+        return keygen::show(world, &request);
     }
     let id = request.params.grant_id.clone();
     let permit = keygen::admit_one(world, request)?;
@@ -174,7 +174,7 @@ fn end(args: &GrantArgs, world: &mut World, id: &str) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return keygen::show_request(world, &request);
+        return keygen::show(world, &request);
     }
     let permit = keygen::admit_one(world, request)?;
     keygen::close_one(world, permit, Ok(Recorded::new()))?;

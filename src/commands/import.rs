@@ -80,8 +80,7 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
     };
     let request = world.request(generation.id.to_string(), params);
     if world.globals.dry_run {
-        world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
-        return Ok(Worst::default());
+        return keygen::show(world, &request);
     }
     if world.asks_people() {
         let intended = intended(args, world, &generation, &request.params)?;

@@ -1,6 +1,6 @@
 //! `keygen`: the next generation of a key, from the planned CKA_ID to the published certificate.
 
-use super::{openpgp, publish};
+use super::{openpgp, pipeline, publish, recover};
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Kind, Result};
@@ -18,7 +18,7 @@ use crate::pki::issue::{self, CertificatePlan, Draft, Validity};
 use crate::pki::name::{Name, Subject};
 use crate::pki::profile::{Profile, ProfileName};
 use crate::pki::serial::Serial;
-use crate::request::{ChangeState, Covered, GenerateKey, IssueCertificate, MakeCsr, Operation, Role};
+use crate::request::{ChangeState, Covered, GenerateKey, IssueCertificate, MakeCsr, Operation, Request, Role};
 use crate::ui::{Row, Worst};
 use crate::world::World;
 use std::path::PathBuf;
@@ -74,8 +74,7 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
     let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
     if world.globals.dry_run {
         let request = generate_request(world, &args.key, &key)?;
-        world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
-        return Ok(Worst::default());
+        return show(world, &request);
     }
     if world.asks_people() {
         let mut command = vec!["keygen".to_owned(), args.key.to_string()];
@@ -155,11 +154,14 @@ pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> R
     while !has_active && matches!(generation.state, State::Certified | State::Staged) {
         let to = if generation.state == State::Certified { State::Staged } else { State::Active };
         generation = change_state(world, &generation, to, planned::FIRST)?;
+        if to == State::Active {
+            pipeline::follow(world, &generation);
+        }
     }
     Ok(generation)
 }
 
-fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<crate::request::Request<GenerateKey>> {
+fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<Request<GenerateKey>> {
     if let Some(params) = planned::key_pair(world, name)? {
         let mut request = world.request(params.generation.to_string(), params);
         request.signatures = vec![proof_covered(&request.params)];
@@ -248,7 +250,6 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
-    refuse_orphans(world, first_hsm(key)?)?;
     let request = generate_request(world, name, key)?;
     let id = request.params.generation.clone();
     let permit = admit_one(world, request)?;
@@ -296,20 +297,14 @@ pub(super) fn never_seen(world: &World, made: GeneratedKey) -> Result<GeneratedK
     }
 }
 
-fn refuse_orphans(world: &mut World, hsm: &crate::model::HsmName) -> Result<()> {
-    let orphans = super::recover::orphans(world)?;
-    match orphans.iter().find(|orphan| orphan.hsm.as_deref() == Some(hsm.as_str())) {
-        Some(orphan) => {
-            let message = format!("an interrupted {} of {} is open on token {hsm}", orphan.entry_type, orphan.object);
-            Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Shows what would be asked for.
-pub(super) fn show_request<O: Operation>(world: &World, request: &crate::request::Request<O>) -> Result<Worst> {
-    world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(request).unwrap_or_default()));
+/// What a dry run prints of a request that would be made.
+///
+/// # Errors
+/// A bug: it has no JSON form.
+pub(super) fn show<O: Operation>(world: &World, request: &Request<O>) -> Result<Worst> {
+    let text = serde_json::to_string_pretty(request);
+    let text = text.map_err(|error| Error::bug("a request has no JSON form").because(error))?;
+    world.ui().raw(&format!("{text}\n"));
     Ok(Worst::default())
 }
 
@@ -494,11 +489,9 @@ fn write_csr(world: &mut World, id: &GenerationId, key: &Key, path: &std::path::
     close_one(world, permit, made)
 }
 
-/// Admits one request; a refusal becomes the error.
-pub(super) fn admit_one<O: crate::policy::Decide>(
-    world: &mut World,
-    request: crate::request::Request<O>,
-) -> Result<Permit<O>> {
+/// Admits one request, unless its token waits for `recover`; a refusal becomes the error.
+pub(super) fn admit_one<O: crate::policy::Decide>(world: &mut World, request: Request<O>) -> Result<Permit<O>> {
+    recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let process = world.process()?;
     let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), vec![request])?;
     match answers.into_iter().next() {

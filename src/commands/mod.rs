@@ -1,9 +1,11 @@
 //! One file per command: the doc comment of its arguments is the help, then `run`, then what only it needs.
 
 pub mod adopt;
+pub mod approve;
 pub mod audit;
 pub mod completions;
 pub mod crl;
+pub mod destroy;
 pub mod doctor;
 pub mod follow_up;
 pub mod grant;
@@ -11,6 +13,8 @@ pub mod import;
 pub mod init;
 pub mod keygen;
 mod openpgp;
+pub mod pipeline;
+pub mod publication;
 pub mod publish;
 pub mod recover;
 mod repository;

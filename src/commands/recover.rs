@@ -3,7 +3,7 @@
 mod revocation;
 
 use super::sign::repository;
-use super::{crl, keygen, openpgp};
+use super::{crl, destroy, keygen, openpgp, pipeline, publication};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::formats::apt::place;
@@ -12,14 +12,15 @@ use crate::formats::artifact::Placed;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
+use crate::model::HsmName;
 use crate::outcome;
 use crate::pki::crl::road::Served;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::road::{CsrMade, Issued};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, EndGrant, GenerateKey, GiveGrant,
-    ImportCertificate, IssueCertificate, IssueCrl, MakeCsr, MarkArtifacts, Operation, PublishKeyring, RevokeKey,
-    SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey, EndGrant, GenerateKey,
+    GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, MakeCsr, MarkArtifacts, Operation, PublishKeyring,
+    RevokeKey, SignArtifact, UpdatePipeline,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 /// as issued; a signature that nobody reported is recorded as unknown, with its digest, and the two signature files
 /// of an APT repository are brought to a whole state. Revocations that verifiers were not told of are told: the next
 /// list is made, or the keyring gets its revocation. Published keyrings that changed or are gone are written again.
+/// Where published/ is a git work tree, it is committed and pushed; exit 3 while its remote cannot be reached.
 ///
 /// Examples:
 ///   keyctl recover
@@ -45,6 +47,21 @@ pub(super) fn orphans(world: &World) -> Result<Vec<OpenIntent>> {
     let mut orphans = query::open_intents(world.ledger.connection())?;
     orphans.retain(|intent| intent.process.parse().is_ok_and(|id| ProcessLock::is_free(&locks, id).unwrap_or(false)));
     Ok(orphans)
+}
+
+/// Refuses to go on with a token on which an interrupted act left something unclear.
+///
+/// # Errors
+/// `orphaned_intent`.
+pub(super) fn refuse_orphans<'a>(world: &World, tokens: impl IntoIterator<Item = &'a HsmName>) -> Result<()> {
+    let orphans = orphans(world)?;
+    for token in tokens {
+        if let Some(orphan) = orphans.iter().find(|orphan| orphan.blocks.as_ref() == Some(token)) {
+            let message = format!("an interrupted {} of {} is open on token {token}", orphan.entry_type, orphan.object);
+            return Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"));
+        }
+    }
+    Ok(())
 }
 
 /// Runs `recover`.
@@ -83,26 +100,26 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
         world.ui().say("revocations that nobody was told of are published");
         crl::finish(world, &told, &mut worst)?;
     }
-    let late = late_evidence(world)?;
+    let late = late_evidence(world)? + destroy::late_evidence(world)?;
     if late > 0 {
         world.ui().say(&format!("wrote {late} fragments that were missing from evidence/"));
     }
     let published = openpgp::publish(world)?;
+    pipeline::catch_up(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
     }
     if published {
         world.ui().say("published keyrings were written again");
     }
-    if rows.is_empty() && !published && late == 0 {
-        return Ok(worst);
+    if !rows.is_empty() || published || late > 0 {
+        world.checkpoint()?;
+        super::publish::register(world)?;
     }
-    world.checkpoint()?;
-    super::publish::register(world)?;
     if !rows.is_empty() {
         world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
     }
-    Ok(worst)
+    publication::recover(world).map(|()| worst)
 }
 
 /// Makes the fragments that a run could not write. They are views of the ledger, so nothing is lost by being late.
@@ -162,6 +179,8 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
         EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
         CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
+        UpdatePipeline::ENTRY => pipeline::settle(world, orphan),
+        DestroyKey::ENTRY => destroy::settle(world, orphan),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }
@@ -229,11 +248,11 @@ fn settle_as<O: Operation, D: Completes<O>>(
     Ok((if unknown { "unknown" } else { "not-executed" }, detail.to_owned()))
 }
 
-fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
+pub(super) fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
     gate::resume(&world.ledger, &world.dir.join("locks"), orphan.seq)
 }
 
-fn close_with_error<O: Operation, D: Completes<O>>(
+pub(super) fn close_with_error<O: Operation, D: Completes<O>>(
     world: &mut World,
     permit: Permit<O>,
     error: Error,

@@ -2,7 +2,7 @@
 
 mod revocation;
 
-use super::{follow_up, grant, openpgp, recover, run};
+use super::{follow_up, grant, openpgp, pipeline, publication, recover, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation};
@@ -62,6 +62,8 @@ fn overview(world: &mut World) -> Result<Worst> {
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());
     }
+    publication::show(world);
+    pipeline::show(world)?;
     for orphan in recover::orphans(world)? {
         ui.warn(&format!(
             "interrupted: {} of {} (entry {}); keyctl recover",
@@ -99,6 +101,7 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
         found.push(openpgp::keyring_gate(world, &generation, &adopted)?);
     }
     print_gates(world.ui(), &found);
+    recover::refuse_orphans(world, [&generation.copy()?.hsm])?;
     match Decision::from_gates(found) {
         Decision::Allow(_) => Ok(Worst::default()),
         _ => Err(Error::blocked("gate_failed", format!("{} may not sign now", generation.id)).hint("keyctl status")),

@@ -86,8 +86,12 @@ pub fn authorities(
         files => roots_in(files)?,
     };
     let clock = world.globals.clock.clone();
-    let outside =
-        Outside { poster: Box::new(Http::new(clock.clone())), waiter: Box::new(Sleeper::new(stop.clone())), clock };
+    let outside = Outside {
+        poster: Box::new(Http::new(clock.clone())),
+        waiter: Box::new(Sleeper::new(stop.clone())),
+        clock,
+        paces: Some(world.dir.join("locks")),
+    };
     Authorities::new(urls, roots, world.config.retry, outside).map(Some).map_err(|error| {
         error.maybe_hint(Some("--timestamp-roots PEM, or a file under [timestamp] trust in keyctl.toml"))
     })

@@ -9,7 +9,7 @@ use super::types::{
     Fips, FipsStandard, Hsm, Module, Organization, PinSource, ResignAfter, Retry, RevokeRetired, Rotation, Timestamp,
     Token, TrustFile,
 };
-use super::{Config, Operation, keys};
+use super::{Config, Operation, keys, publication};
 use crate::error::{Error, Result, shown};
 use crate::model::{Environment, Hash256, HsmName};
 use std::collections::BTreeMap;
@@ -124,6 +124,8 @@ impl<'a> Check<'a> {
                     self.number(&days, "rotation.publish_safety_days", 7..=365)
                 }),
         };
+        let publication = publication::publication(self, raw.publication);
+        let pipelines = publication::pipelines(self, raw.pipelines, &keys);
         let retry = self.retry(raw.retry);
         let max_artifact = self.max_artifact(raw.limits);
         let path = self.path.to_path_buf();
@@ -136,6 +138,8 @@ impl<'a> Check<'a> {
             timestamp,
             policy,
             rotation,
+            publication,
+            pipelines,
             retry,
             max_artifact,
             warnings: Vec::new(),
@@ -266,16 +270,20 @@ impl<'a> Check<'a> {
                 ("roles", raw.roles.as_ref().map(Spanned::span)),
                 ("must_include", raw.must_include.as_ref().map(Spanned::span)),
                 ("max_age_hours", raw.max_age_hours.as_ref().map(Spanned::span)),
+                ("asserted", raw.asserted.as_ref().map(Spanned::span)),
             ];
             let default = operation.default_rule();
             let small = |value: Option<Spanned<u64>>, default: u32| {
                 value.map_or(default, |value| u32::try_from(value.into_inner()).unwrap_or(u32::MAX))
             };
+            let threshold = small(raw.threshold, default.threshold);
+            let asserted = raw.asserted.map(Spanned::into_inner);
             let rule = Rule {
-                threshold: small(raw.threshold, default.threshold),
+                threshold,
                 roles: raw.roles.map_or(default.roles, |roles| roles.into_inner().into_iter().collect()),
                 must_include: raw.must_include.map_or(default.must_include, |r| r.into_inner().into_iter().collect()),
                 max_age_hours: small(raw.max_age_hours, default.max_age_hours),
+                asserted: asserted.unwrap_or(operation.is_asserted_by_default(threshold)),
             };
             if let Some((part, why)) = operation.objection(&rule, environment == Environment::Sandbox) {
                 let span = spans.into_iter().find(|(name, _)| *name == part).and_then(|(_, span)| span);

@@ -10,6 +10,7 @@
 pub(crate) mod check;
 mod keys;
 pub mod policy;
+pub mod publication;
 mod raw;
 mod render;
 pub mod settings;
@@ -18,6 +19,7 @@ pub mod types;
 pub mod workspace;
 
 pub use policy::{Operation, Policy, Role, Rule};
+pub use publication::{GitUse, Pipeline, PipelineValue, Publication};
 pub use settings::{Change, Settings};
 pub use types::{
     Archive, Fips, FipsStandard, Hsm, Issuer, Key, Module, Organization, PinSource, ResignAfter, Retry, RevokeRetired,
@@ -26,7 +28,7 @@ pub use types::{
 
 use crate::error::{Error, Result};
 use crate::files::safe::{read_bounded, read_text};
-use crate::model::{Environment, Hash256, HsmName, KeyName};
+use crate::model::{Environment, Hash256, HsmName, KeyName, PipelineName};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +56,10 @@ pub struct Config {
     pub policy: Policy,
     /// What follows from rotation.
     pub rotation: Rotation,
+    /// Whether `published/` is committed and pushed.
+    pub publication: Publication,
+    /// Values in other people's files.
+    pub pipelines: BTreeMap<PipelineName, Pipeline>,
     /// How outside services are tried again.
     pub retry: Retry,
     /// The largest artifact, in bytes.
@@ -102,6 +108,8 @@ impl Config {
             timestamp: self.timestamp.clone(),
             policy: self.policy.clone(),
             rotation: self.rotation,
+            publication: self.publication.clone(),
+            pipelines: self.pipelines.clone(),
         }
     }
 

@@ -65,8 +65,7 @@ words! {
 }
 
 /// What an operation takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// People in all, the requester among them if they have proven who they are.
     pub threshold: u32,
@@ -76,11 +75,13 @@ pub struct Rule {
     pub must_include: BTreeSet<Role>,
     /// How old a request may be when it is run.
     pub max_age_hours: u32,
+    /// Whether it is enough that whoever asks is named, as automation does; else they prove it with their own key.
+    pub asserted: bool,
 }
 
 /// The rules of all operations; complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "wire::Rules", into = "wire::Rules")]
 pub struct Policy(BTreeMap<Operation, Rule>);
 
 /// The most a threshold can ask for.
@@ -100,7 +101,7 @@ impl Policy {
         self.0.get(&operation).cloned().unwrap_or_else(|| operation.default_rule())
     }
 
-    pub(super) fn set(&mut self, operation: Operation, rule: Rule) {
+    pub(crate) fn set(&mut self, operation: Operation, rule: Rule) {
         self.0.insert(operation, rule);
     }
 }
@@ -130,7 +131,15 @@ impl Operation {
             roles: roles.iter().copied().collect(),
             must_include: must_include.iter().copied().collect(),
             max_age_hours: self.max_age_limit(),
+            asserted: self.is_asserted_by_default(threshold),
         }
+    }
+
+    /// Whether a named actor is enough unless the file says otherwise: for what timers and build pipelines do alone.
+    /// Whatever takes other people too needs somebody who proved who they are.
+    pub(super) fn is_asserted_by_default(self, threshold: u32) -> bool {
+        use Operation::*;
+        threshold <= 1 && matches!(self, Sign | Crl | Recover | Drill | Backup)
     }
 
     /// The longest life of an approval, in hours (D3).
@@ -157,6 +166,9 @@ impl Operation {
             let why = format!("{self} takes {floor} to {MAX_THRESHOLD} people, not {}", rule.threshold);
             return Some(("threshold", why));
         }
+        if rule.asserted && !sandbox && !self.is_asserted_by_default(rule.threshold) {
+            return Some(("asserted", format!("whoever asks for {self} has to prove who they are")));
+        }
         if rule.roles.is_empty() {
             return Some(("roles", "nobody could do this".to_owned()));
         }
@@ -180,5 +192,50 @@ impl Operation {
             return Some(("max_age_hours", format!("1 to {limit} hours, not {}", rule.max_age_hours)));
         }
         None
+    }
+}
+
+/// How rules are written down. `asserted` came later, and is left out where it is the operation's default, so that
+/// settings which were adopted before keep their form and their hash.
+mod wire {
+    use super::{BTreeMap, BTreeSet, Operation, Policy, Role, Rule};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    pub(super) struct Rules(BTreeMap<Operation, Written>);
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        threshold: u32,
+        roles: BTreeSet<Role>,
+        must_include: BTreeSet<Role>,
+        max_age_hours: u32,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        asserted: Option<bool>,
+    }
+
+    impl From<Rules> for Policy {
+        fn from(Rules(rules): Rules) -> Self {
+            let read = |(operation, rule): (Operation, Written)| {
+                let Written { threshold, roles, must_include, max_age_hours, asserted } = rule;
+                let asserted = asserted.unwrap_or(operation.is_asserted_by_default(threshold));
+                (operation, Rule { threshold, roles, must_include, max_age_hours, asserted })
+            };
+            Policy(rules.into_iter().map(read).collect())
+        }
+    }
+
+    impl From<Policy> for Rules {
+        fn from(Policy(rules): Policy) -> Self {
+            let write = |(operation, rule): (Operation, Rule)| {
+                let Rule { threshold, roles, must_include, max_age_hours, asserted } = rule;
+                let default = operation.is_asserted_by_default(threshold);
+                let asserted = (asserted != default).then_some(asserted);
+                (operation, Written { threshold, roles, must_include, max_age_hours, asserted })
+            };
+            Rules(rules.into_iter().map(write).collect())
+        }
     }
 }

@@ -5,8 +5,9 @@
 //! enum would lose both the line and the reason. A PIN that stands in the file itself is refused without repeating it.
 
 use crate::config::policy::{Operation, Role};
+use crate::config::publication::{RawPipeline, RawPublication};
 use crate::config::types::{FipsStandard, ResignAfter, RevokeRetired, RotationMode};
-use crate::model::{Custody, Environment, Hash256, HsmName, KeyAlgorithm, KeyName, Purpose};
+use crate::model::{Custody, Environment, Hash256, HsmName, KeyAlgorithm, KeyName, PipelineName, Purpose};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -30,6 +31,10 @@ pub(super) struct RawConfig {
     pub policy: BTreeMap<Operation, Spanned<RawRule>>,
     #[serde(default)]
     pub rotation: RawRotation,
+    #[serde(default)]
+    pub publication: RawPublication,
+    #[serde(default)]
+    pub pipelines: BTreeMap<PipelineName, Spanned<RawPipeline>>,
     #[serde(default)]
     pub retry: RawRetry,
     #[serde(default)]
@@ -127,6 +132,7 @@ pub(super) struct RawRule {
     pub roles: Option<Spanned<Vec<Role>>>,
     pub must_include: Option<Spanned<Vec<Role>>>,
     pub max_age_hours: Option<Spanned<u64>>,
+    pub asserted: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -95,6 +95,21 @@ trust       = []
 # roles = ["security-reviewer", "packaging-engineer"]
 # must_include = ["security-reviewer"]
 # max_age_hours = 24
+# asserted = false  # whoever asks proves it with their own key; only sign, crl, recover, drill and backup may say true
+
+# published/ may be a git work tree of its own. It is then committed after each change, and pushed if it has the remote.
+# [publication]
+# git    = "push"    # or "commit", true (push where there is the remote), false
+# remote = "origin"
+# branch = "main"
+
+# A value in somebody else's TOML or JSON file that follows a key's rotation; nothing else in the file changes.
+# [pipelines.windows-build]
+# file  = "/srv/pipelines/windows.toml"
+# field = "signing.windows.thumbprint"
+# key   = "windows"
+# value = "thumbprint"    # or "fingerprint", "certificate", "generation"
+# git   = "push"          # where the file lies in a work tree; remote and branch as above
 
 [rotation]
 revoke_retired = "superseded"     # or "never"

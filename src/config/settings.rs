@@ -4,9 +4,10 @@
 //! RFC 8785. Its hash stands in the genesis entry and in requests; gates read the copy in the ledger.
 
 use super::policy::Policy;
+use super::publication::{Pipeline, Publication};
 use super::types::{Key, Organization, Rotation, Timestamp, Token};
 use crate::error::{Context, Error, Result, shown};
-use crate::model::{Environment, Hash256, HsmName, KeyName};
+use crate::model::{Environment, Hash256, HsmName, KeyName, PipelineName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,12 @@ pub struct Settings {
     pub policy: Policy,
     /// What follows from rotation.
     pub rotation: Rotation,
+    /// Whether `published/` is committed and pushed.
+    #[serde(default, skip_serializing_if = "Publication::is_default")]
+    pub publication: Publication,
+    /// Values in other people's files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pipelines: BTreeMap<PipelineName, Pipeline>,
 }
 
 /// One difference between two settings.

@@ -320,6 +320,18 @@ fn what_does_not_fit_together_names_its_line() {
             "and a platform-admin together",
         ),
         ("[policy.revoke]", "[policy.break-glass]\nmax_age_hours = 5 #!\n[policy.revoke]", "1 to 4 hours, not 5"),
+        ("threshold     =", "asserted = true #!", "policy.revoke.asserted: whoever asks for revoke has to prove"),
+        ("threshold     =", "asserted = \"no\" #!", "invalid type"),
+        (
+            "[policy.revoke]",
+            "[policy.suspend]\nasserted = true #!\n[policy.revoke]",
+            "whoever asks for suspend has to prove",
+        ),
+        (
+            "[policy.revoke]",
+            "[policy.sign]\nthreshold = 2\nasserted = true #!\n[policy.revoke]",
+            "whoever asks for sign has to prove",
+        ),
         ("max_attempts", "base_seconds = 90 #!", "longer than max_backoff_seconds"),
         ("max_attempts", "timeout_seconds = 601 #!", "1 to 600, not 601"),
     ] {
@@ -525,6 +537,30 @@ fn the_strict_rules_are_sound_everywhere() {
             assert!(operation.objection(&alone, false).is_some(), "{operation}");
         }
     }
+}
+
+#[test]
+fn who_asks_is_only_named_where_automation_acts_alone() {
+    let with = |rule: &str| parse(&GOOD.replace("[policy.revoke]", &format!("{rule}\n[policy.revoke]"))).unwrap();
+    let old = with("").adopted();
+    for operation in Operation::ALL {
+        let named = ["sign", "crl", "recover", "drill", "backup"].contains(&operation.as_str());
+        assert_eq!(old.policy.rule(*operation).asserted, named, "{operation}");
+    }
+    let json = old.to_json().unwrap();
+    assert!(!json.contains("asserted"), "settings that were adopted before keep their form: {json}");
+    let strict = with("[policy.sign]\nasserted = false").adopted();
+    assert!(!strict.policy.rule(Operation::Sign).asserted);
+    let json = strict.to_json().unwrap();
+    assert_eq!(Settings::from_json(&json).unwrap(), strict);
+    assert_eq!(json.matches("asserted").count(), 1, "{json}");
+    let lines: Vec<_> = Settings::diff(&old, &strict).unwrap().iter().map(Change::to_string).collect();
+    assert_eq!(lines, ["policy.sign.asserted: (none) → false"]);
+    // What is left out where it is the default is not written down either: the form stays one.
+    let spelled_out = json.replace("\"asserted\":false", "\"asserted\":true");
+    assert_eq!(Settings::from_json(&spelled_out).unwrap_err().code(), "bad_settings");
+    let two = with("[policy.sign]\nthreshold = 2\nmust_include = []").adopted();
+    assert!(!two.policy.rule(Operation::Sign).asserted, "who takes another along proves who they are");
 }
 
 #[test]

@@ -151,10 +151,11 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
     if done.get("hash_after").is_some() {
         fragment["artifact"] = artifact_part(get(request, "params")?, done)?;
     }
-    for name in ["break_glass", "pack_revision"] {
-        if let Some(value) = body.get(name) {
-            fragment[name] = value.clone();
-        }
+    if let Some(incident) = body.get("break_glass") {
+        fragment["break_glass"] = incident.clone();
+    }
+    if let Some(revision) = pack_revision(body, get(request, "params")?) {
+        fragment["pack_revision"] = revision.into();
     }
     if let Some(authority) = request.get("authority") {
         fragment["authority"] = authority.clone();
@@ -163,12 +164,20 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
     if let Some((name, event)) = super::event::part(outcome, params, done)? {
         fragment[name] = event;
     }
-    for (name, value) in
-        [("timestamp", done.get("timestamp")), ("provenance", params.get("provenance")), ("pack", params.get("pack"))]
-    {
+    let resigns = params.get("resigns");
+    for (name, value) in [
+        ("timestamp", done.get("timestamp")),
+        ("provenance", params.get("provenance")),
+        ("pack", params.get("pack")),
+        ("cab", params.get("cab")),
+        ("supersedes_evidence_pack_id", resigns.and_then(|old| old.get("evidence_pack_id"))),
+    ] {
         if let Some(value) = value {
             fragment[name] = value.clone();
         }
+    }
+    if let Some(event) = done.get("destruction_event") {
+        fragment["destruction_event"] = event.clone();
     }
     Ok(fragment)
 }
@@ -178,7 +187,7 @@ fn leaf_text(entry: &Entry) -> Result<String> {
 }
 
 fn artifact_part(params: &Value, done: &Value) -> Result<Value> {
-    Ok(json!({
+    let mut part = json!({
         "artifact_id": get(params, "artifact_id")?,
         "name": get(params, "name")?,
         "format": get(params, "format")?,
@@ -187,7 +196,22 @@ fn artifact_part(params: &Value, done: &Value) -> Result<Value> {
         "hash_before": { "algorithm": "sha256", "value": get(params, "hash_before")? },
         "size_bytes": get(done, "size_after")?,
         "content_digest": get(params, "content_digest")?,
-    }))
+    });
+    if let Some(old) = params.get("resigns") {
+        part["supersedes"] = json!({
+            "artifact_id": get(old, "artifact_id")?,
+            "hash": { "algorithm": "sha256", "value": get(old, "hash")? },
+            "entry": get(old, "entry")?,
+            "generation": get(old, "generation")?,
+        });
+    }
+    Ok(part)
+}
+
+/// Which revision of its evidence pack an act asks for: the greater one, after break-glass and after signing again.
+fn pack_revision(body: &Value, params: &Value) -> Option<u64> {
+    let again = params.get("resigns").and_then(|old| old.get("pack_revision"));
+    [body.get("pack_revision"), again].into_iter().flatten().filter_map(Value::as_u64).max()
 }
 
 /// Both name sets: the evidence-pack schema's and the brief's (domain §2).

@@ -189,13 +189,13 @@ fn lock_path(dir: &Path, id: &str) -> PathBuf {
     dir.join(format!("{id}.lock"))
 }
 
-fn open_lock(path: &Path, extra: OFlags) -> rustix::io::Result<File> {
+pub(super) fn open_lock(path: &Path, extra: OFlags) -> rustix::io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | extra;
     rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map(File::from)
 }
 
 /// Whether `path` still leads to `file`.
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     match (rustix::fs::fstat(file), rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)) {
         (Ok(own), Ok(seen)) => (own.st_dev, own.st_ino) == (seen.st_dev, seen.st_ino),
         _ => false,
@@ -208,11 +208,15 @@ fn note(file: &File, path: &Path) -> Result<()> {
     // Field 22 of proc(5); the command in field 2 may contain spaces, so count from its closing bracket.
     let start =
         stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).unwrap_or("unknown").to_owned();
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let boot = if boot.trim().is_empty() { "unknown" } else { boot.trim() };
-    let text = format!("pid {} start {start} boot {boot}\n", std::process::id());
+    let text = format!("pid {} start {start} boot {}\n", std::process::id(), boot_id());
     let written = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
     written.map_err(|e| write_error(path, e))
+}
+
+/// What tells this start of the machine from others.
+pub(super) fn boot_id() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    if boot.trim().is_empty() { "unknown".into() } else { boot.trim().into() }
 }
 
 /// The pid that [`note`] wrote, if it reads like one.

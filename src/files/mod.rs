@@ -11,12 +11,13 @@
 //!    name where the file system allows that ([`temporary`]), so a crash leaves nothing behind.
 //! 4. [`metadata`] brings mode, owner and extended attributes along.
 //!
-//! Beside that, [`lock`] tells whether the process that began something still lives, and [`safe`] judges whether
-//! folders and files that decide about security can be trusted.
+//! Beside that, [`lock`] tells whether the process that began something still lives, [`pace`] lets processes take turns,
+//! and [`safe`] judges whether folders and files that decide about security can be trusted.
 
 pub mod copy;
 pub mod lock;
 pub mod metadata;
+pub mod pace;
 pub mod place;
 pub mod safe;
 pub mod source;

@@ -6,9 +6,8 @@
 //! closes the permit.
 
 use super::Sink;
-use super::authenticode::{self, Content, Draft, OpusInfo};
+use super::authenticode::{self, Content, Draft};
 use super::fan::{self, fan_out};
-use super::feed;
 use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
 use crate::error::{Error, Result, shown};
 use crate::files::copy::copy_while;
@@ -16,7 +15,7 @@ use crate::files::place::{self, Placement, Target};
 use crate::files::source::{Source, SourcePolicy};
 use crate::gate::{Completes, Failure, sealed};
 use crate::hsm::store::SigningKey;
-use crate::keys::{Copy, Identity, TokenFacts};
+use crate::keys::TokenFacts;
 use crate::model::{GenerationId, Hash256, HashAlgorithm, Tbs, hex};
 use crate::request::{self, SignArtifact};
 use serde_json::{Value, json};
@@ -24,63 +23,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// The key that will sign, with what goes along.
-#[derive(Clone, Debug)]
-pub struct Signer {
-    /// Its generation.
-    pub generation: GenerationId,
-    /// The identity in use.
-    pub identity: Identity,
-    /// The copy in use.
-    pub copy: Copy,
-    /// DER certificates for the signature: the signer's first, then its issuers without the root.
-    pub chain: Vec<Vec<u8>>,
-}
+mod options;
+mod remove;
 
-/// What to do with signatures that are there already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Existing {
-    /// Refuse the file.
-    #[default]
-    Refuse,
-    /// Take them out and put ours in their place.
-    Replace,
-    /// Nest ours into the first one.
-    Append,
-}
-
-/// What shapes a signature.
-#[derive(Clone, Debug)]
-pub struct SignOptions {
-    /// Digest algorithm.
-    pub hash: HashAlgorithm,
-    /// Signatures that are there already.
-    pub existing: Existing,
-    /// Whether to add page hashes (PE).
-    pub page_hashes: bool,
-    /// Program name and URL shown by Windows.
-    pub opus: OpusInfo,
-    /// Take a symlink's target.
-    pub follow: bool,
-    /// Whether to compute the file's SHA-512 too.
-    pub sha512: bool,
-    /// Whether a timestamp will be asked for ([`Prepared::sign_and_stamp`]).
-    pub timestamp: bool,
-}
-
-impl Default for SignOptions {
-    fn default() -> Self {
-        SignOptions {
-            hash: HashAlgorithm::Sha256,
-            existing: Existing::Refuse,
-            page_hashes: false,
-            opus: OpusInfo::default(),
-            follow: false,
-            sha512: false,
-            timestamp: false,
-        }
-    }
-}
+pub use options::{Existing, SignOptions, Signer, option_words};
+pub use remove::{Removed, remove};
 
 /// Adds timestamps. What implements it asks an authority and checks the answer.
 pub trait Stamp: Sync {
@@ -250,26 +197,6 @@ fn copy_and_draft(
     })
 }
 
-/// What shapes a signature, in words that requests carry.
-pub fn option_words(options: &SignOptions) -> BTreeMap<String, String> {
-    let mut words = BTreeMap::new();
-    let mut put = |name: &str, value: Option<String>| value.map(|value| words.insert(name.to_owned(), value));
-    put("hash", Some(options.hash.to_string()));
-    put(
-        "existing",
-        match options.existing {
-            Existing::Refuse => None,
-            Existing::Replace => Some("replace".into()),
-            Existing::Append => Some("append".into()),
-        },
-    );
-    put("page_hashes", options.page_hashes.then(|| "yes".into()));
-    put("program_name", options.opus.program_name.as_deref().map(shown));
-    put("program_url", options.opus.url.as_deref().map(shown));
-    put(request::TIMESTAMP, options.timestamp.then(|| "rfc3161".into()));
-    words
-}
-
 /// The first bytes tell the format.
 ///
 /// # Errors
@@ -316,6 +243,8 @@ impl Prepared {
             sha512_before: self.sha512.clone(),
             provenance: None,
             options: self.options.clone(),
+            cab: None,
+            resigns: None,
         }
     }
 
@@ -478,58 +407,4 @@ impl Completes<SignArtifact> for Placed {
         }
         done
     }
-}
-
-/// A file whose signatures were taken out.
-#[derive(Debug)]
-pub struct Removed {
-    /// SHA-256 of the signed file.
-    pub hash_before: Hash256,
-    /// SHA-256 of what it is now.
-    pub hash_after: Hash256,
-    /// It is the file from before its first signature, byte for byte.
-    pub restored: bool,
-}
-
-/// Takes all signatures out of a file. `original` may know, by the signed file's hash, what it was made from.
-///
-/// # Errors
-/// As [`prepare`]; the file is not signed.
-pub fn remove(
-    path: &Path,
-    to: Option<&Path>,
-    follow: bool,
-    original: &dyn Fn(&Hash256) -> Option<Original>,
-    stop: &AtomicBool,
-) -> Result<Removed> {
-    let policy = if to.is_some() { SourcePolicy::READ } else { SourcePolicy::IN_PLACE };
-    let source = Source::open(path, SourcePolicy { follow, ..policy })?;
-    expect_pe(&source)?;
-    let layout = Layout::parse(source.file())?;
-    let mut target = match to {
-        Some(to) => Target::beside(to)?,
-        None => Target::replacing(&source)?,
-    };
-    let (mut whole, mut checksum) = (FileHash::new(), ChecksumSink::new(&layout));
-    let mut sink = |bytes: &[u8]| {
-        whole.update(bytes);
-        checksum.update(bytes);
-    };
-    copy_while(&source, &mut target, &mut [&mut sink], stop)?;
-    let hash_before = whole.finish();
-    let original = original(&hash_before);
-    let detached = layout.remove(source.file(), original.as_ref(), &checksum.finish())?;
-    target.apply(&detached.edits, detached.len)?;
-    let mut whole = FileHash::new();
-    feed(target.file(), &mut [&mut whole])?;
-    if Layout::parse(target.file())?.table().is_some_and(|table| !table.is_empty()) {
-        return Err(Error::bug("the written file still has a certificate table"));
-    }
-    if to.is_some() {
-        target.like(&source)?;
-        target.place(Placement::New)?;
-    } else {
-        target.place(Placement::Replace { expect: &source })?;
-    }
-    Ok(Removed { hash_before, hash_after: whole.finish(), restored: original.is_some() })
 }

@@ -2,15 +2,17 @@
 //! the transaction that consumes them.
 
 use super::Ground;
+use crate::config::policy::{Operation as Rules, Rule};
 use crate::error::{Error, Result};
 use crate::ledger::{NewEntry, Writer, query};
 use crate::model::{Hash256, Purpose};
 use crate::people::ApprovalRequest;
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::{self, Ballot, Counted, InForce};
+use crate::people::request::Step;
 use crate::policy::people::{People, may_allow};
-use crate::policy::{Gate, gates, grants};
-use crate::request::{Authority, Operation, Request};
+use crate::policy::{Decide, Gate, gates, grants};
+use crate::request::{Authority, Operation, Request, SignArtifact};
 use serde_json::{Value, json};
 
 /// The entry that consumes an approval request.
@@ -90,7 +92,18 @@ impl Presented {
             now: ground.now,
         };
         let ballot = Ballot { bytes: &self.bytes, requester: self.requester.as_deref(), approvals: &self.approvals };
-        quorum::count(&ballot, &ground.settings.settings.policy.rule(self.document.rule()), &in_force)
+        quorum::count(&ballot, &self.rule(ground), &in_force)
+    }
+
+    /// The rule that its signatures are counted by. Where the board's approval of the files is given besides, the gate
+    /// for that asks for everyone else, and here it takes the requester alone.
+    fn rule(&self, ground: &Ground) -> Rule {
+        let rule = ground.settings.settings.policy.rule(self.document.rule());
+        let approved = |step: &Step| step.operation == SignArtifact::NAME && step.params.get("cab").is_some();
+        match self.document.steps.iter().all(approved) {
+            true => Rule { threshold: 1, must_include: Default::default(), ..rule },
+            false => rule,
+        }
     }
 }
 
@@ -115,7 +128,7 @@ impl Leave {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub(super) fn under<O: Operation>(
+    pub(super) fn under<O: Decide>(
         warrant: &Warrant,
         ground: &Ground,
         writer: &Writer<'_>,
@@ -153,7 +166,7 @@ impl Leave {
         Ok(Leave { people: People::Shown(shown), authority, consume: None })
     }
 
-    fn by_request<O: Operation>(
+    fn by_request<O: Decide>(
         presented: &Presented,
         ground: &Ground,
         writer: &Writer<'_>,
@@ -164,7 +177,11 @@ impl Leave {
         let document = &presented.document;
         let id = &document.request_id;
         let consumed = query::consumed(conn, id)?;
-        let mut shown = vec![rule_fits(document, O::NAME, purpose)];
+        let operation = match request.params.artifact() {
+            Some(artifact) if artifact.resigns.is_some() => Rules::ReSign.as_str(),
+            _ => O::NAME,
+        };
+        let mut shown = vec![rule_fits(document, operation, purpose)];
         let (approved, participants) = approved(presented, ground, writer);
         shown.push(approved);
         shown.push(match &consumed {
@@ -199,7 +216,7 @@ fn rule_fits(document: &ApprovalRequest, operation: &str, purpose: Option<Purpos
 
 /// `Approvals`: who agreed, and what is missing.
 fn approved(presented: &Presented, ground: &Ground, writer: &Writer<'_>) -> (Gate, Vec<Participant>) {
-    let rule = ground.settings.settings.policy.rule(presented.document.rule());
+    let rule = presented.rule(ground);
     let roles: Vec<_> = rule.must_include.iter().map(|role| role.as_str()).collect();
     let among = if roles.is_empty() { String::new() } else { format!(", among them {}", roles.join(", ")) };
     let limit = format!("{} people{among}", rule.threshold);

@@ -24,6 +24,7 @@ use super::fault::{Fault, Outage, Refusal};
 use super::module::Module;
 use super::pin::Pin;
 use crate::error::shown;
+use crate::files::shown_path;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::RvError;
 use cryptoki::session::UserType;
@@ -124,7 +125,7 @@ pub fn create(folder: &Path, label: &str, so_pin: &Pin, user_pin: &Pin) -> Resul
     if flags & CKF_TOKEN_INITIALIZED != 0 && flags & CKF_USER_PIN_INITIALIZED != 0 {
         return Err(Fault::refusal(
             Refusal::TokenExists,
-            format!("there is a token in {} already", folder_name(folder)),
+            format!("there is a token in {} already", shown_path(folder)),
         ));
     }
     let place = Slot::try_from(slot)?;
@@ -142,7 +143,7 @@ pub fn create(folder: &Path, label: &str, so_pin: &Pin, user_pin: &Pin) -> Resul
 fn make_files(folder: &Path) -> Result<(), Fault> {
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     let failed = |what: &str, error: std::io::Error| {
-        Fault::refusal(Refusal::Untrusted, format!("{what} {} cannot be made: {error}", folder_name(folder)))
+        Fault::refusal(Refusal::Untrusted, format!("{what} {} cannot be made: {error}", shown_path(folder)))
     };
     if !folder.exists() {
         let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder);
@@ -192,10 +193,10 @@ pub(super) fn attach(module: &Module, folder: &Path) -> Result<CK_SLOT_ID, Fault
 
 fn open_folder(folder: &Path) -> Result<(OwnedFd, (u64, u64)), Fault> {
     let untrusted =
-        |why: &str| Fault::refusal(Refusal::Untrusted, format!("the token folder {} {why}", folder_name(folder)));
+        |why: &str| Fault::refusal(Refusal::Untrusted, format!("the token folder {} {why}", shown_path(folder)));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = rustix::fs::open(folder, flags, Mode::empty()).map_err(|error| {
-        Fault::outage(Outage::Gone, format!("the token folder {} cannot be opened: {error}", folder_name(folder)))
+        Fault::outage(Outage::Gone, format!("the token folder {} cannot be opened: {error}", shown_path(folder)))
     })?;
     let facts = rustix::fs::fstat(&handle).map_err(|_| untrusted("cannot be examined"))?;
     if facts.st_uid != rustix::process::geteuid().as_raw() {
@@ -210,7 +211,7 @@ fn open_folder(folder: &Path) -> Result<(OwnedFd, (u64, u64)), Fault> {
 /// Refuses what kryoptic must not be given: a missing, foreign, shared or damaged database.
 /// Gives its device and inode.
 fn probe(handle: &OwnedFd, folder: &Path) -> Result<(u64, u64), Fault> {
-    let name = folder_name(folder);
+    let name = shown_path(folder);
     let facts: Stat = rustix::fs::statat(handle, DATABASE, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|_| Fault::refusal(Refusal::Uninitialized, format!("there is no {DATABASE} in {name}")))?;
     let ours = facts.st_uid == rustix::process::geteuid().as_raw() && facts.st_mode & 0o077 == 0;
@@ -239,8 +240,4 @@ fn connection(folder: &OwnedFd) -> rusqlite::Result<Connection> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
     Ok(connection)
-}
-
-fn folder_name(folder: &Path) -> String {
-    shown(&folder.display().to_string())
 }

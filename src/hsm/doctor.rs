@@ -5,6 +5,7 @@
 
 use super::token::{MechanismInfo, TokenInfo};
 use crate::error::shown;
+use crate::files::shown_path;
 use crate::model::{KeyAlgorithm, Purpose};
 use cryptoki_sys::*;
 use serde::Serialize;
@@ -166,7 +167,7 @@ fn module_findings(info: &TokenInfo, production: bool, findings: &mut Vec<Findin
         findings.push(Finding { level, code: "software_token", message });
     }
     if info.module.folder_writable {
-        let path = info.module.path.as_deref().map(|path| shown(&path.display().to_string())).unwrap_or_default();
+        let path = info.module.path.as_deref().map(shown_path).unwrap_or_default();
         let message = format!("others can write the folder of the module {path} and so replace it");
         findings.push(Finding { level: Level::Problem, code: "module_writable", message });
     }

@@ -11,6 +11,7 @@ use super::fault::{Fault, Outage, Refusal};
 use super::raw::{Functions, LibraryInfo};
 use super::{builtin, worker};
 use crate::error::shown;
+use crate::files::shown_path;
 use crate::keys::{ModuleFacts, SteeringVariable};
 use crate::model::Hash256;
 use cryptoki::context::Pkcs11;
@@ -81,7 +82,7 @@ impl ModuleInfo {
     /// What the ledger keeps of it.
     pub fn facts(&self) -> ModuleFacts {
         ModuleFacts {
-            path: self.path.as_deref().map(name),
+            path: self.path.as_deref().map(shown_path),
             sha256: self.sha256,
             manufacturer: self.manufacturer.clone(),
             description: self.description.clone(),
@@ -152,7 +153,7 @@ impl Module {
         init_args: Option<&str>,
     ) -> Result<Arc<Module>, Fault> {
         if let Some(pinned) = pinned.filter(|pinned| *pinned != actual) {
-            let message = format!("the module {} has SHA-256 {actual}, not the pinned {pinned}", name(&path));
+            let message = format!("the module {} has SHA-256 {actual}, not the pinned {pinned}", shown_path(&path));
             return Err(Fault::refusal(Refusal::ModuleChanged, message));
         }
         let module = once(Some(path.clone()), || {
@@ -168,7 +169,7 @@ impl Module {
             Ok(Module { info: info(Some(path.clone()), Some(actual), &library), context, functions })
         })?;
         if module.info.sha256 != Some(actual) {
-            let message = format!("the module {} changed on disk after it was loaded", name(&path));
+            let message = format!("the module {} changed on disk after it was loaded", shown_path(&path));
             return Err(Fault::refusal(Refusal::ModuleChanged, message));
         }
         Ok(module)
@@ -179,7 +180,7 @@ impl Module {
 fn compare(recorded: Option<&ModuleFacts>, path: Option<&Path>, sha256: Option<Hash256>) -> Result<(), Fault> {
     let Some(recorded) = recorded else { return Ok(()) };
     let called = |path: Option<&str>| path.map_or("the builtin module".to_owned(), |path| format!("the module {path}"));
-    let found = path.map(name);
+    let found = path.map(shown_path);
     let message = if recorded.path != found {
         format!("{} is configured, recorded is {}", called(found.as_deref()), called(recorded.path.as_deref()))
     } else if recorded.sha256 != sha256 {
@@ -209,11 +210,11 @@ fn once(key: Option<PathBuf>, load: impl FnOnce() -> Result<Module, Fault>) -> R
 
 /// Checks the file and hashes it; gives its canonical path.
 fn examine(path: &Path) -> Result<(PathBuf, Hash256), Fault> {
-    let untrusted = |why: &str| Fault::refusal(Refusal::Untrusted, format!("the module {} {why}", name(path)));
+    let untrusted = |why: &str| Fault::refusal(Refusal::Untrusted, format!("the module {} {why}", shown_path(path)));
     if !path.is_absolute() {
         return Err(untrusted("must be named by its absolute path"));
     }
-    let gone = |error: std::io::Error| Fault::outage(Outage::Gone, format!("the module {}: {error}", name(path)));
+    let gone = |error: std::io::Error| Fault::outage(Outage::Gone, format!("the module {}: {error}", shown_path(path)));
     let real = path.canonicalize().map_err(gone)?;
     let facts = std::fs::metadata(&real).map_err(gone)?;
     if !facts.is_file() {
@@ -278,10 +279,6 @@ fn steering_variables(all: impl Iterator<Item = (std::ffi::OsString, std::ffi::O
     found
 }
 
-fn name(path: &Path) -> String {
-    shown(&path.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,7 +321,7 @@ mod tests {
         let path = dir.path().canonicalize().unwrap().join("module.so");
         std::fs::write(&path, b"not a library").unwrap();
         let recorded = |path: Option<&Path>, content: &[u8]| ModuleFacts {
-            path: path.map(name),
+            path: path.map(shown_path),
             sha256: path.map(|_| Hash256::of(content)),
             manufacturer: String::new(),
             description: String::new(),

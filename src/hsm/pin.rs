@@ -20,6 +20,7 @@
 
 use super::fault::{Fault, Refusal};
 use crate::error::shown;
+use crate::files::shown_path;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
@@ -52,6 +53,12 @@ impl Pin {
             return Err(no_pin(format!("a PIN has 1 to {MAX_PIN} bytes in one line")));
         }
         Ok(Pin(Arc::new(SecretString::from(text.as_str()))))
+    }
+
+    /// Whether another is the same. It takes as long whatever they are.
+    pub(in crate::hsm) fn is_same_as(&self, other: &Pin) -> bool {
+        let (a, b) = (self.expose().as_bytes(), other.expose().as_bytes());
+        a.len() == b.len() && openssl::memcmp::eq(a, b)
     }
 
     /// The bytes, for the call to the module only.
@@ -136,7 +143,7 @@ fn from_env(name: &str) -> Result<Pin, Fault> {
 }
 
 fn from_file(path: &Path) -> Result<Pin, Fault> {
-    let name = shown(&path.display().to_string());
+    let name = shown_path(path);
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let file = file.map_err(|error| no_pin(format!("the PIN file {name} cannot be opened: {error}")))?;
@@ -339,6 +346,14 @@ mod tests {
             let error = toml::from_str::<Settings>(written).unwrap_err();
             assert!(!error.message().contains(secret), "{}", error.message());
         }
+    }
+
+    #[test]
+    fn equal_pins_are_known_without_being_shown() {
+        let pin = |text: &str| Pin::new(text.to_owned()).unwrap();
+        assert!(pin("12345678").is_same_as(&pin("12345678")));
+        assert!(!pin("12345678").is_same_as(&pin("12345679")));
+        assert!(!pin("1234567").is_same_as(&pin("12345678")));
     }
 
     #[test]

@@ -8,20 +8,15 @@
 //!
 //! These checks read stored nodes, so they are quick; that the leaves fit the nodes is verification's to show.
 
+use super::outside::{Outside, check_id};
 use super::verify::Trust;
 use super::{Ledger, Reader};
-use crate::crypto::jcs;
 use crate::crypto::merkle::Nodes;
 use crate::crypto::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::error::{Context, Error, Result};
-use crate::files::safe::{self, create_private_dir, read_text, write_atomic};
-use crate::files::sweep;
+use crate::files::safe::{create_private_dir, read_text, write_atomic};
 use crate::model::Hash256;
-use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The most bytes of a pin file that are read.
@@ -75,12 +70,7 @@ impl Pin {
     /// # Errors
     /// `bad_workspace_id` if the id is not fit for a file name.
     pub fn path(base: &Path, workspace_id: &str) -> Result<PathBuf> {
-        let fit = (1..=64).contains(&workspace_id.len())
-            && !workspace_id.starts_with('-')
-            && workspace_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if !fit {
-            return Err(Error::failed("bad_workspace_id", format!("{workspace_id:?} is not a workspace id")));
-        }
+        check_id(workspace_id)?;
         Ok(base.join("anchors").join(format!("{workspace_id}.json")))
     }
 
@@ -90,24 +80,12 @@ impl Pin {
     /// `bad_pin` if the file is not a regular file of ours that only we can write, not strict JSON of this form, of
     /// another workspace, or if its head is not signed by its keys.
     pub fn load(base: &Path, workspace_id: &str) -> Result<Option<Self>> {
-        let path = Pin::path(base, workspace_id)?;
-        let bad = || format!("the pin {} cannot be used", path.display());
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            file => file.or_failed("bad_pin", bad)?,
-        };
-        let found = file.metadata().or_failed("bad_pin", bad)?;
-        if !found.is_file() {
-            return Err(bad_pin(&path, "is not a regular file"));
-        }
-        check_owner(&found, &path)?;
-        let mut bytes = Vec::new();
-        file.take(MAX_PIN as u64 + 1).read_to_end(&mut bytes).or_failed("bad_pin", bad)?;
-        let value = jcs::parse_strict(&bytes, MAX_PIN).or_failed("bad_pin", bad)?;
+        let file = Pin::file(base, workspace_id)?;
+        let Some(value) = file.read(MAX_PIN)? else { return Ok(None) };
+        let bad = || format!("the pin {} cannot be used", file.path.display());
         let pin: Pin = serde_json::from_value(value).or_failed("bad_pin", bad)?;
         if pin.workspace_id != workspace_id {
-            return Err(bad_pin(&path, "is of another workspace"));
+            return Err(bad_pin(&file.path, "is of another workspace"));
         }
         pin.check_head().or_failed("bad_pin", bad)?;
         Ok(Some(pin))
@@ -118,13 +96,13 @@ impl Pin {
     /// # Errors
     /// `pin_exists` if there is one; `pin_unwritable` and other file errors.
     pub fn create(&self, base: &Path) -> Result<()> {
-        let _lock = self.lock(base)?;
+        let _lock = Pin::file(base, &self.workspace_id)?.lock()?;
         if Pin::load(base, &self.workspace_id)?.is_some() {
             let message = format!("the workspace {} is pinned already", self.workspace_id);
             return Err(Error::failed("pin_exists", message));
         }
         self.check_head()?;
-        self.write(base)
+        Pin::file(base, &self.workspace_id)?.write(self)
     }
 
     /// Moves the pinned head forward to `note`, if it is newer, and writes the file. A head that another process
@@ -136,7 +114,7 @@ impl Pin {
     /// head and the pinned first entry; `bad_pin` if the file now pins something else; file errors. The pin in
     /// memory and the file then stay as they were.
     pub fn advance(&mut self, base: &Path, ledger: &Ledger, note: &SignedNote) -> Result<()> {
-        let _lock = self.lock(base)?;
+        let _lock = Pin::file(base, &self.workspace_id)?.lock()?;
         let mut next = self.clone();
         if let Some(stored) = Pin::load(base, &self.workspace_id)? {
             next.take_over(stored, base)?;
@@ -146,7 +124,7 @@ impl Pin {
         contains(&ledger.reader(), seen.size, &seen.root)?;
         if next.head.as_ref().is_none_or(|head| head.size < seen.size) {
             next.head = Some(PinnedHead { size: seen.size, root: seen.root, note: note.to_string() });
-            next.write(base)?;
+            Pin::file(base, &next.workspace_id)?.write(&next)?;
         }
         *self = next;
         Ok(())
@@ -231,30 +209,9 @@ impl Pin {
         Ok(())
     }
 
-    /// One process at a time changes a pin; the lock goes with the returned file.
-    fn lock(&self, base: &Path) -> Result<File> {
-        let path = Pin::path(base, &self.workspace_id)?.with_extension("lock");
-        let unwritable = || format!("{} cannot be locked", path.display());
-        let folder = path.parent().unwrap_or(base);
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).or_failed("pin_unwritable", unwritable)?;
-        check_owner(&folder.metadata().or_failed("pin_unwritable", unwritable)?, folder)?;
-        let flags = OFlags::NOFOLLOW.bits() as i32;
-        let mut open = OpenOptions::new();
-        let open = open.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
-        let file = open.open(&path).or_failed("pin_unwritable", unwritable)?;
-        flock(&file, FlockOperation::LockExclusive).or_failed("pin_unwritable", unwritable)?;
-        Ok(file)
-    }
-
-    /// Replaces the file in one step: a crash leaves the old one or the new one.
-    fn write(&self, base: &Path) -> Result<()> {
-        let path = Pin::path(base, &self.workspace_id)?;
-        let unwritable = || format!("the pin {} cannot be written", path.display());
-        let folder = path.parent().unwrap_or(base);
-        let json = serde_json::to_vec_pretty(self).or_failed("pin_unwritable", unwritable)?;
-        // What a killed process left; the lock is held, so nobody else is writing here.
-        let _ = sweep(folder);
-        safe::write_atomic(&path, &json, 0o600).or_failed("pin_unwritable", unwritable).map(drop)
+    fn file(base: &Path, workspace_id: &str) -> Result<Outside> {
+        let path = Pin::path(base, workspace_id)?;
+        Ok(Outside { path, noun: "the pin", bad: "bad_pin", unwritable: "pin_unwritable" })
     }
 }
 
@@ -284,13 +241,6 @@ fn forked(why: &str) -> Error {
         .hint("keyctl audit log")
 }
 
-fn check_owner(found: &Metadata, path: &Path) -> Result<()> {
-    if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
-        return Err(bad_pin(path, "belongs to another user or can be written by others"));
-    }
-    Ok(())
-}
-
 fn bad_pin(path: &Path, what: &str) -> Error {
     Error::failed("bad_pin", format!("{} {what}", path.display()))
 }
@@ -301,7 +251,7 @@ mod tests {
     use crate::error::Kind;
     use crate::ledger::testing::{self, Test, WORKSPACE};
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     fn pinned(test: &Test) -> (Pin, tempfile::TempDir) {
         let state = tempfile::tempdir().unwrap();

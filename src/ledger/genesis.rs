@@ -11,6 +11,7 @@ use crate::keys::{Identity, TokenRecord};
 pub use crate::model::Tool;
 use crate::model::{Actor, CorrelationId, Environment, GenerationId, Hash256, HsmName};
 use crate::people::Roster;
+use crate::people::founding::Founded;
 use crate::request::{GenerateKey, Request};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub struct GenesisIntent {
     pub correlation_id: CorrelationId,
     /// The ledger keys to make, one a token, with their planned CKA_IDs.
     pub ledger_keys: Vec<Request<GenerateKey>>,
+    /// What everyone in the first roster signed. The first sandboxes had no people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub founding: Option<Founded>,
 }
 
 /// The body of entry 0.

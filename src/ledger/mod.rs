@@ -19,13 +19,16 @@ pub mod export;
 mod fixtures;
 pub mod genesis;
 mod open;
+mod outside;
 pub mod projection;
 pub mod query;
 mod read;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trust;
 pub mod verify;
+pub mod witness;
 mod writer;
 
 pub use entry::{Entry, EntryType, MAX_LEAF, NewEntry, Schema};

@@ -24,7 +24,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 mod authority;
+pub mod cab;
+mod life;
 mod people;
+mod resigned;
 mod revocation;
 
 /// The SQL that makes the projection tables, empty.
@@ -36,6 +39,7 @@ pub const TABLES: &[&str] = &[
     "genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings",
     "touched", "requests", "request_steps", "follow_ups", "rosters", "roster_suspensions", "grants", "grant_uses",
     "cosigned", "issuers", "revocations", "crl_entries", "crls", "resign",
+    "cab_papers", "cab_withdrawn", "cab_uses", "artifact_contents", "resigned",
 ];
 
 /// What the database was doing, for its errors.
@@ -54,7 +58,7 @@ const KEEPING: &str = "keeping a projection";
 /// | code | what the entry says |
 /// |---|---|
 /// | `bad_entry` | its body is not of the form that its type has |
-/// | `second_genesis`, `bad_genesis` | a genesis that is not entry 0; one whose keys are not those of its intent |
+/// | `second_genesis`, `bad_genesis` | a genesis that is not entry 0; one whose keys are not those of its intent, or that is not what everyone in its roster signed |
 /// | `bad_outcome` | an outcome whose intent does not exist, is of another type, or is closed already |
 /// | `generation_exists` | a generation is to be made that was made already |
 /// | `unknown_generation`, `no_identity` | something was done to a generation that does not exist or has no key |
@@ -66,6 +70,8 @@ const KEEPING: &str = "keeping a projection";
 /// | `artifact_id_taken` | an artifact identifier that was used already |
 /// | `request_consumed` | an approval request that was consumed already |
 /// | `step_taken` | an act under an approval request that does not list it, or whose step was done |
+/// | `cab_exhausted` | a signature that an approval of the change advisory board is not good for any more |
+/// | `unknown_artifact` | a signature that takes the place of an artifact which the ledger does not have |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 /// | `bad_revocation` | a revocation that takes back what an earlier one said ([`crate::keys::Terms::sharpen`]) |
 /// | `crl_number_taken` | a list whose number is not greater than every number before it (C3) |
@@ -76,6 +82,7 @@ pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
     match (entry.entry_type.as_str(), entry.phase()) {
         ("GENESIS", _) => genesis(conn, entry),
         (authority::CONSUMED, _) => authority::consumed(conn, entry),
+        (cab::RECORDED, _) => cab::recorded(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
         _ => Ok(()),
@@ -95,6 +102,7 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
     if !fulfilled {
         return Err(Error::failed("bad_genesis", "the genesis does not fulfil the intent it carries"));
     }
+    people::check_founding(&genesis)?;
     let doc = settings_doc(&genesis.settings_sha256, &genesis.settings)?;
     for (key, request) in genesis.ledger_keys.iter().zip(planned) {
         let mut generation = planned_generation(conn, &request.params)?;
@@ -144,12 +152,15 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         CertifyOpenPgp::ENTRY => drop(read::<Request<CertifyOpenPgp>>(request)?),
         PublishKeyring::ENTRY => drop(read::<Request<PublishKeyring>>(request)?),
         MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
-        SignArtifact::ENTRY => drop(read::<Request<SignArtifact>>(request)?),
+        SignArtifact::ENTRY => cab::used(conn, entry, &read::<Request<SignArtifact>>(request)?.params)?,
         AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
         GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
         EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
         CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
-        _ => revocation::intent(conn, entry, request)?,
+        other => {
+            life::intent(other, request)?;
+            revocation::intent(conn, entry, request)?;
+        }
     }
     conn.execute(
         "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -188,7 +199,8 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
             succeeded(conn, entry, &request)?;
             authority::moved(conn, entry, &request)?;
         }
-        Some("failed" | "unknown") => {}
+        Some("failed") => cab::given_back(conn, of)?,
+        Some("unknown") => {}
         _ => return Err(broken("its result is none of ok, failed, unknown")),
     }
     authority::step_ended(conn, of, result)?;
@@ -233,7 +245,10 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let request: Request<CloseFollowUp> = read(request)?;
             authority::follow_up_closed(conn, entry, &request.params.follow_up)
         }
-        _ => revocation::succeeded(conn, entry, request, done),
+        other => {
+            life::succeeded(conn, other, request)?;
+            revocation::succeeded(conn, entry, request, done)
+        }
     }
 }
 
@@ -309,6 +324,7 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
         let message = format!("the artifact id {} was used by entry {seq}", params.artifact_id);
         return Err(Error::failed("artifact_id_taken", message));
     }
+    resigned::link(conn, entry, params)?;
     let repository = (params.format == "apt").then(|| params.options.get(FOLDER)).flatten();
     conn.execute(
         "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time,

@@ -9,7 +9,7 @@ mod revocation;
 
 pub use revocation::{
     CrlEntry, ResignRequired, crl_entries, crl_facts, evidence_outcomes, is_forgettable, issuer, last_crl_number,
-    new_entries, outcomes, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
+    new_entries, outcomes_about, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
     unlisted_generations, untold_marks,
 };
 
@@ -20,16 +20,23 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::keys::{Generation, PublishedKeyring, TokenRecord};
 use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiHash};
+use crate::request::{BLOCKING, Covered};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 mod authority;
 mod grants;
+mod life;
 mod people;
 
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
+pub use life::{LastFacts, last_facts, open_about, outcomes};
 pub use people::{roster, suspended};
+mod cab;
+
+pub use cab::{Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, marked};
 
 const READING: &str = "reading the register";
 
@@ -167,8 +174,8 @@ pub struct OpenIntent {
     pub object: String,
     /// The key generation it acts with or on, as in `windows/3`.
     pub generation: Option<String>,
-    /// The configured name of the token it makes a key on; `None` for other operations.
-    pub hsm: Option<String>,
+    /// The configured name of the token that an orphan of it blocks; `None` for operations that block none.
+    pub blocks: Option<HsmName>,
     /// The lock of the process that owns it; once that lock is free, the intent is an orphan.
     pub process: String,
 }
@@ -178,22 +185,37 @@ pub struct OpenIntent {
 /// # Errors
 /// Those of the module.
 pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
-    let mut statement = conn.prepare(
-        "SELECT seq, type, object, generation, hsm, process FROM intents WHERE outcome IS NULL ORDER BY seq LIMIT 10000",
-    ).sql(READING)?;
+    let sql = "SELECT seq, type, object, generation, process, request FROM intents
+               WHERE outcome IS NULL ORDER BY seq LIMIT 10000";
+    let mut statement = conn.prepare(sql).sql(READING)?;
     let rows = statement
         .query_map([], |row| {
-            Ok(OpenIntent {
+            let intent = OpenIntent {
                 seq: place(row.get(0)?),
                 entry_type: row.get(1)?,
                 object: row.get(2)?,
                 generation: row.get(3)?,
-                hsm: row.get(4)?,
-                process: row.get(5)?,
-            })
+                blocks: None,
+                process: row.get(4)?,
+            };
+            Ok((intent, row.get::<_, String>(5)?))
         })
         .sql(READING)?;
-    rows.collect::<rusqlite::Result<_>>().sql(READING)
+    rows.map(|row| {
+        let (intent, request) = row.sql(READING)?;
+        Ok(OpenIntent { blocks: blocked_token(&intent.entry_type, &request)?, ..intent })
+    })
+    .collect()
+}
+
+fn blocked_token(entry_type: &str, request: &str) -> Result<Option<HsmName>> {
+    #[derive(Deserialize)]
+    struct Signatures {
+        signatures: Vec<Covered>,
+    }
+    let Some((_, role)) = BLOCKING.iter().find(|(blocking, _)| *blocking == entry_type) else { return Ok(None) };
+    let asked: Signatures = parse(request)?;
+    Ok(asked.signatures.into_iter().find(|covered| covered.role == *role).map(|covered| covered.hsm))
 }
 
 /// How many intents of a type there were about a generation, whatever became of them.

@@ -6,6 +6,9 @@
 //! [namespaces](Namespace) that keep one meaning from passing for another.
 
 pub mod approval;
+pub mod bundle;
+pub mod cab;
+pub mod founding;
 pub mod quorum;
 pub mod request;
 pub mod roster;

@@ -5,7 +5,7 @@
 //! however many names it has. Whoever asks proves it with their own signature over the same bytes, fills their own
 //! role if they have one, and never approves. What does not count is listed with the rule that says so (D8).
 
-mod examine;
+pub(in crate::people) mod examine;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +16,7 @@ use crate::config::policy::{Role, Rule};
 use crate::error::{Error, Result};
 use crate::model::{Email, Environment, Hash256};
 use crate::people::approval::{Part, Participant};
+use crate::people::request::Requester;
 use crate::people::roster::assign;
 use crate::people::{ApprovalRequest, Namespace, Roster};
 use chrono::TimeDelta;
@@ -53,6 +54,17 @@ pub struct InForce<'a> {
     /// Who of it is suspended.
     pub suspended: &'a BTreeSet<Email>,
     /// The ledger's time: the clock, or the last entry's time if that is later.
+    pub now: Time,
+}
+
+/// Whose signatures may count.
+#[derive(Clone, Copy, Debug)]
+pub struct Electorate<'a> {
+    /// The roster.
+    pub roster: &'a Roster,
+    /// Who of it is suspended.
+    pub suspended: &'a BTreeSet<Email>,
+    /// When they are counted.
     pub now: Time,
 }
 
@@ -143,7 +155,11 @@ impl fmt::Display for Missing {
 pub fn count(ballot: &Ballot<'_>, rule: &Rule, in_force: &InForce<'_>) -> Result<Counted> {
     let request = ApprovalRequest::parse(ballot.bytes)?;
     check(&request, rule, in_force)?;
-    Ok(tally(ballot, &request, rule, in_force.roster, in_force.suspended, in_force.now))
+    let people = Electorate { roster: in_force.roster, suspended: in_force.suspended, now: in_force.now };
+    let mut tally = Tally::new(ballot.bytes, &request.origin, Some(&request.requester), rule, &people);
+    tally.requester(ballot.requester);
+    ballot.approvals.iter().for_each(|armour| tally.approval(armour, &[Namespace::Approval]));
+    Ok(tally.finish())
 }
 
 /// Counts the same signatures against a roster that is to be adopted by the request. Whoever signed as its new member
@@ -151,18 +167,19 @@ pub fn count(ballot: &Ballot<'_>, rule: &Rule, in_force: &InForce<'_>) -> Result
 ///
 /// # Errors
 /// `bad_request`.
-pub fn count_in_new_roster(
-    ballot: &Ballot<'_>,
-    rule: &Rule,
-    roster: &Roster,
-    suspended: &BTreeSet<Email>,
-    now: Time,
-) -> Result<Counted> {
+pub fn count_in_new_roster(ballot: &Ballot<'_>, rule: &Rule, people: &Electorate<'_>) -> Result<Counted> {
     let request = ApprovalRequest::parse(ballot.bytes)?;
-    let mut tally = Tally::new(ballot.bytes, &request, rule, roster, suspended, now);
+    let mut tally = Tally::new(ballot.bytes, &request.origin, Some(&request.requester), rule, people);
     tally.requester(ballot.requester);
     ballot.approvals.iter().for_each(|armour| tally.approval(armour, &[Namespace::Approval, Namespace::Roster]));
     Ok(tally.finish())
+}
+
+/// Counts who of some people approve of a document that none of them asks for. `origin` is their workspace's.
+pub fn consent(bytes: &[u8], origin: &str, approvals: &[String], rule: &Rule, people: &Electorate<'_>) -> Counted {
+    let mut tally = Tally::new(bytes, origin, None, rule, people);
+    approvals.iter().for_each(|armour| tally.approval(armour, &[Namespace::Approval]));
+    tally.finish()
 }
 
 /// Whether a request is for this workspace as it is, and for this moment.
@@ -203,24 +220,10 @@ pub fn check(request: &ApprovalRequest, rule: &Rule, in_force: &InForce<'_>) -> 
     Ok(())
 }
 
-fn tally(
-    ballot: &Ballot<'_>,
-    request: &ApprovalRequest,
-    rule: &Rule,
-    roster: &Roster,
-    suspended: &BTreeSet<Email>,
-    now: Time,
-) -> Counted {
-    let mut tally = Tally::new(ballot.bytes, request, rule, roster, suspended, now);
-    tally.requester(ballot.requester);
-    ballot.approvals.iter().for_each(|armour| tally.approval(armour, &[Namespace::Approval]));
-    tally.finish()
-}
-
 /// A count that is under way.
 struct Tally<'a> {
     examiner: Examiner<'a>,
-    request: &'a ApprovalRequest,
+    asks: Option<&'a Requester>,
     rule: &'a Rule,
     participants: Vec<Participant>,
     ignored: Vec<Ignored>,
@@ -229,23 +232,22 @@ struct Tally<'a> {
 impl<'a> Tally<'a> {
     fn new(
         bytes: &'a [u8],
-        request: &'a ApprovalRequest,
+        origin: &'a str,
+        asks: Option<&'a Requester>,
         rule: &'a Rule,
-        roster: &'a Roster,
-        suspended: &'a BTreeSet<Email>,
-        now: Time,
+        people: &Electorate<'a>,
     ) -> Self {
-        let examiner = Examiner { bytes, origin: &request.origin, roster, suspended, now };
-        Tally { examiner, request, rule, participants: Vec::new(), ignored: Vec::new() }
+        let Electorate { roster, suspended, now } = *people;
+        let examiner = Examiner { bytes, origin, roster, suspended, now };
+        Tally { examiner, asks, rule, participants: Vec::new(), ignored: Vec::new() }
     }
 
     fn requester(&mut self, armour: Option<&str>) {
-        let Some(armour) = armour else { return };
+        let (Some(asks), Some(armour)) = (self.asks, armour) else { return };
         let signer = match self.examiner.examine(armour, &[Namespace::Request]) {
             Ok(signer) => signer,
             Err(ignored) => return self.ignored.push(ignored),
         };
-        let asks = &self.request.requester;
         if *signer.email != asks.email || signer.verified.key.fingerprint() != asks.key_sha256 {
             let why = format!("does not show that {} asks", asks.email);
             return self.ignored.push(signer.ignored("D3", why));
@@ -262,7 +264,7 @@ impl<'a> Tally<'a> {
             Err(ignored) => return self.ignored.push(ignored),
         };
         let twice = self.participants.iter().any(|other| other.email == *signer.email);
-        let why = if *signer.email == self.request.requester.email {
+        let why = if self.asks.is_some_and(|asks| *signer.email == asks.email) {
             "the requester never approves"
         } else if twice {
             "a person counts once, however many keys they have"
@@ -281,26 +283,27 @@ impl<'a> Tally<'a> {
         let (_, roles) = assign(&self.rule.must_include, &people);
         let have = u32::try_from(people.len()).unwrap_or(u32::MAX);
         let for_roles = u32::try_from(roles.len()).unwrap_or(u32::MAX);
-        let examiner = &self.examiner;
-        let others = examiner.roster.people.iter().filter(|(email, person)| {
-            **email != self.request.requester.email
-                && !people.contains_key(email)
-                && !examiner.suspended.contains(*email)
-                && person.can_sign(examiner.now)
-                && person.has_any(&self.rule.roles)
-        });
-        let requester = !self.participants.iter().any(|participant| participant.part == Part::Requester);
         let missing_people = self.rule.threshold.saturating_sub(have).max(for_roles);
+        let is_proven = self.participants.iter().any(|participant| participant.part == Part::Requester);
         let missing = Missing {
-            requester,
+            requester: self.asks.is_some() && !is_proven,
             people: missing_people,
-            candidates: if missing_people == 0 {
-                BTreeSet::new()
-            } else {
-                others.map(|(email, _)| email.clone()).collect()
-            },
+            candidates: if missing_people == 0 { BTreeSet::new() } else { self.candidates(&people) },
             roles,
         };
         Counted { participants: self.participants, ignored: self.ignored, missing }
+    }
+
+    /// Who could still sign and count.
+    fn candidates(&self, counted: &BTreeMap<&Email, &BTreeSet<Role>>) -> BTreeSet<Email> {
+        let Examiner { roster, suspended, now, .. } = &self.examiner;
+        let could = roster.people.iter().filter(|(email, person)| {
+            self.asks.is_none_or(|asks| asks.email != **email)
+                && !counted.contains_key(email)
+                && !suspended.contains(*email)
+                && person.can_sign(*now)
+                && person.has_any(&self.rule.roles)
+        });
+        could.map(|(email, _)| email.clone()).collect()
     }
 }

@@ -38,8 +38,8 @@ pub const FILE: &str = "roster.toml";
 /// The most bytes of a `roster.toml`.
 pub const MAX_FILE: u64 = 64 << 10;
 
-/// The most bytes of the canonical form: it has to fit into a request.
-pub const MAX_ROSTER: usize = 40 * 1024;
+/// The most bytes of the canonical form: a request has to hold two of them and more.
+pub const MAX_ROSTER: usize = 20 * 1024;
 
 /// Everyone who may ask, approve or review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,12 @@
 
 pub mod gates;
 pub mod grants;
+pub mod life;
 pub mod people;
 
 pub mod revocation;
 pub mod rules;
+pub mod signing;
 
 pub use gates::{Decision, Gate, Verdict};
 pub use rules::{Decide, Facts};

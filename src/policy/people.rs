@@ -46,7 +46,8 @@ pub fn may_allow(rule: Operation, operation: &str, purpose: Option<Purpose>) -> 
                 || making(RotateCa, Rotate)
         }
         "adopt" => rule == Adopt,
-        "sign" => matches!(rule, Sign | ReSign),
+        "sign" => rule == Sign,
+        "re-sign" => rule == ReSign,
         "grant" => rule == Grant,
         // Ending one is the safe direction.
         "end-grant" => matches!(rule, Grant | Suspend),

@@ -1,11 +1,14 @@
 //! The rule for each operation: which gates it passes through, from which facts.
 
-use super::gates::{self, Decision, Gate};
+use super::gates::{self, Decision, Gate, Verdict};
 use super::people::{People, with_people};
+use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
+use crate::ledger::query::LastFacts;
 use crate::model::{Environment, HashAlgorithm, Purpose};
+use crate::people::approval::Participant;
 use crate::request::{
     AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, NewCrl,
     Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
@@ -39,6 +42,10 @@ pub struct Facts<'a> {
     pub list: Option<ListFacts>,
     /// What people say to it.
     pub people: People,
+    /// What else is known of a file that is to be signed.
+    pub signing: Option<SigningFacts<'a>>,
+    /// What else has to be known before a key is destroyed; empty for other acts.
+    pub destruction: LastFacts,
 }
 
 /// What the ledger knows of a CA's lists.
@@ -67,6 +74,16 @@ pub trait Decide: Operation {
         None
     }
 
+    /// The file that is to be signed, if that is what is asked.
+    fn artifact(&self) -> Option<&SignArtifact> {
+        None
+    }
+
+    /// Who has to have agreed, besides those whose signatures a warrant brings. Asked of what is allowed.
+    fn approvers(_request: &Request<Self>, _facts: &Facts<'_>) -> Vec<Participant> {
+        Vec::new()
+    }
+
     /// The decision. Pure: the same request and facts give the same gates.
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision;
 }
@@ -79,6 +96,15 @@ impl Decide for SignArtifact {
         &self.cosigners
     }
 
+    fn artifact(&self) -> Option<&SignArtifact> {
+        Some(self)
+    }
+
+    fn approvers(request: &Request<Self>, facts: &Facts<'_>) -> Vec<Participant> {
+        let asked = facts.signing.as_ref().map(|signing| signing::ask(request, signing, facts));
+        asked.and_then(|asked| asked.approver).into_iter().collect()
+    }
+
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
@@ -88,8 +114,21 @@ impl Decide for SignArtifact {
         // OpenPGP signatures have no timestamps.
         let stampable = request.params.format != "apt";
         found.extend(stampable.then(|| timestamp_gate(&request.params, facts.environment)));
-        Decision::from_gates(found)
+        let Some(signing) = &facts.signing else { return not_evaluated(found, "Actor") };
+        let asked = signing::ask(request, signing, facts);
+        found.extend(asked.gates);
+        let open = |gate: &Gate| gate.verdict != Verdict::Pass && gate.name != signing::CAB_APPROVAL;
+        match Decision::from_gates(found) {
+            Decision::Block(gates) if asked.lacks_approval && !gates.iter().any(open) => Decision::NeedsApproval(gates),
+            decision => decision,
+        }
     }
+}
+
+/// A gate whose facts cannot be had.
+fn not_evaluated(mut gates: Vec<Gate>, name: &str) -> Decision {
+    gates.push(Gate { verdict: Verdict::NotEvaluated, ..gates::holds(name, "?", "?", false) });
+    Decision::Block(gates)
 }
 
 /// What keys sign this format.
@@ -357,7 +396,7 @@ pub(super) fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::clock::parse;
     use crate::config::Config;
@@ -369,7 +408,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    fn settings() -> Settings {
+    pub(crate) fn settings() -> Settings {
         let text = Config::render_default("Example Corp", "example.invalid/keyctl");
         Config::parse(&text, Path::new("/x/keyctl.toml"), &|_| unreachable!("no trust files")).unwrap().adopted()
     }
@@ -378,7 +417,7 @@ mod tests {
         parse("2026-03-01T12:00:00Z").unwrap()
     }
 
-    fn windows(environment: Environment) -> Generation {
+    pub(crate) fn windows(environment: Environment) -> Generation {
         let fact = |name: &str, value| AttributeFact {
             name: name.into(),
             value: Some(value),
@@ -427,7 +466,7 @@ mod tests {
         }
     }
 
-    fn sign(pack: Option<PackReference>) -> Request<SignArtifact> {
+    pub(crate) fn sign(pack: Option<PackReference>) -> Request<SignArtifact> {
         let params = SignArtifact {
             generation: "windows/1".parse().unwrap(),
             cosigners: Vec::new(),
@@ -441,11 +480,13 @@ mod tests {
             sha512_before: None,
             provenance: None,
             options: BTreeMap::from([(TIMESTAMP.to_owned(), "rfc3161".to_owned())]),
+            cab: None,
+            resigns: None,
         };
         request(params)
     }
 
-    fn request<O: Operation>(params: O) -> Request<O> {
+    pub(crate) fn request<O: Operation>(params: O) -> Request<O> {
         Request {
             request_id: "r".into(),
             correlation_id: "c".parse().unwrap(),
@@ -459,7 +500,7 @@ mod tests {
         }
     }
 
-    fn facts(settings: &Settings, environment: Environment, generation: Generation, now: Time) -> Facts<'_> {
+    pub(crate) fn facts(settings: &Settings, environment: Environment, generation: Generation, now: Time) -> Facts<'_> {
         Facts {
             now,
             environment,
@@ -473,6 +514,8 @@ mod tests {
             revocation: None,
             list: None,
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
+            signing: Some(signing::testing::nobody(environment, now)),
+            destruction: LastFacts::default(),
         }
     }
 

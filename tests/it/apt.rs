@@ -46,7 +46,7 @@ pub fn keyring(place: &Place) -> PathBuf {
     place.workspace().join("published/apt/apt.pgp")
 }
 
-fn said(command: &mut Command) -> (bool, String) {
+pub fn said(command: &mut Command) -> (bool, String) {
     let output = command.env("LC_ALL", "C").output().expect("the program runs");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
@@ -122,7 +122,7 @@ pub fn all_accept(place: &Place, archive: &Path, keyring: &Path, signatures: usi
     apt_update(place, archive, keyring).unwrap();
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -381,7 +381,7 @@ pub fn founded(change: impl Fn(String) -> String, command: impl Fn(&Place, &[&st
 }
 
 /// The same with a change inside `[keys.NAME]`.
-fn in_key(toml: &str, name: &str, from: &str, to: &str) -> String {
+pub fn in_key(toml: &str, name: &str, from: &str, to: &str) -> String {
     let (before, after) = toml.split_once(&format!("[keys.{name}]\n")).unwrap();
     assert!(after.contains(from), "{from}");
     format!("{before}[keys.{name}]\n{}", after.replacen(from, to, 1))

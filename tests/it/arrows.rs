@@ -6,13 +6,14 @@ use std::path::Path;
 /// Stages from left to right; those in one row may use each other.
 const ROWS: &[&[&str]] = &[
     &["model", "error", "clock", "crypto", "files", "http"],
-    &["config", "keys", "people", "request", "ledger", "retry"],
+    &["config", "keys", "people", "pipeline", "request", "ledger", "retry"],
     &["policy"],
     &["gate"],
     &["hsm"],
     &["pki", "formats"],
     &["outcome"],
     &["evidence"],
+    &["publication"],
     &["ui", "world"],
     &["commands"],
     &["cli", "main", "lib"],

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const INIT: &[&str] = &["init", "--sandbox"];
 
 /// Moments spread over `whole`, each at random within its part.
-fn moments(whole: Duration, rounds: u32) -> impl Iterator<Item = Duration> {
+pub fn moments(whole: Duration, rounds: u32) -> impl Iterator<Item = Duration> {
     (0..rounds).map(move |round| {
         let random = RandomState::new().build_hasher().finish() % 1000;
         whole * (round * 1000 + random as u32) / (rounds * 1000)
@@ -17,7 +17,7 @@ fn moments(whole: Duration, rounds: u32) -> impl Iterator<Item = Duration> {
 }
 
 /// Runs the binary and kills it after a while; `None` if it was killed, else what it gave.
-fn killed(place: &Place, args: &[&str], after: Duration) -> Option<Ran> {
+pub fn killed(place: &Place, args: &[&str], after: Duration) -> Option<Ran> {
     use std::os::unix::process::ExitStatusExt;
     let mut command = place.command(args);
     let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
@@ -51,7 +51,7 @@ fn killed_at(place: &Place, args: &[&str], files: &[&str], later: Duration) -> b
     child.wait().expect("it ends").signal() == Some(9)
 }
 
-fn duration(place: &Place, args: &[&str]) -> Duration {
+pub fn duration(place: &Place, args: &[&str]) -> Duration {
     let start = Instant::now();
     place.keyctl(args).ok();
     start.elapsed()
@@ -79,7 +79,7 @@ fn leftovers(folder: &Path, found: &mut Vec<String>) {
 }
 
 #[track_caller]
-fn nothing_is_left(place: &Place) {
+pub fn nothing_is_left(place: &Place) {
     let mut found = Vec::new();
     leftovers(&place.path(""), &mut found);
     assert!(found.is_empty(), "left behind: {found:?}");

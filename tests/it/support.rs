@@ -94,6 +94,7 @@ impl Place {
             command.env_remove(name);
         }
         command.env("HOME", self.dir.path()).env("XDG_STATE_HOME", self.path("state"));
+        command.env("KEYCTL_TRUST_DIR", self.path("trust"));
         if self.workspace().join("ledger.db").exists() {
             command.env("KEYCTL_WORKSPACE", self.workspace());
         }

@@ -270,3 +270,80 @@ fn flags_that_make_no_sense_are_refused_before_anything_is_signed() {
     scene.untouched(&before);
     assert_eq!(scene.place.sql("SELECT count(*) FROM artifacts"), "0");
 }
+
+/// Who was asked for a signature's timestamp, and with what success.
+fn authorities_asked(ran: &Ran) -> Vec<(String, String)> {
+    let row = ran.one();
+    let fragment = std::fs::read_to_string(row["evidence"].as_str().expect("a path")).expect("a fragment");
+    let fragment: serde_json::Value = serde_json::from_str(&fragment).expect("JSON");
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    let attempts = fragment["timestamp"]["attempts"].as_array().expect("attempts").iter();
+    attempts.map(|tried| (text(&tried["authority"]), text(&tried["code"]))).collect()
+}
+
+#[test]
+fn a_pause_that_an_authority_asked_for_is_kept_by_the_next_command() {
+    let scene = Scene::new("");
+    let busy = Server::start(&scene.tsa, &[Does::Busy(120), Does::Right]);
+    let good = Server::start(&scene.tsa, &[Does::Right]);
+    let first = scene.sign(&[&busy.url, &good.url]).ok();
+    let codes: Vec<_> = authorities_asked(&first).into_iter().map(|(_, code)| code).collect();
+    assert_eq!(codes, ["http_server_unavailable", "granted"]);
+    scene.place.copy(&real_pe_files()[0], "app.exe");
+    let second = scene.sign(&[&busy.url, &good.url]).ok();
+    assert_eq!(
+        authorities_asked(&second),
+        [(good.url.clone(), "granted".to_owned())],
+        "the busy one is not even asked"
+    );
+    assert_eq!((busy.asked(), good.asked()), (1, 2));
+    // The file says when, and is swept once the time is over; another start of the machine knows of no pause.
+    let paces = || {
+        let entries = std::fs::read_dir(scene.place.workspace().join("locks")).expect("locks");
+        let paths = entries.map(|entry| entry.expect("entry").path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "pace")).collect::<Vec<_>>()
+    };
+    let [pace] = paces().try_into().expect("one authority has a pause");
+    let text = std::fs::read_to_string(&pace).expect("a line");
+    let (_, rest) = text.split_once(" not_before ").expect("a moment");
+    std::fs::write(&pace, format!("boot 00000000-0000-0000-0000-000000000000 not_before {rest}")).expect("written");
+    scene.place.copy(&real_pe_files()[0], "app.exe");
+    let third = scene.sign(&[&busy.url]).ok();
+    assert_eq!(authorities_asked(&third), [(busy.url.clone(), "granted".to_owned())]);
+    assert_eq!(paces(), [] as [PathBuf; 0]);
+}
+
+/// Two processes at once, and an authority that wants fifteen seconds between requests (by its name; a proxy leads
+/// to the server here): one gets it, the other goes to the next in the list, and a third, with no other, waits.
+#[test]
+fn processes_share_the_interval_that_an_authority_wants() {
+    let scene = Scene::new("");
+    let (paced, other) =
+        (Server::start(&scene.tsa, &[Does::Slowly]), Server::start(&scene.tsa, &[Does::Right, Does::Right]));
+    let proxy = crate::tsa::proxy(&paced);
+    let slow = "http://timestamp.sectigo.com/tsa";
+    let start = |name: &str, urls: &[&str]| {
+        scene.place.copy(&real_pe_files()[0], name);
+        let args: Vec<_> = scene.args(urls).into_iter().map(|arg| arg.replace("app.exe", name)).collect();
+        let mut command = scene.place.command(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env(variable, &proxy);
+        }
+        command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    };
+    let begun = Instant::now();
+    let both = [start("a.exe", &[slow, &other.url]), start("b.exe", &[slow, &other.url])];
+    let both = both.map(|child| ran(child.wait_with_output().expect("it ends")).ok());
+    let mut stamped: Vec<_> = both.iter().flat_map(authorities_asked).map(|(url, _)| url).collect();
+    stamped.sort();
+    let mut expected = [slow.to_owned(), other.url.clone()];
+    expected.sort();
+    assert_eq!(stamped, expected, "one each");
+    assert_eq!((paced.asked(), other.asked()), (1, 1));
+    let waiting = start("c.exe", &[slow]);
+    ran(waiting.wait_with_output().expect("it ends")).ok();
+    // Whoever was first asked after this test began.
+    let second = paced.moments()[1].duration_since(begun);
+    assert!(second >= Duration::from_secs(15), "asked again after {second:?}");
+}

@@ -33,16 +33,24 @@ pub fn spy_module() -> PathBuf {
 /// The module of `tests/lying/lying.c`, made once for each test run.
 pub fn lying_module() -> &'static Path {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let module = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lying.so");
-        let fresh = module.with_extension(format!("{}.so", std::process::id()));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lying/lying.c");
-        let flags = ["-shared", "-fPIC", "-O1", "-fvisibility=hidden", "-Wl,-Bsymbolic", "-o"];
-        let status = tool("cc").args(flags).arg(&fresh).arg(&source).arg("-ldl").status().expect("cc");
-        assert!(status.success());
-        std::fs::rename(&fresh, &module).expect("the module in its place");
-        module
-    })
+    MODULE.get_or_init(|| shared_object("lying", &["-fvisibility=hidden", "-Wl,-Bsymbolic"]))
+}
+
+/// `tests/lying/dying.c`, to be preloaded: kills at a chosen step.
+pub fn dying_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| shared_object("dying", &[]))
+}
+
+fn shared_object(name: &str, flags: &[&str]) -> PathBuf {
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("so");
+    let fresh = made.with_extension(format!("{}.so", std::process::id()));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lying").join(name).with_extension("c");
+    let mut compiler = tool("cc");
+    compiler.args(["-shared", "-fPIC", "-O1"]).args(flags).arg("-o").arg(&fresh).arg(&source).arg("-ldl");
+    assert!(compiler.status().expect("cc").success());
+    std::fs::rename(&fresh, &made).expect("the library in its place");
+    made
 }
 
 /// A place with SoftHSM tokens of its own.

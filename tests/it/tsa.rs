@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs a program that has to go well.
 #[track_caller]
@@ -136,6 +136,7 @@ pub struct Server {
     pub url: String,
     asked: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
+    moments: Arc<Mutex<Vec<Instant>>>,
     closed: Arc<AtomicBool>,
 }
 
@@ -147,10 +148,12 @@ impl Server {
             url: format!("http://{}/tsa", listener.local_addr().expect("an address")),
             asked: Arc::default(),
             most: Arc::default(),
+            moments: Arc::default(),
             closed: Arc::default(),
         };
         let (tsa, script) = (tsa.clone(), script.to_vec());
         let (asked, most, closed) = (server.asked.clone(), server.most.clone(), server.closed.clone());
+        let moments = server.moments.clone();
         std::thread::spawn(move || {
             let now = Arc::new(AtomicUsize::new(0));
             for stream in listener.incoming().flatten() {
@@ -158,6 +161,7 @@ impl Server {
                     break;
                 }
                 let number = asked.fetch_add(1, Ordering::SeqCst);
+                moments.lock().expect("not poisoned").push(Instant::now());
                 let does = *script.get(number).or(script.last()).expect("a script");
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let (tsa, now) = (tsa.clone(), now.clone());
@@ -182,6 +186,11 @@ impl Server {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// When it was asked.
+    pub fn moments(&self) -> Vec<Instant> {
+        self.moments.lock().expect("not poisoned").clone()
+    }
+
     /// How many requests it had at the same time.
     pub fn most(&self) -> usize {
         self.most.load(Ordering::SeqCst)
@@ -194,6 +203,42 @@ impl Drop for Server {
         let address = self.url.trim_start_matches("http://").trim_end_matches("/tsa");
         let _ = TcpStream::connect(address);
     }
+}
+
+/// A proxy that leads every request to this server, wherever it wants to go; its threads end with the process.
+pub fn proxy(server: &Server) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let to = server.url.trim_start_matches("http://").trim_end_matches("/tsa").to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let to = to.clone();
+            std::thread::spawn(move || {
+                let _ = lead(stream, &to);
+            });
+        }
+    });
+    url
+}
+
+fn lead(mut client: TcpStream, to: &str) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte)? == 1 {
+        head.push(byte[0]);
+    }
+    let mut server = TcpStream::connect(to)?;
+    if head.starts_with(b"CONNECT ") {
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    } else {
+        server.write_all(&head)?;
+    }
+    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+    });
+    std::io::copy(&mut server, &mut client)?;
+    client.shutdown(std::net::Shutdown::Both)
 }
 
 fn serve(mut stream: TcpStream, tsa: &Tsa, does: Does) -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 
 use super::inputs::Job;
 use super::replay;
+use crate::commands::recover;
 use crate::error::{Error, Result};
 use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
 use crate::gate::{self, Failure, Permit};
@@ -50,7 +51,7 @@ pub(super) struct Signed {
 /// Signs a chunk.
 ///
 /// # Errors
-/// The ledger cannot be written. What happens to single files is in the answer.
+/// The token waits for `recover`; the ledger cannot be written. What happens to single files is in the answer.
 pub(super) fn sign(
     world: &mut World,
     plan: &Plan,
@@ -59,6 +60,9 @@ pub(super) fn sign(
     stop: &AtomicBool,
 ) -> Result<Signed> {
     let (mut finished, jobs) = replay::split(world, plan, jobs)?;
+    if !jobs.is_empty() {
+        recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
+    }
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
     let process = world.process()?;
@@ -86,13 +90,14 @@ pub(super) type Preview = (Request<SignArtifact>, Decision);
 /// What a dry run shows: the resolved requests, and what the gates would say.
 ///
 /// # Errors
-/// The ledger cannot be read.
+/// The token waits for `recover`; the ledger cannot be read.
 pub(super) fn preview(
     world: &mut World,
     plan: &Plan,
     jobs: Vec<Job>,
     stop: &AtomicBool,
 ) -> Result<(Vec<Finished>, Vec<Preview>)> {
+    recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     let mut finished = Vec::new();
     let ready = prepare(plan, jobs, stop, &mut finished);
     let requests: Vec<_> = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();

@@ -7,7 +7,7 @@ mod remove;
 mod replay;
 pub(super) mod repository;
 
-use super::{init, timestamps};
+use super::{init, publication, timestamps};
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
 use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
@@ -151,7 +151,7 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     if let Some(plan) = &for_folders {
         run.repositories(&mut world, plan, &repositories, &stop)?;
     }
-    Ok(run.worst)
+    publication::after_signing(&world, Ok(run.worst))
 }
 
 /// What came of it so far.
@@ -320,7 +320,7 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
         return Ok(world);
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
-    init::found(&dir, None, &globals)
+    init::found(&dir, &Default::default(), &globals)
 }
 
 /// The named key, or the only active one for this purpose.

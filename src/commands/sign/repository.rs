@@ -6,7 +6,7 @@
 use super::chunk::{Finished, Signed};
 use super::inputs::Job;
 use super::{SignArgs, choose_key, pack, replay};
-use crate::commands::{keygen, openpgp};
+use crate::commands::{keygen, openpgp, recover};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
@@ -166,6 +166,7 @@ fn sign_one(
 pub(super) fn preview(world: &mut World, plan: &Plan, dir: &Path) -> Result<(Request<SignArtifact>, Decision)> {
     let dir = dir.canonicalize()?;
     let (_, request) = prepare(world, plan, &dir)?;
+    recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let decision = gate::preview(&mut world.ledger, std::slice::from_ref(&request))?.into_iter().next();
     Ok((request, decision.ok_or_else(|| Error::bug("the gate gave no answer"))?))
 }

@@ -59,9 +59,7 @@ impl Signer {
         if PrivateFile::is_private(&bytes) {
             return Self::of_file(identity, &bytes, mode, agent, ask).map_err(|error| error.about(&name));
         }
-        let public: PublicKey = std::str::from_utf8(&bytes).unwrap_or_default().parse().map_err(|error: Error| {
-            Error::usage("bad_identity", format!("{name} is neither a private nor a public SSH key")).because(error)
-        })?;
+        let public = public_line(identity, &bytes)?;
         if let Some(agent) = agent.as_ref().filter(|agent| holds(agent, &public)) {
             return Ok(Signer { public, way: Way::Agent(agent.clone()) });
         }
@@ -74,6 +72,18 @@ impl Signer {
         match signer.public == public {
             true => Ok(signer),
             false => Err(Error::usage("bad_identity", format!("{name} is not the public part of the key beside it"))),
+        }
+    }
+
+    /// The public key that `identity` names, without its secrets and without asking for anything.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn public_of(identity: &Path) -> Result<PublicKey> {
+        let (bytes, _) = read(identity)?;
+        match PrivateFile::is_private(&bytes) {
+            true => PrivateFile::parse(&bytes).map(|file| file.public().clone()),
+            false => public_line(identity, &bytes),
         }
     }
 
@@ -137,6 +147,13 @@ impl Signer {
         }
         Ok(signature)
     }
+}
+
+fn public_line(path: &Path, bytes: &[u8]) -> Result<PublicKey> {
+    std::str::from_utf8(bytes).unwrap_or_default().parse().map_err(|error: Error| {
+        let name = shown(&path.display().to_string());
+        Error::usage("bad_identity", format!("{name} is neither a private nor a public SSH key")).because(error)
+    })
 }
 
 /// An agent that does not answer holds nothing; the key may be in a file.

@@ -132,6 +132,8 @@ impl Prepared {
             sha512_before: self.sha512.clone(),
             provenance: None,
             options,
+            cab: None,
+            resigns: None,
         }
     }
 

@@ -1,9 +1,11 @@
 //! Asking for timestamps: an ordered list of authorities, of which the first that gives a good answer is enough.
 //!
 //! Each authority has its tries and its pauses between them, as domain §4 has it for one service. While one pauses,
-//! the next in the list is asked at once, so a dead authority costs a file one failed try and no pause. Three things
-//! about an authority are shared by all threads of a batch: the interval it wants between requests, the pause it asked
-//! for (Retry-After), and a circuit breaker that leaves it alone after failures in a row.
+//! the next in the list is asked at once, so a dead authority costs a file one failed try and no pause. Two things
+//! about an authority are shared by all processes of a workspace, through a file for each: the interval it wants
+//! between requests, and the pause it asked for (Retry-After). A circuit breaker, which leaves it alone after failures
+//! in a row, is shared by the threads of a batch; another command finds out for itself, since the operator may have
+//! mended what was wrong.
 //!
 //! An answer counts only after [`super::check_with`] agreed with it. Every fault has its own code and stands in the
 //! record of attempts; a fault that another try cannot mend ends the authority's turn for this file.
@@ -11,12 +13,14 @@
 use super::{MAX_RESPONSE, Request, Token, chain, check_with};
 use crate::clock::{Clock, rfc3339};
 use crate::error::{Error, Kind, Result, shown};
+use crate::files::pace::Pace;
 use crate::formats::artifact::Stamp;
 use crate::http::{Limits, Poster};
-use crate::model::HashAlgorithm;
+use crate::model::{Hash256, HashAlgorithm, hex};
 use crate::retry::{Breaker, Retry, Waiter, backoff};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +39,8 @@ pub struct Outside {
     pub waiter: Box<dyn Waiter>,
     /// What an authority's time is held against.
     pub clock: Clock,
+    /// The folder in which the processes of a workspace keep their pace together; without one each keeps its own.
+    pub paces: Option<PathBuf>,
 }
 
 /// A list of authorities with what is known of their health; threads share it.
@@ -49,6 +55,7 @@ struct Authority {
     url: String,
     interval: Duration,
     health: Mutex<Health>,
+    pace: Option<Pace>,
 }
 
 /// Moments are those of [`Waiter::elapsed`].
@@ -91,8 +98,12 @@ impl Authorities {
         if roots.is_empty() {
             return Err(Error::usage("no_timestamp_roots", "no root certificate says which timestamps to trust"));
         }
-        let list =
-            urls.iter().map(|url| Authority { url: url.clone(), interval: interval(url), health: Mutex::default() });
+        let list = urls.iter().map(|url| Authority {
+            url: url.clone(),
+            interval: interval(url),
+            health: Mutex::default(),
+            pace: outside.paces.as_deref().map(|dir| Pace::new(dir, &pace_name(url))),
+        });
         Ok(Authorities { list: list.collect(), roots, retry, outside })
     }
 
@@ -105,7 +116,7 @@ impl Authorities {
         let mut turns: Vec<_> = self.list.iter().map(turn).collect();
         let mut attempts = Vec::new();
         let mut reasons = Vec::new();
-        while let Some((turn, pause)) = self.next(&mut turns) {
+        while let Some((turn, pause)) = self.next(&mut turns)? {
             self.outside.waiter.wait(pause)?;
             let answer = self.ask(turn.authority, message);
             attempts.push(attempt(turn.authority, &answer));
@@ -117,7 +128,7 @@ impl Authorities {
                 Err(fault) => {
                     reasons.retain(|(url, _)| *url != turn.authority.url);
                     reasons.push((turn.authority.url.clone(), fault.error.full()));
-                    self.failed(turn, &fault);
+                    self.failed(turn, &fault)?;
                 }
             }
         }
@@ -125,42 +136,45 @@ impl Authorities {
     }
 
     /// Whose turn it is, and how long until then: whoever can be asked first, in the order of the list. Takes the
-    /// authority's next free moment, so that no other thread does.
-    fn next<'a, 'b>(&self, turns: &'b mut [Turn<'a>]) -> Option<(&'b mut Turn<'a>, Duration)> {
-        let now = self.outside.waiter.elapsed();
-        let mut best: Option<(&'b mut Turn<'a>, Duration)> = None;
-        for turn in turns.iter_mut().filter(|turn| !turn.over) {
-            let health = turn.authority.health();
-            if health.breaker.open_until(now).is_some() {
-                continue;
+    /// authority's next free moment, so that no other thread or process does.
+    fn next<'a, 'b>(&self, turns: &'b mut [Turn<'a>]) -> Result<Option<(&'b mut Turn<'a>, Duration)>> {
+        loop {
+            let now = self.outside.waiter.elapsed();
+            let mut best: Option<(usize, Duration)> = None;
+            for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| !turn.over) {
+                let Some(free) = turn.authority.free(now)? else { continue };
+                let ready = free.max(turn.not_before);
+                if best.is_none_or(|(_, earlier)| ready < earlier) {
+                    best = Some((index, ready));
+                }
             }
-            let ready = now.max(turn.not_before).max(health.not_before);
-            drop(health);
-            if best.as_ref().is_none_or(|(_, earlier)| ready < *earlier) {
-                best = Some((turn, ready));
+            let Some((index, ready)) = best else { return Ok(None) };
+            let Some(authority) = turns.get(index).map(|turn| turn.authority) else { return Ok(None) };
+            // Where somebody was quicker, all are looked at again: another may be free sooner now.
+            if authority.take(&self.retry, now, ready)? {
+                return Ok(turns.get_mut(index).map(|turn| (turn, ready.saturating_sub(now))));
             }
         }
-        let (turn, ready) = best?;
-        let mut health = turn.authority.health();
-        let ready = ready.max(health.not_before);
-        health.not_before = ready.saturating_add(turn.authority.interval);
-        health.breaker.begin(&self.retry, now);
-        drop(health);
-        Some((turn, ready.saturating_sub(now)))
     }
 
     /// Another try may help a transient fault, unless the authority wants to be left alone for longer than a circuit
     /// breaker would stay open.
-    fn failed(&self, turn: &mut Turn<'_>, fault: &Fault) {
+    fn failed(&self, turn: &mut Turn<'_>, fault: &Fault) -> Result<()> {
         let now = self.outside.waiter.elapsed();
         let mut health = turn.authority.health();
         health.breaker.failed(&self.retry, now);
         turn.tries = turn.tries.saturating_add(1);
         let asked = fault.retry_after.unwrap_or_default();
         let bounded = asked.min(self.retry.circuit_breaker_pause);
-        health.not_before = health.not_before.max(now.saturating_add(bounded));
+        let until = now.saturating_add(bounded);
+        health.not_before = health.not_before.max(until);
+        drop(health);
         turn.not_before = now.saturating_add(backoff(&self.retry, turn.tries));
         turn.over = fault.error.kind() != Kind::Unavailable || turn.tries >= self.retry.max_attempts || asked > bounded;
+        match &turn.authority.pace {
+            Some(pace) if !bounded.is_zero() => pace.put_off(now, until),
+            _ => Ok(()),
+        }
     }
 
     fn ask(&self, authority: &Authority, message: &[u8]) -> Result<Token, Fault> {
@@ -218,6 +232,39 @@ impl Authority {
         // A thread that panicked left whole values behind: each is set in one step.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The first moment from `now` on at which it may be asked; none while it is left alone.
+    fn free(&self, now: Duration) -> Result<Option<Duration>> {
+        let health = self.health();
+        if health.breaker.open_until(now).is_some() {
+            return Ok(None);
+        }
+        let own = health.not_before.max(now);
+        drop(health);
+        let common = self.pace.as_ref().map_or(Ok(Duration::ZERO), |pace| pace.not_before(now))?;
+        Ok(Some(own.max(common)))
+    }
+
+    /// Takes a moment that was free, and the authority's interval behind it; `false` if somebody was quicker.
+    fn take(&self, retry: &Retry, now: Duration, ready: Duration) -> Result<bool> {
+        let mut health = self.health();
+        let until = ready.saturating_add(self.interval);
+        let is_free = health.not_before <= ready
+            && match &self.pace {
+                Some(pace) if !self.interval.is_zero() => pace.take(now, ready, until)?,
+                _ => true,
+            };
+        if is_free {
+            health.not_before = until;
+            health.breaker.begin(retry, now);
+        }
+        Ok(is_free)
+    }
+}
+
+/// The name of the file that keeps an authority's pace. The URL itself may be long, and is nobody's business.
+fn pace_name(url: &str) -> String {
+    format!("tsa-{}", hex(Hash256::of(url.as_bytes()).0.get(..16).unwrap_or_default()))
 }
 
 /// What evidence says of one try.

@@ -1,6 +1,7 @@
 //! What [`apply`] does with each kind of entry, and what it refuses. That a replay gives the same tables is in
-//! [`replay`].
+//! [`replay`]; approvals of artifacts and artifacts signed again are in [`cab`].
 
+mod cab;
 mod replay;
 mod revocation;
 

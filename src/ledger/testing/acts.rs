@@ -262,6 +262,8 @@ pub fn sign(generation: &str, n: u64) -> Request<SignArtifact> {
         sha512_before: None,
         provenance: None,
         options: BTreeMap::new(),
+        cab: None,
+        resigns: None,
     };
     let mechanism = Mechanism::Ecdsa(HashAlgorithm::Sha256);
     let covered = covered(Role::Artifact, generation, mechanism, "primary", fixed("attributes", n));
@@ -398,6 +400,7 @@ pub fn genesis(signer: &Signer) -> Genesis {
             actor: actor(),
             correlation_id: "c-1".parse().unwrap(),
             ledger_keys: vec![planned],
+            founding: None,
         },
         tool: tool(),
     }

@@ -12,24 +12,24 @@ use crate::people::{Namespace, Roster};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What signatures are held against.
-pub(super) struct Examiner<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) origin: &'a str,
-    pub(super) roster: &'a Roster,
-    pub(super) suspended: &'a BTreeSet<Email>,
-    pub(super) now: Time,
+pub(in crate::people) struct Examiner<'a> {
+    pub(in crate::people) bytes: &'a [u8],
+    pub(in crate::people) origin: &'a str,
+    pub(in crate::people) roster: &'a Roster,
+    pub(in crate::people) suspended: &'a BTreeSet<Email>,
+    pub(in crate::people) now: Time,
 }
 
 /// A good signature by somebody in the roster.
-pub(super) struct Signer<'a> {
-    pub(super) email: &'a Email,
-    pub(super) person: &'a Person,
-    pub(super) verified: Verified,
+pub(in crate::people) struct Signer<'a> {
+    pub(in crate::people) email: &'a Email,
+    pub(in crate::people) person: &'a Person,
+    pub(in crate::people) verified: Verified,
 }
 
 impl<'a> Examiner<'a> {
     /// Who made a signature, if it can count at all.
-    pub(super) fn examine(&self, armour: &str, namespaces: &[Namespace]) -> Result<Signer<'a>, Ignored> {
+    pub(in crate::people) fn examine(&self, armour: &str, namespaces: &[Namespace]) -> Result<Signer<'a>, Ignored> {
         let verified = verify(self.bytes, self.origin, armour, namespaces)?;
         let no = |rule, why: String, email: Option<&Email>| ignored(rule, why, email, Some(&verified.key));
         let Some((email, person, key)) = self.roster.holder(&verified.key) else {
@@ -46,11 +46,11 @@ impl<'a> Examiner<'a> {
 }
 
 impl Signer<'_> {
-    pub(super) fn ignored(&self, rule: &str, why: impl Into<String>) -> Ignored {
+    pub(in crate::people) fn ignored(&self, rule: &str, why: impl Into<String>) -> Ignored {
         ignored(rule, why.into(), Some(self.email), Some(&self.verified.key))
     }
 
-    pub(super) fn takes_part(&self, part: Part, rule: &Rule, armour: &str, bytes: &[u8]) -> Participant {
+    pub(in crate::people) fn takes_part(&self, part: Part, rule: &Rule, armour: &str, bytes: &[u8]) -> Participant {
         Participant {
             email: self.email.clone(),
             part,

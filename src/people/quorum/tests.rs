@@ -236,7 +236,8 @@ fn new_members_prove_their_keys_and_count_for_the_new_roster() {
     let requester = scene.signed(&carol, Namespace::Request);
     let count_new = |approvals: &[String]| {
         let ballot = Ballot { bytes: &bytes, requester: Some(&requester), approvals };
-        count_in_new_roster(&ballot, &rule, &next, &BTreeSet::new(), scene.now).unwrap()
+        let people = Electorate { roster: &next, suspended: &scene.suspended, now: scene.now };
+        count_in_new_roster(&ballot, &rule, &people).unwrap()
     };
     let old_hand = [scene.approval(&alice), scene.approval(&bob)];
     assert!(!count_new(&old_hand).has_people(), "the old key is nobody's in the new roster");
@@ -254,4 +255,17 @@ fn new_members_prove_their_keys_and_count_for_the_new_roster() {
             std::slice::from_ref(&key)
         );
     }
+}
+
+#[test]
+fn people_of_an_earlier_workspace_consent_without_a_requester() {
+    let (scene, [alice, bob, carol, _]) = Scene::new();
+    let rule = Policy::default().rule(Operation::Roster);
+    let people = Electorate { roster: &scene.roster, suspended: &scene.suspended, now: scene.now };
+    let count = |approvals: &[String]| consent(b"a founding", "old/log", approvals, &rule, &people);
+    let sign = |hand: &Hand| hand.sign("keyctl-approval-v1@old/log", b"a founding");
+    assert!(count(&[sign(&alice), sign(&bob)]).is_enough());
+    assert_eq!(count(&[sign(&alice), sign(&alice)]).missing.to_string(), "1 more person");
+    assert_eq!(count(&[sign(&bob), sign(&carol)]).missing.to_string(), "a security-reviewer");
+    assert!(!count(&[sign(&alice), bob.sign("keyctl-approval-v1@new/log", b"a founding")]).is_enough());
 }

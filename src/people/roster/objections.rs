@@ -13,7 +13,7 @@ use std::fmt;
 /// The fewest people outside the sandbox: requester, approver, and one who can take either's place (D1).
 const FEWEST: usize = 3;
 /// The most people.
-const MOST: usize = 200;
+const MOST: usize = 100;
 /// The most keys of one person.
 const MOST_KEYS: usize = 16;
 

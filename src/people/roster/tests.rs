@@ -120,7 +120,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_line() {
 fn two_people_are_not_enough_outside_a_sandbox() {
     let (mut few, _) = four();
     few.people.retain(|email, _| email.as_str() < "c");
-    assert!(few.check(STAGING).unwrap_err().message().contains("3 to 200 people, not 2"));
+    assert!(few.check(STAGING).unwrap_err().message().contains("3 to 100 people, not 2"));
     few.check(Environment::Sandbox).unwrap();
 }
 
@@ -293,6 +293,7 @@ fn a_rule_of_three_needs_three() {
         roles: [Role::SecurityReviewer, Role::PlatformAdmin].into(),
         must_include: BTreeSet::new(),
         max_age_hours: 24,
+        asserted: false,
     };
     let found = roster.objects_to(Operation::Adopt, &rule, &BTreeSet::new(), now()).unwrap();
     assert_eq!(found.to_string(), "adopt takes 3 people with its roles; 2 could sign");

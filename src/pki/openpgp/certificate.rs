@@ -362,26 +362,14 @@ pub(crate) fn armored(kind: armor::Kind, headers: &[(&str, &str)], data: &[u8]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::KeyAlgorithm;
     use crate::pki::openpgp::document::{Document, judge};
-    use crate::pki::openpgp::make::{NewCertificate, NewSubkey, prepare};
-    use crate::pki::openpgp::testkeys::{TestKey, day};
+    use crate::pki::openpgp::testkeys::{archive, day};
     use proptest::prelude::*;
     use std::sync::OnceLock;
 
     fn binary() -> &'static [u8] {
         static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-        BYTES.get_or_init(|| {
-            let (primary, subkey) = (TestKey::new(KeyAlgorithm::EcdsaP256), TestKey::new(KeyAlgorithm::Ed25519));
-            let new = NewCertificate {
-                primary: primary.dated(day(0)),
-                user_id: "Archive".into(),
-                expires: None,
-                subkeys: vec![NewSubkey { key: subkey.dated(day(0)), expires: Some(day(90)) }],
-                at: day(0),
-            };
-            prepare(&new).unwrap().sign(&[&primary, &subkey]).unwrap().certificate.to_bytes().unwrap()
-        })
+        BYTES.get_or_init(|| archive().2.certificate.to_bytes().unwrap())
     }
 
     #[test]

@@ -275,22 +275,14 @@ mod tests {
     use super::*;
     use crate::model::KeyAlgorithm;
     use crate::pki::openpgp::change::{apply_revocation, revoke_subkey};
-    use crate::pki::openpgp::make::{Made, NewCertificate, NewSubkey, prepare};
+    use crate::pki::openpgp::make::{Made, NewSubkey};
     use crate::pki::openpgp::plan::Reason;
-    use crate::pki::openpgp::testkeys::{TestKey, day};
+    use crate::pki::openpgp::testkeys::{TestKey, archive, day};
     use crate::pki::openpgp::unsigned::{finish_all, sign_all};
     use openpgp::serialize::SerializeInto;
 
     fn scene() -> (TestKey, TestKey, Made, SigningKeyInfo) {
-        let (primary, subkey) = (TestKey::new(KeyAlgorithm::EcdsaP256), TestKey::new(KeyAlgorithm::Ed25519));
-        let new = NewCertificate {
-            primary: primary.dated(day(0)),
-            user_id: "Archive".into(),
-            expires: None,
-            subkeys: vec![NewSubkey { key: subkey.dated(day(0)), expires: Some(day(90)) }],
-            at: day(0),
-        };
-        let made = prepare(&new).unwrap().sign(&[&primary, &subkey]).unwrap();
+        let (primary, subkey, made) = archive();
         let fingerprint = subkey.dated(day(0)).fingerprint().unwrap();
         let signer = made.certificate.signing_key(&fingerprint, day(1)).unwrap();
         (primary, subkey, made, signer)

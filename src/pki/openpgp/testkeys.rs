@@ -2,6 +2,7 @@
 
 use super::DigestSigner;
 use super::key::DatedKey;
+use super::make::{Made, NewCertificate, NewSubkey, prepare};
 use crate::clock::Time;
 use crate::crypto::verify::{PublicKey, message_digest};
 use crate::error::Result;
@@ -62,6 +63,20 @@ impl DigestSigner for TestKey {
         context.sign_to_vec(tbs.bytes(), &mut out).unwrap();
         Ok(Signature(out))
     }
+}
+
+/// A primary key and a signing subkey of ninety days, both of day 0, with their certificate.
+pub(crate) fn archive() -> (TestKey, TestKey, Made) {
+    let (primary, subkey) = (TestKey::new(KeyAlgorithm::EcdsaP256), TestKey::new(KeyAlgorithm::Ed25519));
+    let new = NewCertificate {
+        primary: primary.dated(day(0)),
+        user_id: "Archive".into(),
+        expires: None,
+        subkeys: vec![NewSubkey { key: subkey.dated(day(0)), expires: Some(day(90)) }],
+        at: day(0),
+    };
+    let made = prepare(&new).unwrap().sign(&[&primary, &subkey]).unwrap();
+    (primary, subkey, made)
 }
 
 /// Midnight, `days` after a fixed day.

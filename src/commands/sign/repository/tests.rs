@@ -73,7 +73,7 @@ fn overlap() {
     let start = Clock::system().now() - TimeDelta::days(80);
     let clock = Clock::manual(start);
     let globals = globals(&dir, &clock);
-    let mut world = init::found(&dir.join("workspace"), None, &globals).unwrap();
+    let mut world = init::found(&dir.join("workspace"), &Default::default(), &globals).unwrap();
     let suite = repository(&dir, start);
     let name: KeyName = "apt".parse().unwrap();
     let old = openpgp::certificates(&world, &name).unwrap();

@@ -4,6 +4,7 @@ use crate::formats::timestamp::verify_token;
 use crate::http::Answer;
 use crate::retry::testing::Hourglass;
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 const MESSAGE: &[u8] = b"a signature value";
@@ -73,6 +74,11 @@ impl Scene {
     }
 
     fn with(lines: &[(&str, &[Says])], retry: Retry, time: Hourglass) -> Self {
+        Self::beside(lines, retry, time, None)
+    }
+
+    /// One of several processes of a workspace.
+    fn beside(lines: &[(&str, &[Says])], retry: Retry, time: Hourglass, paces: Option<PathBuf>) -> Self {
         let tsa = Arc::new(testing::Authority::new(Use::Tsa));
         let root = tsa.root.der();
         let asked = Arc::<Mutex<_>>::default();
@@ -82,7 +88,8 @@ impl Scene {
             asked: asked.clone(),
             time: time.clone(),
         };
-        let outside = Outside { poster: Box::new(stage), waiter: Box::new(time.clone()), clock: Clock::system() };
+        let outside =
+            Outside { poster: Box::new(stage), waiter: Box::new(time.clone()), clock: Clock::system(), paces };
         let urls: Vec<_> = lines.iter().map(|(url, _)| (*url).to_owned()).collect();
         let authorities = Authorities::new(&urls, vec![root.clone()], retry, outside).unwrap();
         Scene { authorities, asked, time, root }
@@ -229,6 +236,57 @@ fn threads_share_intervals_and_get_their_own_tokens() {
 }
 
 #[test]
+fn processes_of_a_workspace_keep_an_interval_together() {
+    let (dir, time) = (tempfile::tempdir().unwrap(), Hourglass::default());
+    let process =
+        |lines: &[(&str, &[Says])]| Scene::beside(lines, Retry::default(), time.clone(), Some(dir.path().to_owned()));
+    let lines: &[(&str, &[Says])] = &[(SLOW, &[Says::Good])];
+    let (one, other) = (process(lines), process(lines));
+    for scene in [&one, &other, &one] {
+        scene.stamp().unwrap();
+    }
+    assert_eq!((one.asked(), other.asked()), (at(SLOW, &[0, 30]), at(SLOW, &[15])));
+    let third = process(&[(SLOW, &[Says::Good]), (A, &[Says::Good])]);
+    third.stamp().unwrap();
+    assert_eq!(third.asked(), at(A, &[30]), "nobody waits while another is free");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "who wants no interval has no file");
+    // All at once, each gets a moment of its own.
+    let scenes: Vec<_> = (0..4).map(|_| process(lines)).collect();
+    std::thread::scope(|scope| {
+        for scene in &scenes {
+            scope.spawn(|| scene.stamp().unwrap());
+        }
+    });
+    let file = Pace::new(dir.path(), &pace_name(SLOW));
+    assert_eq!(file.not_before(Duration::ZERO).unwrap(), Duration::from_secs(30 + 15 + 4 * 15));
+    let alone = Scene::with(lines, Retry::default(), time);
+    let before = alone.time.elapsed();
+    alone.stamp().unwrap();
+    assert_eq!(alone.time.elapsed(), before, "another workspace keeps its own");
+}
+
+#[test]
+fn a_pause_that_an_authority_asked_for_holds_for_the_next_process() {
+    let (dir, time) = (tempfile::tempdir().unwrap(), Hourglass::default());
+    let process =
+        |lines: &[(&str, &[Says])]| Scene::beside(lines, Retry::default(), time.clone(), Some(dir.path().to_owned()));
+    let busy: (&str, &[Says]) = (A, &[Says::Status(503, Some(20)), Says::Good]);
+    process(&[busy, (B, &[Says::Good])]).stamp().unwrap();
+    let next = process(&[(A, &[Says::Good]), (B, &[Says::Good])]);
+    assert_eq!(next.stamp().unwrap()["authority"], B);
+    assert_eq!(next.asked(), at(B, &[0]));
+    let last = process(&[(A, &[Says::Good])]);
+    last.stamp().unwrap();
+    assert_eq!(last.asked(), at(A, &[20]));
+    // Failures in a row are a matter of one process: the next one asks.
+    let dead = process(&[(B, &[Says::Nothing])]);
+    dead.stamp().unwrap_err();
+    assert_eq!(dead.stamp().unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(dead.asked().len(), 5);
+    process(&[(B, &[Says::Good])]).stamp().unwrap();
+}
+
+#[test]
 fn an_interruption_ends_the_wait() {
     let time = Hourglass { interrupt_at: Some(1), ..Hourglass::default() };
     let scene = Scene::with(&[(A, &[Says::Nothing])], Retry::default(), time);
@@ -242,6 +300,7 @@ fn without_authorities_or_roots_nothing_is_asked() {
         poster: Box::new(crate::http::Http::new(Clock::system())),
         waiter: Box::new(Hourglass::default()),
         clock: Clock::system(),
+        paces: None,
     };
     let code =
         |urls: &[String], roots| Authorities::new(urls, roots, Retry::default(), outside()).err().unwrap().code();

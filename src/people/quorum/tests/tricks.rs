@@ -90,7 +90,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     (1..=3_u32, any_roles(3), any::<bool>(), any::<bool>()).prop_map(|(threshold, roles, first, second)| {
         let picked = roles.iter().zip([first, second]).filter(|(_, pick)| *pick).map(|(role, _)| *role);
         let must_include: BTreeSet<_> = picked.take(threshold as usize).collect();
-        Rule { threshold, roles, must_include, max_age_hours: 24 }
+        Rule { threshold, roles, must_include, max_age_hours: 24, asserted: false }
     })
 }
 

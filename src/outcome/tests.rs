@@ -1,16 +1,20 @@
-//! Approval requests at the gate: what is consumed, when, and what gets nowhere.
+//! Approval requests at the gate and behind it: what is consumed, when, and what gets nowhere.
 
 use super::*;
 use crate::clock::Clock;
 use crate::config::policy::{self, Role as PersonRole};
 use crate::crypto::ssh::{PrivateFile, Signer, generate_ed25519};
 use crate::files::lock::ProcessLock;
+use crate::gate::{Presented, Refusal, StateChanged, Warrant, admit, resume};
 use crate::keys::State;
 use crate::ledger::testing::{Signer as LedgerSigner, acts};
+use crate::model::Purpose;
 use crate::people::request::{ApprovalRequest, LogHead, Requester, SCHEMA, Step};
 use crate::people::roster::{self, Person, SigningKey};
 use crate::people::{Namespace, Roster};
+use crate::policy::Verdict;
 use crate::request::Authority;
+use crate::request::ChangeState;
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
