@@ -41,6 +41,8 @@ mod ledger;
 mod people;
 #[path = "it/resign.rs"]
 mod resign;
+#[path = "it/revoke.rs"]
+mod revoke;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]
