@@ -43,6 +43,16 @@ mod people;
 mod resign;
 #[path = "it/revoke.rs"]
 mod revoke;
+#[path = "it/rotation.rs"]
+mod rotation;
+#[path = "it/rotation_failures.rs"]
+mod rotation_failures;
+#[path = "it/rotation_kills.rs"]
+mod rotation_kills;
+#[path = "it/rotation_people.rs"]
+mod rotation_people;
+#[path = "it/rotation_time.rs"]
+mod rotation_time;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]
