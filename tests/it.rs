@@ -37,6 +37,8 @@ mod keygen;
 mod ledger;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/publication.rs"]
+mod publication;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]
