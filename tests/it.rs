@@ -13,6 +13,8 @@ mod apt_killed;
 mod arrows;
 #[path = "it/batch.rs"]
 mod batch;
+#[path = "it/cab.rs"]
+mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
 #[path = "it/destroy.rs"]
@@ -39,6 +41,8 @@ mod ledger;
 mod people;
 #[path = "it/publication.rs"]
 mod publication;
+#[path = "it/resign.rs"]
+mod resign;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

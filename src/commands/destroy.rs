@@ -178,7 +178,7 @@ fn evidence(world: &mut World, receipt: &Receipt) -> Result<()> {
 /// For `recover`: makes the fragments that are missing.
 pub(super) fn late_evidence(world: &mut World) -> Result<usize> {
     let mut written = 0;
-    for seq in query::outcomes(world.ledger.connection(), DestroyKey::ENTRY)? {
+    for seq in query::all_outcomes(world.ledger.connection(), DestroyKey::ENTRY)? {
         // What failed has none.
         let Ok(receipt) = Receipt::load(&world.ledger, seq) else { continue };
         if !world.fragment_path(&receipt)?.exists() {

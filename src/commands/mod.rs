@@ -3,9 +3,12 @@
 pub mod adopt;
 pub mod approve;
 pub mod audit;
+pub mod cab;
 pub mod completions;
+pub mod crl;
 pub mod destroy;
 pub mod doctor;
+pub mod due;
 pub mod follow_up;
 pub mod grant;
 pub mod import;
@@ -17,9 +20,15 @@ pub mod publication;
 pub mod publish;
 pub mod recover;
 mod repository;
+mod resign;
+pub mod revoke;
+pub mod roster;
+pub mod rotate;
 pub mod run;
+mod seams;
 pub mod sign;
 pub mod status;
+pub mod suspend;
 pub mod timestamps;
 pub mod verify;
 

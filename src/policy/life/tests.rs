@@ -98,9 +98,14 @@ fn facts(settings: &Settings, generation: Generation, destruction: LastFacts) ->
         keyring: None,
         has_active: false,
         next_number: 2,
+        revocation: None,
+        list: None,
+        rotation: Default::default(),
         people: People::Waived,
         signing: None,
         destruction,
+        suspended_keys: Default::default(),
+        roster: None,
     }
 }
 
