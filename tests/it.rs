@@ -39,6 +39,8 @@ mod keygen;
 mod ledger;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/publication.rs"]
+mod publication;
 #[path = "it/resign.rs"]
 mod resign;
 #[path = "it/revoke.rs"]
