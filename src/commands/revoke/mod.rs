@@ -65,6 +65,8 @@ pub struct RevokeArgs {
     certificate: Option<PathBuf>,
     #[command(flatten)]
     fetch: crl::FetchArgs,
+    #[command(flatten)]
+    break_glass: super::BreakGlassArgs,
 }
 
 /// No revocation certificate is larger, in bytes.
@@ -88,6 +90,7 @@ struct Plan {
 /// `revoked_unpublished` (unavailable) when the key is revoked and verifiers cannot know; `approval_needed` where people
 /// have to agree; as each stage of the road says.
 pub fn run(args: &RevokeArgs, world: &mut World) -> Result<Worst> {
+    args.break_glass.apply(world);
     world.settings()?;
     let stop = crate::world::interrupts()?;
     let _lock = crl::lock(world, &args.generation.key)?;
