@@ -2,6 +2,8 @@
 
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/team.rs"]
+mod team;
 
 #[path = "it/approve.rs"]
 mod approve;
@@ -35,6 +37,8 @@ mod keygen;
 mod ledger;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/roster.rs"]
+mod roster;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]
