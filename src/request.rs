@@ -17,6 +17,12 @@ use std::collections::BTreeMap;
 mod life;
 
 pub use life::{DestroyKey, Doomed, UpdatePipeline};
+mod revocation;
+
+pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
+mod rotation;
+
+pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
 /// from being used for another.
@@ -85,6 +91,8 @@ crate::model::words! {
         Subject = "subject",
         /// Over a fixed prefix and a fresh nonce, to show that the private key is there.
         ProofOfPossession = "proof-of-possession",
+        /// Over another fixed prefix and a fresh nonce, to be checked against what is published of the key.
+        Test = "test",
     }
 }
 
@@ -246,6 +254,9 @@ pub struct ImportCertificate {
 
 /// The option of a [`SignArtifact`] that says which kind of timestamp the signature gets; absent for none.
 pub const TIMESTAMP: &str = "timestamp";
+
+/// The option of a [`SignArtifact`] that says which folder an APT repository is.
+pub const FOLDER: &str = "folder";
 
 /// Signs one artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -491,16 +502,17 @@ pub struct ReinstateKey {
 
 macro_rules! operations {
     ($($type:ident = $name:literal, $entry:literal $(, open: $open:expr)?;)*) => {$(
-        impl Operation for $type {
+        impl $crate::request::Operation for $type {
             const NAME: &'static str = $name;
             const ENTRY: &'static str = $entry;
-            const OPEN: &'static [&'static str] = operations!(@open $($open)?);
-            fn generation(&self) -> &GenerationId { &self.generation }
+            const OPEN: &'static [&'static str] = $crate::request::operations!(@open $($open)?);
+            fn generation(&self) -> &$crate::model::GenerationId { &self.generation }
         }
     )*};
     (@open) => { &[] };
     (@open $open:expr) => { &$open };
 }
+pub(crate) use operations;
 
 operations! {
     GenerateKey = "keygen", "KEY_GENERATED";
@@ -529,4 +541,5 @@ pub const BLOCKING: &[(&str, Role)] = &[
     (GenerateKey::ENTRY, Role::ProofOfPossession),
     (IssueCertificate::ENTRY, Role::Issuer),
     (CertifyOpenPgp::ENTRY, Role::Issuer),
+    (LinkRoots::ENTRY, Role::Issuer),
 ];

@@ -1,11 +1,15 @@
 //! `status`: one screen.
 
-use super::{follow_up, grant, openpgp, pipeline, publication, recover, run};
+mod revocation;
+
+use super::{follow_up, grant, openpgp, pipeline, publication, recover, rotate, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
+use crate::gate;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::model::{KeyName, Purpose};
+use crate::policy::rotation::rotation_complete;
 use crate::policy::{Decision, Verdict, gates, rules};
 use crate::ui::{Row, Ui, Worst};
 use crate::world::World;
@@ -43,7 +47,9 @@ fn overview(world: &mut World) -> Result<Worst> {
     let generations = query::generations(world.ledger.connection())?;
     let suspended = query::suspended_keys(world.ledger.connection())?;
     let row = |generation: &Generation| row_of(generation, suspended.contains_key(&generation.id.key));
-    world.ui().rows(COLUMNS, &generations.iter().map(row).collect::<Vec<_>>());
+    let rows = generations.iter().map(|generation| revocation::extend(world, generation, row(generation)));
+    world.ui().rows(COLUMNS, &rows.collect::<Result<Vec<_>>>()?);
+    revocation::resign_required(world)?;
     let head = world.ledger.head()?;
     let newest = world.ledger.latest_checkpoint()?;
     let newest = newest.map(|note| note.text().parse::<Checkpoint>()).transpose()?;
@@ -55,10 +61,12 @@ fn overview(world: &mut World) -> Result<Worst> {
         let what = if count == 1 { "artifact" } else { "artifacts" };
         ui.say(&format!("{generation} signed {count} {what}"));
     }
+    revocation::warn(world, &generations)?;
     people(world)?;
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());
     }
+    rotations(world)?;
     publication::show(world);
     pipeline::show(world)?;
     for orphan in recover::orphans(world)? {
@@ -68,6 +76,21 @@ fn overview(world: &mut World) -> Result<Worst> {
         ));
     }
     Ok(Worst::default())
+}
+
+/// Failed rotations, with the time left to put them right, and what is due.
+fn rotations(world: &World) -> Result<()> {
+    let settings = query::settings(world.ledger.connection())?.settings;
+    let now = world.globals.clock.now();
+    for failure in rotate::open_failures(world, &settings)? {
+        world.ui().warn(&rotate::deadline_words(&failure, now));
+    }
+    for name in rotate::rotating(&settings) {
+        if let Some(words) = rotate::due_words(world, &settings, &name) {
+            world.ui().say(&words);
+        }
+    }
+    Ok(())
 }
 
 /// What people gave, what they are asked, and what they still have to do; nothing where there is none of it.
@@ -101,6 +124,7 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     let adopted = query::settings(world.ledger.connection())?.settings;
     let generation = world.active(key)?;
     let mut found = sign_gates(&generation, &adopted, world);
+    found.push(rotation_complete(gate::rotation_failure(world.ledger.connection(), key)?, world.genesis.environment));
     found.push(gates::suspended(key, &query::suspended_keys(world.ledger.connection())?));
     if generation.purpose == Purpose::Apt {
         found.push(openpgp::keyring_gate(world, &generation, &adopted)?);

@@ -161,11 +161,15 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         fragment["authority"] = authority.clone();
     }
     let params = get(request, "params")?;
+    if let Some((name, event)) = super::event::part(outcome, params, done)? {
+        fragment[name] = event;
+    }
     let resigns = params.get("resigns");
     for (name, value) in [
         ("timestamp", done.get("timestamp")),
         ("provenance", params.get("provenance")),
         ("pack", params.get("pack")),
+        ("rotation_event", done.get("rotation_event")),
         ("cab", params.get("cab")),
         ("supersedes_evidence_pack_id", resigns.and_then(|old| old.get("evidence_pack_id"))),
     ] {

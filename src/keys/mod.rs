@@ -6,6 +6,8 @@
 //!
 //! These are records read back from the ledger. What may happen to them is in [`state`].
 
+pub mod revocation;
+pub mod rotation;
 pub mod state;
 pub mod token;
 
@@ -16,6 +18,7 @@ use crate::model::{CkaId, Custody, Environment, GenerationId, Hash256, HsmName, 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+pub use revocation::{PublishedCrl, Revocation, RevocationReason, Terms, retention_cutoff};
 pub use state::State;
 pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord};
 
@@ -110,6 +113,14 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// What identifies it: SHA-256 of the certificate, or the OpenPGP fingerprint; lower-case hex.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Credential::X509 { fingerprint, .. } => fingerprint.to_string(),
+            Credential::OpenPgp { fingerprint, .. } => fingerprint.clone(),
+        }
+    }
+
     /// Start and end of validity.
     pub fn validity(&self) -> (Time, Time) {
         match self {

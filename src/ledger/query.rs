@@ -5,6 +5,14 @@
 //! [verification's](super::verify::verify()) to say. All give `register_broken` for a record that cannot be read, and
 //! database errors as [`Sql`] says.
 
+mod revocation;
+
+pub use revocation::{
+    CrlEntry, ResignRequired, crl_entries, crl_facts, evidence_outcomes, is_forgettable, issuer, last_crl_number,
+    new_entries, outcomes, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
+    unlisted_generations, untold_marks,
+};
+
 use super::genesis::Genesis;
 use super::projection::{load, parse};
 use super::{Sql, sql_int};
@@ -21,14 +29,17 @@ mod authority;
 mod grants;
 mod life;
 mod people;
+pub mod rotation;
 
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
-pub use life::{LastFacts, last_facts, open_about, outcomes};
+pub use life::{LastFacts, all_outcomes, last_facts, open_about};
 pub use people::{Suspension, roster, suspended, suspended_keys};
 mod cab;
 
-pub use cab::{Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, marked};
+pub use cab::{
+    Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, is_marked, marked,
+};
 
 const READING: &str = "reading the register";
 
@@ -208,6 +219,15 @@ fn blocked_token(entry_type: &str, request: &str) -> Result<Option<HsmName>> {
     let Some((_, role)) = BLOCKING.iter().find(|(blocking, _)| *blocking == entry_type) else { return Ok(None) };
     let asked: Signatures = parse(request)?;
     Ok(asked.signatures.into_iter().find(|covered| covered.role == *role).map(|covered| covered.hsm))
+}
+
+/// Whether the intent in an entry has no outcome yet.
+///
+/// # Errors
+/// Those of the module.
+pub fn is_open(conn: &Connection, seq: u64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM intents WHERE seq = ?1 AND outcome IS NULL)";
+    conn.query_row(sql, [sql_int(seq)], |row| row.get(0)).sql(READING)
 }
 
 /// How many intents of a type there were about a generation, whatever became of them.

@@ -3,16 +3,17 @@
 use super::gates::{self, Decision, Gate, Verdict};
 use super::people::{People, with_people};
 use super::roster::{self, RosterFacts};
+use super::rotation::{RotationFacts, issuer_age, rotation_complete};
 use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::keys::{Credential, Generation, PublishedKeyring, State};
+use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
 use crate::ledger::query::{LastFacts, Suspension};
 use crate::model::{Environment, HashAlgorithm, KeyName, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, Request, SignArtifact, TIMESTAMP,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, NewCrl,
+    Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
 use std::collections::BTreeMap;
 
@@ -38,8 +39,14 @@ pub struct Facts<'a> {
     pub has_active: bool,
     /// The number the key's next generation must have.
     pub next_number: u32,
+    /// What was decided about the generation, if it is revoked.
+    pub revocation: Option<Revocation>,
+    /// The lists of the CA whose next one is asked for.
+    pub list: Option<ListFacts>,
     /// What people say to it.
     pub people: People,
+    /// What concerns rotations.
+    pub rotation: RotationFacts,
     /// What else is known of a file that is to be signed.
     pub signing: Option<SigningFacts<'a>>,
     /// Keys that neither sign nor issue for the time being.
@@ -48,6 +55,23 @@ pub struct Facts<'a> {
     pub roster: Option<RosterFacts>,
     /// What else has to be known before a key is destroyed; empty for other acts.
     pub destruction: LastFacts,
+}
+
+/// What the ledger knows of a CA's lists.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListFacts {
+    /// The greatest number that a list ever had.
+    pub last_number: u64,
+    /// How many certificates belong on the next one.
+    pub entries: u64,
+}
+
+impl Facts<'_> {
+    /// The interval of the generation's key, if the settings have the key.
+    pub fn rotation_days(&self) -> Option<u32> {
+        let id = &self.generation.as_ref()?.id;
+        self.settings.keys.get(&id.key).map(|key| key.rotation_days)
+    }
 }
 
 /// What a policy says to a request of one operation.
@@ -65,6 +89,8 @@ pub trait Decide: Operation {
         &[]
     }
 
+    /// Whether the decision needs all of [`Facts::rotation`], not only review and failure.
+    const TAKES_OVER: bool = false;
     /// The file that is to be signed, if that is what is asked.
     fn artifact(&self) -> Option<&SignArtifact> {
         None
@@ -73,6 +99,11 @@ pub trait Decide: Operation {
     /// Who has to have agreed, besides those whose signatures a warrant brings. Asked of what is allowed.
     fn approvers(_request: &Request<Self>, _facts: &Facts<'_>) -> Vec<Participant> {
         Vec::new()
+    }
+
+    /// The list that would be signed, with its CA.
+    fn list(&self) -> Option<(&crate::model::GenerationId, &NewCrl)> {
+        None
     }
 
     /// The decision. Pure: the same request and facts give the same gates.
@@ -101,6 +132,7 @@ impl Decide for SignArtifact {
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
         found.push(gates::suspended(&generation.id.key, &facts.suspended_keys));
         found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
+        found.push(rotation_complete(facts.rotation.failure, facts.environment));
         found.extend(repository_gates(&request.params, generation, facts));
         found.extend(pack_gates(&request.params, generation, facts.environment));
         // OpenPGP signatures have no timestamps.
@@ -273,6 +305,8 @@ fn certification_gates(generation: &Generation, issuer: &Generation, by_itself: 
     gates.push(gates::suspended(&issuer.id.key, &facts.suspended_keys));
     if !own {
         gates.push(gates::status(issuer, &[State::Active]));
+        let days = facts.settings.keys.get(&issuer.id.key).map(|key| key.rotation_days);
+        gates.push(issuer_age(issuer, days, facts, facts.has_active));
         gates.push(gates::export_lock(issuer));
         gates.push(gates::environment(issuer, facts.environment));
     }
@@ -318,14 +352,16 @@ impl Decide for ChangeState {
                 "Status",
                 generation.state.as_str(),
                 params.from.as_str(),
-                generation.state == params.from && generation.quarantined.is_none(),
+                generation.state == params.from && (generation.quarantined.is_none() || ends(params.to)),
             ),
-            // A key and its certificate come from keygen, issuing and import, never from a mere step.
+            // A key and its certificate come from keygen, issuing and import, and their end from a revocation, never
+            // from a mere step.
             gates::holds(
                 "Transition",
                 params.from.as_str(),
                 params.to.as_str(),
-                params.from.may_become(params.to) && !matches!(params.to, State::Generated | State::Certified),
+                params.from.may_become(params.to)
+                    && !matches!(params.to, State::Generated | State::Certified | State::Revoked),
             ),
         ];
         if params.to == State::Active {
@@ -334,6 +370,11 @@ impl Decide for ChangeState {
         }
         with_people(gates, facts)
     }
+}
+
+/// A key that must not be used can still make room for its successor.
+fn ends(to: State) -> bool {
+    matches!(to, State::Retiring | State::Retired | State::CrlOnly)
 }
 
 impl Decide for MakeCsr {
@@ -497,6 +538,9 @@ pub(crate) mod tests {
             keyring: None,
             has_active: false,
             next_number: 2,
+            revocation: None,
+            list: None,
+            rotation: RotationFacts::default(),
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
             signing: Some(signing::testing::nobody(environment, now)),
             suspended_keys: BTreeMap::new(),

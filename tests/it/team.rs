@@ -137,6 +137,7 @@ impl Team {
 pub fn staging() -> String {
     let mut text = Config::render_default("Example Corp", ORIGIN);
     text = text.replace("environment = \"sandbox\"", "environment = \"staging\"");
+    text = text.replace("\"ecdsa-p256\"", "\"ecdsa-p384\"");
     for key in ["windows-ca", "windows"] {
         let table = format!("[keys.{key}]\n");
         let url = |name, ending| format!("{name} = \"http://pki.staging.example/{key}.{ending}\"\n");

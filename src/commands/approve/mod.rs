@@ -198,6 +198,12 @@ fn hand_out(
 /// Where the signature goes if the document lies in a workspace: `ID.KEYFPRINT16.sig`.
 fn beside(checked: &Checked, key: &PublicKey) -> Option<PathBuf> {
     let path = checked.input.path.as_ref()?;
+    if let Document::Cab(_) = checked.document {
+        // Where ssh-keygen would put it, and where signing looks for it.
+        let mut name = path.as_os_str().to_owned();
+        name.push(".sig");
+        return Some(PathBuf::from(name));
+    }
     let folder = input::in_workspace(path)?;
     let id = checked.document.id();
     let fingerprint = hex(key.fingerprint().0.first_chunk::<8>()?);

@@ -10,8 +10,9 @@ use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::request::MAX_REQUEST;
 use crate::request::{
-    AdoptRoster, AdoptSettings, Authority, CloseFollowUp, EndGrant, GiveGrant, MakeCsr, Operation, PublishKeyring,
-    Request, RestorePerson, SignArtifact, SuspendPerson,
+    AdoptRoster, AdoptSettings, Authority, CloseFollowUp, ConfirmCrl, EndGrant, GiveGrant, IssueCrl, MakeCsr,
+    MarkArtifacts, Operation, PublishKeyring, PublishMetadata, Request, RestorePerson, SignArtifact, SuspendPerson,
+    TestKey,
 };
 use chrono::TimeDelta;
 use rusqlite::{Connection, params};
@@ -35,6 +36,11 @@ const STILL: &[&str] = &[
     GiveGrant::ENTRY,
     EndGrant::ENTRY,
     CloseFollowUp::ENTRY,
+    IssueCrl::ENTRY,
+    ConfirmCrl::ENTRY,
+    MarkArtifacts::ENTRY,
+    TestKey::ENTRY,
+    PublishMetadata::ENTRY,
 ];
 
 /// What follows break-glass, and within how many hours (domain §3).

@@ -129,11 +129,15 @@ fn a_signature_stands_behind_the_approval_or_in_a_file_beside_it() {
     assert_eq!(Paper::from_value(&value).unwrap(), wanted, "the ledger gives back what it was given");
     assert_eq!(wanted.document_sha256().unwrap(), Hash256::of(&bytes), "the signed message");
     assert_eq!(read(&bytes, None).unwrap_err().code(), "cab_not_signed");
+    // Editors add one.
     let with_line_end = [&bytes[..], b"\n"].concat();
+    assert_eq!(read(&with_line_end, Some(ARMOUR.as_bytes())).unwrap(), Presented::Signed(wanted.clone()));
+    assert_eq!(read(&with_line_end, None).unwrap_err().code(), "cab_not_signed");
+    let with_two = [&bytes[..], b"\n\n"].concat();
     for (file, detached) in [
         (&bundle, Some(ARMOUR)),
-        (&with_line_end, Some(ARMOUR)),
-        (&with_line_end, None),
+        (&with_two, Some(ARMOUR)),
+        (&with_two, None),
         (&bytes, Some("AAAA")),
         (&bytes, Some("")),
     ] {
