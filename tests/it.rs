@@ -2,6 +2,8 @@
 
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/team.rs"]
+mod team;
 
 #[path = "it/approve.rs"]
 mod approve;
@@ -55,6 +57,8 @@ mod rotation_kills;
 mod rotation_people;
 #[path = "it/rotation_time.rs"]
 mod rotation_time;
+#[path = "it/roster.rs"]
+mod roster;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]
