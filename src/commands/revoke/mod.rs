@@ -41,8 +41,8 @@ use way::Way;
 /// Repeating an interrupted revocation continues it. Exit 3 if the key is revoked here but verifiers cannot know yet.
 ///
 /// Examples:
-///   keyctl revoke windows/3 --reason superseded
-///   keyctl revoke windows/3 --reason keyCompromise --compromised-since 2026-11-02T00:00:00Z
+///   keyctl revoke windows/1 --reason superseded
+///   keyctl revoke windows/1 --reason keyCompromise --compromised-since 2026-11-02T00:00:00Z
 ///   keyctl revoke installer/1 --reason keyCompromise --reference 'ticket 4711 at the issuer'
 ///   keyctl revoke apt-root/1 --reason keyCompromise --certificate apt-root-1.asc
 #[derive(Debug, clap::Args)]
@@ -256,6 +256,35 @@ fn list_request(world: &World, plan: &Plan, list: &crl::list::List) -> Request<R
 
 fn bare_request(world: &World, plan: &Plan) -> Request<RevokeKey> {
     world.request(plan.generation.id.to_string(), plan.params())
+}
+
+/// Whether a list of ours can say that a generation is revoked.
+///
+/// # Errors
+/// The register cannot be read.
+pub(super) fn can_be_listed(world: &World, generation: &Generation) -> Result<bool> {
+    if generation.identities.first().is_none_or(|identity| identity.x509().is_none()) {
+        return Ok(false);
+    }
+    Ok(matches!(way::of(world, generation, None), Ok(Way::List(_))))
+}
+
+/// Revokes a retired generation as superseded, as of its retirement. The caller holds the key's lock.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn supersede(world: &mut World, id: &crate::model::GenerationId) -> Result<()> {
+    let stop = crate::world::interrupts()?;
+    let generation = world.generation(id)?;
+    let recorded = query::revocation(world.ledger.connection(), id)?;
+    let reason = crate::keys::RevocationReason::Superseded;
+    let terms = terms::resolve(world, &generation, recorded.as_ref(), (reason, None))?;
+    let way = way::of(world, &generation, None)?;
+    let plan = Plan { generation, terms, way, reference: None, put_aside: None, recorded };
+    let told = tell(world, &plan, false, &stop);
+    let mut worst = Worst::default();
+    crl::finish(world, &told.receipts, &mut worst)?;
+    told.failure.map_or(Ok(()), |error| Err(unpublished(world, &plan, error).unwrap_or_else(|error| error)))
 }
 
 /// Continues revocations that verifiers were not told of, for `recover`.
