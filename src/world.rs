@@ -220,6 +220,20 @@ impl World {
         }
     }
 
+    /// The workspace's own key, which stands for the workspace where a request is about no key.
+    ///
+    /// # Errors
+    /// The genesis names none.
+    pub fn ledger_key(&self) -> Result<GenerationId> {
+        let first = self.genesis.ledger_keys.first().map(|key| key.generation.clone());
+        first.ok_or_else(|| Error::failed("no_ledger_key", "the genesis names no ledger key"))
+    }
+
+    /// Why it is done, as the operator says it.
+    pub fn reason(&self) -> String {
+        self.globals.because.clone().unwrap_or_else(|| "none given".to_owned())
+    }
+
     /// One generation of a key.
     ///
     /// # Errors

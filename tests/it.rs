@@ -13,8 +13,12 @@ mod apt_killed;
 mod arrows;
 #[path = "it/batch.rs"]
 mod batch;
+#[path = "it/cab.rs"]
+mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/destroy.rs"]
+mod destroy;
 #[path = "it/docs.rs"]
 mod docs;
 #[path = "it/doctor.rs"]
@@ -37,8 +41,22 @@ mod killing;
 mod ledger;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/publication.rs"]
+mod publication;
+#[path = "it/resign.rs"]
+mod resign;
 #[path = "it/revoke.rs"]
 mod revoke;
+#[path = "it/rotation.rs"]
+mod rotation;
+#[path = "it/rotation_failures.rs"]
+mod rotation_failures;
+#[path = "it/rotation_kills.rs"]
+mod rotation_kills;
+#[path = "it/rotation_people.rs"]
+mod rotation_people;
+#[path = "it/rotation_time.rs"]
+mod rotation_time;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

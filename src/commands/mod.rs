@@ -3,10 +3,12 @@
 pub mod adopt;
 pub mod approve;
 pub mod audit;
+pub mod cab;
 pub mod completions;
 pub mod crl;
 pub mod destroy;
 pub mod doctor;
+pub mod due;
 pub mod follow_up;
 pub mod grant;
 pub mod import;
@@ -20,9 +22,13 @@ pub mod recover;
 mod repository;
 mod resign;
 pub mod revoke;
+pub mod roster;
+pub mod rotate;
 pub mod run;
+mod seams;
 pub mod sign;
 pub mod status;
+pub mod suspend;
 pub mod timestamps;
 pub mod verify;
 

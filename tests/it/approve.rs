@@ -9,10 +9,12 @@ use keyctl::crypto::jcs;
 use keyctl::crypto::merkle::{self, Nodes, leaf_hash, node_hash};
 use keyctl::crypto::ssh::{PrivateFile, PrivateKey, generate_ed25519};
 use keyctl::model::{Environment, Hash256, Tool};
-use keyctl::people::ApprovalRequest;
 use keyctl::people::bundle::Bundle;
+use keyctl::people::cab::{self, CabApproval};
+use keyctl::people::founding::{Beginning, Earlier};
 use keyctl::people::request::{BreakGlass, LogHead, Requester, RosterReference, SCHEMA, Step};
 use keyctl::people::sidecar::{self, ConsistencyProof, Proofs};
+use keyctl::people::{ApprovalRequest, Roster};
 use keyctl::world::grouped;
 use serde_json::json;
 use std::io::Write;
@@ -322,7 +324,8 @@ fn a_key_in_the_agent_is_named_by_its_public_half() {
 fn a_ledger_that_does_not_continue_is_refused() {
     let scene = Scene::new();
     let first = scene.approve(&scene.request(20), None).ok().one();
-    assert_eq!((&first["first_sight"], &first["meaning"][0]), (&json!(true), &json!("keyctl-approval-v1")));
+    let namespaces = json!([format!("keyctl-approval-v1@{ORIGIN}")]);
+    assert_eq!((&first["first_sight"], &first["namespaces"]), (&json!(true), &namespaces));
     let before = std::fs::read(scene.memory()).unwrap();
     let refused = |request: &ApprovalRequest, proofs: Option<Proofs>, code: &str| {
         let ran = scene.approve(request, proofs).fails(4, code);
@@ -565,35 +568,150 @@ fn an_approval_in_a_workspace_lands_beside_its_request() {
     place.keyctl(&yes(&file, &sha256, &genesis)).fails(4, "genesis_changed");
 }
 
+/// A roster with one person, who has this key.
+fn roster_of(line: &str) -> Roster {
+    let roster = json!({"schema": "keyctl.roster/v1", "version": 1, "people": {"alice@example.com": {
+        "name": "Alice", "roles": ["security-reviewer"], "keys": [{"public_key": line}]}}});
+    serde_json::from_value(roster).unwrap()
+}
+
+/// Approves without typing, and gives the namespaces that were signed in.
+fn namespaces(scene: &Scene, file: &Path) -> Vec<String> {
+    let row = scene.machine.keyctl(&without_genesis(file, &sha256_of(file))).ok().one();
+    let namespaces: Vec<String> = serde_json::from_value(row["namespaces"].clone()).unwrap();
+    assert_eq!(row["signature"].as_str().unwrap().matches("BEGIN SSH SIGNATURE").count(), namespaces.len());
+    namespaces
+}
+
+fn without_genesis<'a>(file: &'a Path, sha256: &'a str) -> Vec<&'a str> {
+    vec!["approve", file.to_str().unwrap(), "--yes", "--expect", sha256, "--identity", "id_ed25519"]
+}
+
+fn sha256_of(file: &Path) -> String {
+    Hash256::of(&std::fs::read(file).unwrap()).to_string()
+}
+
+fn own_line(scene: &Scene) -> String {
+    private(&std::fs::read_to_string(scene.machine.path("id_ed25519")).unwrap()).public().to_string()
+}
+
 #[test]
 fn a_new_member_shows_that_their_key_is_theirs() {
     let scene = Scene::new();
-    let mine = std::fs::read_to_string(scene.machine.path("id_ed25519")).unwrap();
-    let key = private(&mine).public().clone();
-    let people = |line: &str| {
-        json!({"schema": "keyctl.roster/v1", "version": 2, "people": {"alice@example.com": {
-            "name": "Alice", "roles": ["security-reviewer"], "keys": [{"public_key": line}]}}})
-    };
-    let meaning = |line: &str, founding: bool| {
+    scene.approve(&scene.request(20), None).ok();
+    let asked = |line: &str| {
         let mut request = scene.request(20);
         (request.operation, request.object) = (Operation::Roster, "roster".to_owned());
-        request.steps[0].params = json!({ "roster": people(line) });
-        if founding {
-            (request.genesis_sha256, request.workspace_id) = (None, "founding".to_owned());
-        }
-        let file = scene.hand(&request, None);
-        let sha256 = Hash256::of(&std::fs::read(&file).unwrap()).to_string();
-        let arguments = yes(&file, &sha256, "");
-        let plain = [&arguments[..5], &arguments[7..]].concat();
-        let genesis = scene.genesis();
-        let arguments = if founding { plain } else { yes(&file, &sha256, &genesis) };
-        let row = scene.machine.keyctl(&arguments).ok().one();
-        let signatures = row["signature"].as_str().unwrap().matches("BEGIN SSH SIGNATURE").count();
-        assert_eq!(signatures, row["meaning"].as_array().unwrap().len());
-        row["meaning"].clone()
+        request.steps[0].params = json!({ "roster": roster_of(line) });
+        namespaces(&scene, &scene.hand(&request, None))
     };
-    assert_eq!(meaning(&key.to_string(), false), json!(["keyctl-approval-v1", "keyctl-roster-v1"]));
-    let (_, other) = generate_ed25519("").unwrap();
-    assert_eq!(meaning(&other, false), json!(["keyctl-approval-v1"]));
-    assert_eq!(meaning(&key.to_string(), true), json!(["keyctl-roster-v1"]));
+    let approval = format!("keyctl-approval-v1@{ORIGIN}");
+    assert_eq!(asked(&own_line(&scene)), [approval.clone(), format!("keyctl-roster-v1@{ORIGIN}")]);
+    assert_eq!(asked(&generate_ed25519("").unwrap().1), [approval]);
+}
+
+#[test]
+fn a_founding_is_signed_by_those_whom_it_names() {
+    let scene = Scene::new();
+    let founding = |line: &str, earlier: Option<Earlier>| {
+        let mut request = scene.request(20);
+        let beginning = Beginning {
+            settings: json!({"schema": "keyctl.settings/v1"}),
+            roster: roster_of(line),
+            tokens: Default::default(),
+            ledger_keys: Vec::new(),
+            earlier,
+        };
+        (request.genesis_sha256, request.workspace_id) = (None, "new".to_owned());
+        (request.operation, request.object) = (Operation::Roster, "roster".to_owned());
+        request.subjects.clear();
+        request.log_head = LogHead { size: 0, root: Hash256::of(b"") };
+        request.roster = beginning.roster.reference().unwrap();
+        request.settings_sha256 = Hash256::of(&jcs::to_vec(&beginning.settings).unwrap());
+        request.steps = vec![beginning.step("new").unwrap()];
+        request
+    };
+    let hand = |request: &ApprovalRequest| scene.hand(request, None);
+    let mine = founding(&own_line(&scene), None);
+    assert_eq!(namespaces(&scene, &hand(&mine)), [format!("keyctl-roster-v1@{ORIGIN}")]);
+    let stranger = generate_ed25519("").unwrap().1;
+    let refused = |request: &ApprovalRequest, exit, code| {
+        let file = hand(request);
+        scene.machine.keyctl(&without_genesis(&file, &sha256_of(&file))).fails(exit, code);
+    };
+    refused(&founding(&stranger, None), 4, "not_in_roster");
+    // People of the workspace that had the tokens before speak for that one.
+    let hash = Hash256([4; 32]);
+    let earlier = || Earlier {
+        workspace_id: "old".to_owned(),
+        origin: "old.corp/keyctl".to_owned(),
+        genesis_sha256: hash,
+        roster_sha256: hash,
+    };
+    let consent = "keyctl-approval-v1@old.corp/keyctl".to_owned();
+    assert_eq!(namespaces(&scene, &hand(&founding(&stranger, Some(earlier())))), [consent.clone()]);
+    let both = [format!("keyctl-roster-v1@{ORIGIN}"), consent];
+    assert_eq!(namespaces(&scene, &hand(&founding(&own_line(&scene), Some(earlier())))), both);
+    let mut other_roster = founding(&own_line(&scene), None);
+    other_roster.roster.sha256 = hash;
+    refused(&other_roster, 1, "bad_founding");
+    assert!(!scene.machine.path("state/keyctl/witness/new.json").exists(), "there is no ledger yet");
+    // The workspace's first request is the first sight of its genesis.
+    let mut first = scene.request(3);
+    first.workspace_id = "new".to_owned();
+    let file = hand(&first);
+    scene.machine.keyctl(&without_genesis(&file, &sha256_of(&file))).fails(2, "genesis_needed");
+}
+
+#[test]
+fn an_approval_of_artifacts_is_signed_for_what_it_is() {
+    let scene = Scene::new();
+    let now = Clock::system().now();
+    let approval = CabApproval {
+        schema: cab::SCHEMA.to_owned(),
+        approval_id: "cab-7".parse().unwrap(),
+        workspace_id: scene.request(1).workspace_id,
+        origin: ORIGIN.to_owned(),
+        environment: Environment::Staging,
+        status: cab::Status::Approved,
+        approver: "alice@example.com".parse().unwrap(),
+        requester: Some("carol@example.com".parse().unwrap()),
+        artifacts: [(Hash256([6; 32]), "app.exe".to_owned())].into(),
+        not_before: now,
+        expiry: now + TimeDelta::days(2),
+        count: 1,
+        conditions: vec!["only after the freeze".to_owned()],
+        ticket: None,
+    };
+    let write = |approval: &CabApproval| {
+        let file = scene.machine.path("cab.json");
+        std::fs::write(&file, approval.to_bytes().unwrap()).unwrap();
+        file
+    };
+    let file = write(&approval);
+    let command = scene.machine.command(&["approve", "cab.json", "--to", "cab.json.sig", "--identity", "id_ed25519"]);
+    let screen = Screen::run(&scene.machine, &command);
+    let text = screen.shows("to approve, type cab-7:");
+    for words in ["only after the freeze", "app.exe", &Hash256([6; 32]).to_string(), "alice@example.com", "NEW HERE"] {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
+    screen.types("cab-7");
+    screen.exits(0);
+    let (bytes, signature) = (std::fs::read(&file).unwrap(), scene.machine.path("cab.json.sig"));
+    assert!(stock_accepts(&scene.machine, &format!("keyctl-cab-v1@{ORIGIN}"), &signature, &bytes));
+    assert!(!stock_accepts(&scene.machine, &format!("keyctl-approval-v1@{ORIGIN}"), &signature, &bytes));
+    let read = cab::read(&bytes, Some(&std::fs::read(&signature).unwrap())).unwrap();
+    assert!(matches!(read, cab::Presented::Signed(paper) if paper.is_signed()));
+
+    let refused = |change: &dyn Fn(&mut CabApproval), code| {
+        let mut other = approval.clone();
+        change(&mut other);
+        let file = write(&other);
+        scene.machine.keyctl(&without_genesis(&file, &sha256_of(&file))).fails(4, code);
+    };
+    refused(&|a| (a.not_before, a.expiry) = (now - TimeDelta::days(2), now - TimeDelta::days(1)), "request_expired");
+    // Of a workspace that this machine knows, it cannot say something else.
+    scene.approve(&scene.request(20), None).ok();
+    refused(&|a| a.environment = Environment::Production, "genesis_changed");
+    refused(&|a| a.origin = "other.corp/keyctl".to_owned(), "genesis_changed");
 }

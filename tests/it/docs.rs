@@ -154,4 +154,6 @@ const EXPECTED_USAGE: &[&str] = &[
     "no_follow_up",
     "no_request",
     "key_not_at_hand",
+    "no_terminal",
+    "not_found",
 ];

@@ -6,9 +6,9 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Where signatures say what they are for.
-const ORIGIN: &str = "staging.example/keyctl";
+pub const ORIGIN: &str = "staging.example/keyctl";
 const ROSTER: &str = "keyctl-roster-v1";
-const APPROVAL: &str = "keyctl-approval-v1";
+pub const APPROVAL: &str = "keyctl-approval-v1";
 
 /// A staging workspace's people, each with an SSH key.
 pub struct Team {
@@ -67,7 +67,7 @@ impl Team {
         self.place.path(format!("{email}.key"))
     }
 
-    fn line(&self, email: &str) -> String {
+    pub fn line(&self, email: &str) -> String {
         let file = self.place.path(format!("{email}.key.pub"));
         std::fs::read_to_string(file).expect("a public key").trim().to_owned()
     }
@@ -89,13 +89,13 @@ impl Team {
     }
 
     /// A signature by `ssh-keygen`, put beside the request.
-    fn sign(&self, email: &str, namespace: &str, request: &Path) -> PathBuf {
+    pub fn sign(&self, email: &str, namespace: &str, request: &Path) -> PathBuf {
         let signature = request.with_extension(format!("{email}.{namespace}.sig"));
         std::fs::write(&signature, self.signature(email, &format!("{namespace}@{ORIGIN}"), request)).expect("written");
         signature
     }
 
-    fn signature(&self, email: &str, namespace: &str, request: &Path) -> Vec<u8> {
+    pub fn signature(&self, email: &str, namespace: &str, request: &Path) -> Vec<u8> {
         let input = std::fs::File::open(request).expect("a request");
         let output = tool("ssh-keygen")
             .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
@@ -115,7 +115,7 @@ impl Team {
     }
 
     /// The binary, used by nobody in particular.
-    fn anyone(&self, args: &[&str]) -> Ran {
+    pub fn anyone(&self, args: &[&str]) -> Ran {
         self.place.keyctl(&[&["--workspace", ".keyctl-sandbox"], args].concat())
     }
 }
@@ -124,6 +124,7 @@ impl Team {
 fn staging() -> String {
     let mut text = Config::render_default("Example Corp", ORIGIN);
     text = text.replace("environment = \"sandbox\"", "environment = \"staging\"");
+    text = text.replace("\"ecdsa-p256\"", "\"ecdsa-p384\"");
     for key in ["windows-ca", "windows"] {
         let table = format!("[keys.{key}]\n");
         let url = |name, ending| format!("{name} = \"http://pki.staging.example/{key}.{ending}\"\n");

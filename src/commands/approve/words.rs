@@ -5,6 +5,7 @@ use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
 use crate::people::ApprovalRequest;
+use crate::people::cab::CabApproval;
 use crate::people::request::Step;
 use serde_json::Value;
 
@@ -63,6 +64,13 @@ pub(super) fn of_request(request: &ApprovalRequest) -> Words {
         of_step(&mut words, i + 1, step);
     }
     of_state(&mut words, request);
+    words
+}
+
+/// What an approval of artifacts says.
+pub(super) fn of_cab(approval: &CabApproval) -> Words {
+    let mut words = Words::default();
+    approval.describe().iter().for_each(|(label, text)| words.line(label, text));
     words
 }
 
@@ -171,6 +179,7 @@ fn phrase(operation: Operation, object: &str) -> String {
 /// What one act is; the name itself where there is no better word.
 fn step_phrase(operation: &str) -> String {
     let verb = match operation {
+        "found" => "found a workspace",
         "keygen" => "make a key",
         "issue" => "issue a certificate",
         "certify" => "certify an OpenPGP key",

@@ -228,6 +228,35 @@ fn row(world: &World, ca: &Generation, result: &str, seen: Seen) -> Result<Row> 
         .with("url", seen.as_str()))
 }
 
+/// Issues every list that is due, for timers: the CA, and why or what kept it from being issued. A dry run only says why.
+/// Nobody is asked: a list says what the ledger says, and nothing else.
+///
+/// # Errors
+/// The register cannot be read.
+pub(super) fn refresh(world: &mut World, worst: &mut Worst) -> Result<Vec<(GenerationId, Result<&'static str>)>> {
+    let mut done = Vec::new();
+    let mut receipts = Vec::new();
+    let mut all = query::generations(world.ledger.connection())?;
+    let now = world.globals.clock.now();
+    all.retain(|g| matches!(g.purpose, Purpose::RootCa | Purpose::IntermediateCa) && can_list(g, now));
+    for ca in &all {
+        let issued = match due(world, ca) {
+            Ok(None) => continue,
+            Ok(Some(why)) if world.globals.dry_run => Ok(why),
+            Ok(Some(why)) => lock(world, &ca.id.key).and_then(|_lock| issue(world, ca)).map(|receipt| {
+                receipts.push(receipt);
+                why
+            }),
+            Err(error) => Err(error),
+        };
+        done.push((ca.id.clone(), issued));
+    }
+    if !world.globals.dry_run {
+        finish(world, &receipts, worst)?;
+    }
+    Ok(done)
+}
+
 /// The lock of a key, and so of its lists.
 pub(super) fn lock(world: &World, key: &KeyName) -> Result<NamedLock> {
     NamedLock::acquire(&world.dir.join("locks"), key.as_str(), Duration::from_secs(10))

@@ -260,6 +260,35 @@ fn bare_request(world: &World, plan: &Plan) -> Request<RevokeKey> {
     world.request(plan.generation.id.to_string(), plan.params())
 }
 
+/// Whether a list of ours can say that a generation is revoked.
+///
+/// # Errors
+/// The register cannot be read.
+pub(super) fn can_be_listed(world: &World, generation: &Generation) -> Result<bool> {
+    if generation.identities.first().is_none_or(|identity| identity.x509().is_none()) {
+        return Ok(false);
+    }
+    Ok(matches!(way::of(world, generation, None), Ok(Way::List(_))))
+}
+
+/// Revokes a retired generation as superseded, as of its retirement. The caller holds the key's lock.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn supersede(world: &mut World, id: &crate::model::GenerationId) -> Result<()> {
+    let stop = crate::world::interrupts()?;
+    let generation = world.generation(id)?;
+    let recorded = query::revocation(world.ledger.connection(), id)?;
+    let reason = crate::keys::RevocationReason::Superseded;
+    let terms = terms::resolve(world, &generation, recorded.as_ref(), (reason, None))?;
+    let way = way::of(world, &generation, None)?;
+    let plan = Plan { generation, terms, way, reference: None, put_aside: None, recorded };
+    let told = tell(world, &plan, false, &stop);
+    let mut worst = Worst::default();
+    crl::finish(world, &told.receipts, &mut worst)?;
+    told.failure.map_or(Ok(()), |error| Err(unpublished(world, &plan, error).unwrap_or_else(|error| error)))
+}
+
 /// Continues revocations that verifiers were not told of, for `recover`.
 ///
 /// # Errors

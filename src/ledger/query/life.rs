@@ -75,7 +75,7 @@ fn planned(conn: &Connection, generation: &Generation) -> Result<Vec<Doomed>> {
 ///
 /// # Errors
 /// Those of the module.
-pub fn outcomes(conn: &Connection, entry_type: &str) -> Result<Vec<u64>> {
+pub fn all_outcomes(conn: &Connection, entry_type: &str) -> Result<Vec<u64>> {
     let sql = "SELECT outcome FROM intents WHERE type = ?1 AND outcome IS NOT NULL ORDER BY outcome";
     let mut statement = conn.prepare(sql).sql(READING)?;
     let seqs = statement.query_map([entry_type], |row| row.get::<_, i64>(0)).sql(READING)?;
@@ -194,7 +194,7 @@ mod tests {
         let after = test.known("windows/1");
         assert_eq!(after, Generation { state: State::Destroyed, ..before });
         assert_eq!(test.known("ca/1").state, State::Generated);
-        assert_eq!(outcomes(test.ledger.connection(), DestroyKey::ENTRY).unwrap().len(), 1);
+        assert_eq!(all_outcomes(test.ledger.connection(), DestroyKey::ENTRY).unwrap().len(), 1);
         let spki = after.identities[0].spki_sha256;
         let owner = query::generation_by_spki(test.ledger.connection(), &spki).unwrap();
         assert_eq!(owner.unwrap().id, after.id, "its public key is never seen again");
