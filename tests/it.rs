@@ -37,6 +37,8 @@ mod import;
 mod interruption;
 #[path = "it/keygen.rs"]
 mod keygen;
+#[path = "it/killing.rs"]
+mod killing;
 #[path = "it/ledger.rs"]
 mod ledger;
 #[path = "it/people.rs"]

@@ -4,7 +4,7 @@ mod keyring;
 mod terms;
 mod way;
 
-use super::{crl, keygen, openpgp};
+use super::{crl, keygen, openpgp, publication};
 use crate::clock::rfc3339;
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
@@ -224,6 +224,8 @@ fn tell_into(
             receipts.push(crl::issue(world, &ca)?);
         }
     }
+    // Where files go by git, they are to be there before anybody looks.
+    publication::publish_now(world)?;
     if let Way::List(ca) = &plan.way {
         crl::served::confirm(world, ca, fetch, stop)?;
     }
@@ -325,7 +327,10 @@ fn explain(world: &World, plan: &Plan) {
     let ui = world.ui();
     let Terms { reason, revocation_date, invalidity_date } = plan.terms;
     ui.say(&format!("{} will be revoked for {reason} from {} on", plan.generation.id, rfc3339(revocation_date)));
-    ui.say(&plan.way.explain());
+    match &plan.way {
+        Way::Register(why) => ui.say(why),
+        way => ui.say(&format!("verifiers learn of it from {}", way.explain())),
+    }
     if reason.is_compromise() && invalidity_date.is_none() {
         ui.say(
             "what was timestamped before now stays good for verifiers; --compromised-since TIME sets an earlier date",
