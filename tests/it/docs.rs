@@ -144,6 +144,7 @@ fn repository(dir: &Path) {
 /// Usage errors that an example may rightly meet in a sandbox: its key has no external issuer, and so on.
 const EXPECTED_USAGE: &[&str] = &[
     "unknown_key",
+    "unknown_generation",
     "csr_not_wanted",
     "workspace_exists",
     "no_grant",

@@ -4,9 +4,9 @@
 use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
-use crate::people::ApprovalRequest;
 use crate::people::cab::CabApproval;
 use crate::people::request::Step;
+use crate::people::ApprovalRequest;
 use serde_json::Value;
 
 /// Where the text of a line begins.
@@ -189,6 +189,11 @@ fn step_phrase(operation: &str) -> String {
         "import" => "take in a certificate",
         "sign" => "sign",
         "adopt" => "adopt settings",
+        "revoke" => "revoke a certificate",
+        "crl" => "issue a revocation list",
+        "grant" => "give a standing approval",
+        "end-grant" => "end a standing approval",
+        "destroy" => "DESTROY a private key",
         other => return other.to_owned(),
     };
     format!("{verb} ({operation})")
