@@ -128,9 +128,13 @@ enum Command {
     Destroy(commands::destroy::DestroyArgs),
     Revoke(commands::revoke::RevokeArgs),
     Crl(commands::crl::CrlArgs),
+    Rotate(commands::rotate::RotateArgs),
+    Due(commands::due::DueArgs),
     Adopt(commands::adopt::AdoptArgs),
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
+    Suspend(commands::suspend::SuspendArgs),
+    Roster(commands::roster::RosterArgs),
     Approve(commands::approve::ApproveArgs),
     Cab(commands::cab::CabArgs),
     Run(commands::run::RunArgs),
@@ -198,6 +202,11 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Sign(args) => commands::sign::run(&args, globals),
         Command::Verify(args) => commands::verify::run(&args, globals),
         Command::Audit(args) => commands::audit::run(&args, globals),
+        Command::Due(args) => {
+            let mut world = World::open(globals)?;
+            let result = commands::due::run(&args, &mut world);
+            commands::publication::after(&world, result)
+        }
         Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
         Command::Completions(args) => commands::completions::completions(&args, self::command(), &globals.ui),
         Command::Man(args) => commands::completions::man(&args, self::command(), &globals.ui),
@@ -217,10 +226,13 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
         Command::Destroy(args) => commands::destroy::run(&args, world),
         Command::Revoke(args) => commands::revoke::run(&args, world),
         Command::Crl(args) => commands::crl::run(&args, world),
+        Command::Rotate(args) => commands::rotate::run(&args, world),
         Command::Adopt(args) => commands::adopt::run(&args, world),
         Command::Grant(args) => commands::grant::run(&args, world),
         Command::FollowUp(args) => commands::follow_up::run(&args, world),
         Command::Sign(args) => commands::sign::run_approved(&args, world),
+        Command::Suspend(args) => commands::suspend::run(&args, world),
+        Command::Roster(args) => commands::roster::run(&args, world),
         _ => Err(Error::failed("not_approvable", "nobody approves this command; run it as it is")),
     }
 }

@@ -8,25 +8,29 @@ use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::{Purpose, Tbs};
+use crate::model::{KeyName, Purpose, Tbs};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
 use crate::policy::people::People;
+use crate::policy::roster::RosterFacts;
 use crate::policy::rules::ListFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
-    AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts, Operation,
-    Request, Role,
+    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts,
+    Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 mod founding;
+mod rotation;
 mod signing;
 mod warrant;
 
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
+pub use rotation::rotation_failure;
 pub use signing::HandedIn;
 use warrant::Leave;
 pub use warrant::{Presented, Warrant};
@@ -158,7 +162,8 @@ macro_rules! recorded {
     )*};
 }
 
-recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts);
+recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts, ReviewKey);
+recorded!(AdoptRoster, SuspendPerson, RestorePerson, SuspendKey, ReinstateKey);
 
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
@@ -244,6 +249,17 @@ pub fn preview_on<O: Decide>(
     requests.iter().map(&mut decide).collect()
 }
 
+/// Refuses what would be refused whoever agreed, so that nobody is asked in vain. Nothing is written.
+///
+/// # Errors
+/// `gate_failed`; the ledger cannot be read.
+pub fn foresee<O: Decide>(ledger: &mut Ledger, request: &Request<O>) -> Result<()> {
+    match preview(ledger, std::slice::from_ref(request))?.first() {
+        Some(Decision::Block(gates)) => Err(blocked(&request.object, gates)),
+        _ => Ok(()),
+    }
+}
+
 /// Counts the signatures of an approval request now. Nothing is written.
 ///
 /// # Errors
@@ -259,6 +275,7 @@ pub(crate) struct Ground {
     settings: query::Adopted,
     now: crate::clock::Time,
     known: signing::Known,
+    suspended_keys: BTreeMap<KeyName, query::Suspension>,
 }
 
 impl Ground {
@@ -269,6 +286,7 @@ impl Ground {
             settings: query::settings(conn)?,
             now: writer.time()?,
             known: signing::Known::default(),
+            suspended_keys: query::suspended_keys(conn)?,
         })
     }
 
@@ -280,6 +298,7 @@ impl Ground {
         let doomed = generation.as_ref().filter(|_| O::NAME == DestroyKey::NAME);
         Ok(Facts {
             destruction: doomed.map(|known| query::last_facts(conn, known)).transpose()?.unwrap_or_default(),
+            rotation: rotation::facts(conn, request, generation.as_ref())?,
             now: self.now,
             environment: self.genesis.environment,
             settings: &self.settings.settings,
@@ -293,6 +312,8 @@ impl Ground {
             list: request.params.list().map(|(ca, crl)| list(conn, ca, crl, id)).transpose()?,
             people,
             signing: request.params.artifact().map(|artifact| self.signing(conn, artifact)).transpose()?,
+            suspended_keys: self.suspended_keys.clone(),
+            roster: O::IS_ABOUT_PEOPLE.then(|| RosterFacts::read(conn)).transpose()?.flatten(),
         })
     }
 

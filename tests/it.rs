@@ -2,6 +2,8 @@
 
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/team.rs"]
+mod team;
 
 #[path = "it/approve.rs"]
 mod approve;
@@ -13,8 +15,12 @@ mod apt_killed;
 mod arrows;
 #[path = "it/batch.rs"]
 mod batch;
+#[path = "it/cab.rs"]
+mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/destroy.rs"]
+mod destroy;
 #[path = "it/docs.rs"]
 mod docs;
 #[path = "it/doctor.rs"]
@@ -35,6 +41,10 @@ mod keygen;
 mod ledger;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/resign.rs"]
+mod resign;
+#[path = "it/roster.rs"]
+mod roster;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

@@ -127,22 +127,27 @@ fn refused(error: Error, generation: &Generation, decision: &[Decision]) -> Erro
         .because(error)
 }
 
-/// Destroys under the permit and closes it. Where nobody can say what was destroyed, the token is asked at once; if it
-/// cannot be, the intent stays open, and `recover` goes on under it.
+/// Destroys under the permit and closes it. Where nobody can say what was destroyed, the token is asked at once, and what
+/// is left goes too; if it cannot be asked, the intent stays open, and `recover` goes on under it.
 fn carry_out(world: &mut World, permit: Permit<DestroyKey>, generation: &Generation) -> Result<()> {
     let failure = match world.store.destroy(&permit, generation) {
         Err(failure) if failure.unknown => failure,
         ended => return close(world, permit, ended),
     };
-    let settled = match world.store.are_gone(&permit, generation) {
-        Ok(Some(gone)) => {
-            world.ui().warn(&format!("{}; nothing of the key is left, so it is destroyed", failure.error.full()));
-            Ok(gone)
-        }
-        Ok(None) if failure.error.kind() != Kind::Unavailable => Err(Failure { error: failure.error, unknown: false }),
-        _ => return Err(failure.error.hint("keyctl recover")),
+    let again = match world.store.are_gone(&permit, generation) {
+        Ok(None) => world.store.destroy(&permit, generation),
+        Ok(Some(gone)) => Ok(gone),
+        Err(_) => return Err(failure.error.hint("keyctl recover")),
     };
-    close(world, permit, settled)
+    match again {
+        Ok(gone) => {
+            world.ui().warn(&format!("{}; nothing of the key is left, so it is destroyed", failure.error.full()));
+            close(world, permit, Ok(gone))
+        }
+        Err(later) if later.error.kind() == Kind::Unavailable => Err(later.error.hint("keyctl recover")),
+        // It was looked for, and is still there.
+        Err(later) => close(world, permit, Err(Failure { unknown: false, ..later })),
+    }
 }
 
 fn close(world: &mut World, permit: Permit<DestroyKey>, ended: Result<DestroyedKey, Failure>) -> Result<()> {

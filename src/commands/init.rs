@@ -207,7 +207,7 @@ fn create_public_dir(path: &Path) -> Result<()> {
 }
 
 /// Issuers before those they issue.
-fn by_issuer(settings: &crate::config::Settings) -> Vec<KeyName> {
+pub(super) fn by_issuer(settings: &crate::config::Settings) -> Vec<KeyName> {
     let depth = |name: &KeyName| {
         let mut at = Some(name.clone());
         let mut depth = 0;

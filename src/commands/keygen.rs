@@ -5,16 +5,17 @@ use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
-use crate::files::shown_path;
+use crate::files::{safe, shown_path};
 use crate::gate::{self, Failure, Permit};
 use crate::hsm::store::GeneratedKey;
+use crate::keys::rotation::OVERLAP_DAYS;
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
 use crate::model::{CkaId, Custody, GenerationId, HashAlgorithm, HsmName, KeyName, Purpose, SpkiHash, Tbs, hex};
 use crate::outcome;
 use crate::pki::certificate::Certificate;
 use crate::pki::csr::RequestDraft;
-use crate::pki::issue::{self, CertificatePlan, Draft, Validity};
+use crate::pki::issue::{self, CertificatePlan, Draft, Linted, Validity};
 use crate::pki::name::{Name, Subject};
 use crate::pki::profile::{Profile, ProfileName};
 use crate::pki::serial::Serial;
@@ -86,7 +87,7 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
     }
     let generation = advance(world, &args.key, &key)?;
     if let Some(path) = &args.csr {
-        write_csr(world, &generation.id, &key, path)?;
+        write_csr(world, &world.generation(&generation.id)?, &key, path, false)?;
     }
     let generation = world.generation(&generation.id)?;
     openpgp::publish(world)?;
@@ -161,12 +162,22 @@ pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> R
     Ok(generation)
 }
 
-fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<Request<GenerateKey>> {
-    if let Some(params) = planned::key_pair(world, name)? {
-        let mut request = world.request(params.generation.to_string(), params);
-        request.signatures = vec![proof_covered(&request.params)];
-        return Ok(request);
-    }
+/// The next generation's request: every parameter resolved, or as it was planned.
+pub(super) fn generate_request(
+    world: &World,
+    name: &KeyName,
+    key: &Key,
+) -> Result<crate::request::Request<GenerateKey>> {
+    let params = match planned::key_pair(world, name)? {
+        Some(planned) => planned,
+        None => generate_params(world, name, key)?,
+    };
+    let mut request = world.request(params.generation.to_string(), params);
+    request.signatures = vec![proof_covered(&request.params)];
+    Ok(request)
+}
+
+fn generate_params(world: &World, name: &KeyName, key: &Key) -> Result<GenerateKey> {
     let conn = world.ledger.connection();
     let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
     let newest = GenerationId { key: name.clone(), number: newest };
@@ -183,7 +194,7 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<Requ
     // What an earlier try may have left on the token keeps its label.
     let again = query::count_intents(conn, GenerateKey::ENTRY, &generation)? > 0;
     let (now, cka_id) = (world.globals.clock.now(), CkaId::new(random::<16>()?)?);
-    let params = GenerateKey {
+    Ok(GenerateKey {
         label: label(&generation, now, again.then_some(&cka_id)),
         created: Some(now),
         generation,
@@ -196,10 +207,7 @@ fn generate_request(world: &mut World, name: &KeyName, key: &Key) -> Result<Requ
         cka_id,
         destroyable: !matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa),
         nonce: hex(&random::<32>()?),
-    };
-    let mut request = world.request(params.generation.to_string(), params);
-    request.signatures = vec![proof_covered(&request.params)];
-    Ok(request)
+    })
 }
 
 /// Keys are made to stay on their token; nothing wraps, clones or escrows them yet.
@@ -249,7 +257,8 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
+/// Makes the key's next generation.
+pub(super) fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
     let request = generate_request(world, name, key)?;
     let id = request.params.generation.clone();
     let permit = admit_one(world, request)?;
@@ -259,7 +268,7 @@ fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> 
 
 /// Makes the pair. Where nobody can say whether it was made, it is looked for at once; if the token cannot be asked,
 /// the intent stays open, and `recover` asks later.
-fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
+pub(super) fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
     let failure = match world.store.generate(&permit).and_then(|made| never_seen(world, made)) {
         Err(failure) if failure.unknown => failure,
         made => return close_one(world, permit, made),
@@ -326,7 +335,8 @@ pub(super) fn first_hsm(key: &Key) -> Result<&HsmName> {
     key.hsm.first().ok_or_else(|| Error::bug("a key without a token passed the configuration"))
 }
 
-fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
+/// Has the key's issuer certify a generated key.
+pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
     if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
         return openpgp::certify(world, generation, key);
     }
@@ -335,36 +345,63 @@ fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Gene
         Issuer::External => return Err(Error::bug("an external issuer is not ours to ask")),
         Issuer::Itself => generation.clone(),
     };
-    let public_key = generation.identity()?.public_key()?;
-    let above = (issuer.id != generation.id).then_some(&issuer);
     let dates = planned::dates(world, &generation.id)?;
-    let linted = issue::rehearse(Draft::new(plan(world, (&generation.id, key), public_key, above, dates)?)?)?;
-    let issuer_identity = issuer.identity()?;
-    let copy = issuer.copy()?;
-    let (tbs, draft) = (linted.tbs(), linted.draft());
-    let mut request = world.request(
-        generation.id.to_string(),
-        IssueCertificate {
-            generation: generation.id.clone(),
-            issuer: issuer.id.clone(),
-            profile: draft.profile().to_string(),
-            serial: draft.serial_hex(),
-            tbs_sha256: draft.tbs_hash(),
-            template_sha256: draft.template_hash(),
-            not_before: draft.validity().not_before,
-            not_after: draft.validity().not_after,
-        },
-    );
-    request.signatures = vec![covered(Role::Issuer, issuer_identity.spki_sha256, copy, &tbs)];
+    let linted = rehearsed(world, generation, &issuer, dates)?;
+    let draft = linted.draft();
+    let params = IssueCertificate {
+        generation: generation.id.clone(),
+        issuer: issuer.id.clone(),
+        profile: draft.profile().to_string(),
+        serial: draft.serial_hex(),
+        tbs_sha256: draft.tbs_hash(),
+        template_sha256: draft.template_hash(),
+        not_before: draft.validity().not_before,
+        not_after: draft.validity().not_after,
+    };
+    let mut request = world.request(generation.id.to_string(), params);
+    let spki = issuer.identity()?.spki_sha256;
+    request.signatures = vec![covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
     let permit = admit_one(world, request)?;
-    let issued = world.store.open(&permit, Role::Issuer, issuer_identity).and_then(|key| {
-        let signature = key.sign(&tbs)?;
+    issue_with(world, permit, &linted, &issuer)
+}
+
+/// Has the issuer sign what was rehearsed, and publishes the certificate.
+pub(super) fn issue_with(
+    world: &mut World,
+    permit: Permit<IssueCertificate>,
+    linted: &Linted,
+    issuer: &Generation,
+) -> Result<Generation> {
+    let id = permit.request().params.generation.clone();
+    let issued = world.store.open(&permit, Role::Issuer, issuer.identity()?).and_then(|key| {
+        let signature = key.sign(&linted.tbs())?;
         Ok(linted.issue(&signature, issuer.id.clone())?)
     });
     close_one(world, permit, issued)?;
-    let generation = world.generation(&generation.id)?;
+    let generation = world.generation(&id)?;
     publish::certificate(world, &generation)?;
     Ok(generation)
+}
+
+/// What the generation's next certificate will say, rehearsed. The same serial number and validity give the same
+/// bytes, as long as the settings stay.
+pub(super) fn rehearsed(
+    world: &World,
+    generation: &Generation,
+    issuer: &Generation,
+    dates: Option<(Serial, Validity)>,
+) -> Result<Linted> {
+    let key = setting(&world.settings()?, &generation.id.key)?;
+    let public_key = generation.identity()?.public_key()?;
+    let above = (issuer.id != generation.id).then_some(issuer);
+    issue::rehearse(Draft::new(plan(world, (&generation.id, &key), public_key, above, dates)?)?)
+}
+
+/// The profile of a key's certificates.
+pub(super) fn profile(world: &World, name: &KeyName, purpose: Purpose) -> Result<ProfileName> {
+    let settings = world.settings()?;
+    let issues = settings.keys.values().find(|other| other.issuer == Issuer::Key(name.clone()));
+    ProfileName::of(purpose, issues.map(|other| other.purpose))
 }
 
 /// What the next certificate of this key will say. It has the serial number and the dates that were planned, or else
@@ -376,9 +413,7 @@ fn plan(
     issuer: Option<&Generation>,
     dates: Option<(Serial, Validity)>,
 ) -> Result<CertificatePlan> {
-    let settings = world.settings()?;
-    let issues = settings.keys.values().find(|other| other.issuer == Issuer::Key(id.key.clone()));
-    let profile = ProfileName::of(key.purpose, issues.map(|other| other.purpose))?;
+    let profile = profile(world, &id.key, key.purpose)?;
     let signer = match issuer {
         None => None,
         Some(issuer) => {
@@ -417,9 +452,6 @@ fn plan(
     })
 }
 
-/// How many days a key outlives its interval.
-pub(super) const OVERLAP: u32 = 30;
-
 /// How long a certificate is valid: a leaf for its interval and the overlap behind it, a CA long enough to outlive
 /// what it issues and the lists about it.
 fn valid_days(profile: ProfileName, key: &Key) -> Result<u32> {
@@ -429,7 +461,7 @@ fn valid_days(profile: ProfileName, key: &Key) -> Result<u32> {
     let wanted = match (limits.self_signed, limits.is_ca()) {
         (true, _) => ROOT,
         (_, true) => INTERMEDIATE,
-        _ => key.rotation_days.saturating_add(OVERLAP),
+        _ => key.rotation_days.saturating_add(OVERLAP_DAYS),
     };
     Ok(wanted.min(limits.max_validity_days))
 }
@@ -470,20 +502,28 @@ pub(super) fn change_state(world: &mut World, generation: &Generation, to: State
     world.generation(&generation.id)
 }
 
-fn write_csr(world: &mut World, id: &GenerationId, key: &Key, path: &std::path::Path) -> Result<()> {
-    let generation = world.generation(id)?;
+/// Has a key sign a request for its certificate, and writes that to `path`; over a file that is there only if told so.
+pub(super) fn write_csr(
+    world: &mut World,
+    generation: &Generation,
+    key: &Key,
+    path: &std::path::Path,
+    replace: bool,
+) -> Result<()> {
     let identity = generation.identity()?;
     let subject = subject(key)?;
     let draft =
         RequestDraft::new(&subject, &identity.public_key()?, identity.algorithm.mechanism(HashAlgorithm::Sha256))?;
     let tbs = draft.tbs();
+    let id = generation.id.clone();
     let params = MakeCsr { generation: id.clone(), subject: subject.to_string(), tbs_sha256: draft.tbs_hash() };
     let mut request = world.request(id.to_string(), params);
     request.signatures = vec![covered(Role::Subject, identity.spki_sha256, generation.copy()?, &tbs)];
     let permit = admit_one(world, request)?;
     let made = world.store.open(&permit, Role::Subject, identity).and_then(|key| {
         let csr = draft.make(&key.sign(&tbs)?)?;
-        crate::files::safe::write_new(path, csr.pem()?.as_bytes(), 0o644)?;
+        let write = if replace { safe::write_atomic } else { safe::write_new };
+        write(path, csr.pem()?.as_bytes(), 0o644)?;
         Ok(csr)
     });
     close_one(world, permit, made)
@@ -523,4 +563,14 @@ where
     let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
     let none = || Error::new(Kind::Bug, "internal", "closing gave no answer");
     answers.into_iter().next().unwrap_or_else(|| Err(none()))
+}
+
+/// Closes a permit with what went wrong, which is its outcome and so no error.
+pub(super) fn close_failed<O, D>(world: &mut World, permit: Permit<O>, failure: Failure) -> Result<()>
+where
+    O: Operation,
+    D: gate::Completes<O>,
+{
+    let results: Vec<(Permit<O>, Result<D, Failure>)> = vec![(permit, Err(failure))];
+    outcome::close(&mut world.ledger, crate::world::tool(), results).map(drop)
 }

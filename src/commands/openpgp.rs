@@ -1,12 +1,14 @@
 //! OpenPGP keys: their certification, which follows `keygen`, and the keyrings that clients get.
 
-use super::keygen::{self, OVERLAP};
+use super::keygen;
 use crate::clock::{Time, rfc3339};
 use crate::config::{Archive, Issuer, Key, Settings};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
 use crate::files::safe;
 use crate::formats::apt::published::{self, Package, Publication, SignedBy, Source};
+use crate::gate::{Failure, Permit};
+use crate::keys::rotation::OVERLAP_DAYS;
 use crate::keys::{Credential, Generation, Identity};
 use crate::ledger::query;
 use crate::model::{GenerationId, Hash256, KeyName, Purpose};
@@ -15,7 +17,8 @@ use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
 use crate::pki::openpgp::ending::{self, Ended};
 use crate::pki::openpgp::key::DatedKey;
 use crate::pki::openpgp::make::{NewCertificate, NewSubkey, Revocation};
-use crate::pki::openpgp::road::{self, Certification};
+use crate::pki::openpgp::plan::Plan;
+use crate::pki::openpgp::road::{self, Certification, Certified};
 use crate::policy::{Gate, gates};
 use crate::request::{CertifyOpenPgp, Operation, PublishKeyring, Role};
 use crate::world::World;
@@ -28,28 +31,19 @@ use std::time::Duration;
 /// # Errors
 /// As each stage of the road says.
 pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
-    let (issuer, _lock) = match &key.issuer {
-        Issuer::Itself => (generation.clone(), None),
-        Issuer::Key(name) => {
-            // Two subkeys bound at once would each leave the other out.
-            let lock = NamedLock::acquire(&world.dir.join("locks"), name.as_str(), Duration::from_secs(10))?;
-            (world.active(name)?, Some(lock))
-        }
-        Issuer::External => return Err(Error::bug("an OpenPGP key has no external issuer")),
+    let (issuer, _lock) = issuer_of(world, generation, key)?;
+    let created = dated(generation.identity()?)?.created;
+    let (at, expires) = (world.globals.clock.now().max(created), expiry(created, key, issuer.credential())?);
+    let draft = draft(world, generation, key, &issuer, (at, expires))?;
+    let params = CertifyOpenPgp {
+        generation: generation.id.clone(),
+        issuer: issuer.id.clone(),
+        fingerprint: draft.fingerprint(),
+        created,
+        expires,
+        plan: keygen::to_value(&draft.plan())?,
     };
-    let expires = expiry(dated(generation.identity()?)?.created, key, issuer.credential())?;
-    let draft = draft(world, generation, key, &issuer, expires)?;
-    let mut request = world.request(
-        generation.id.to_string(),
-        CertifyOpenPgp {
-            generation: generation.id.clone(),
-            issuer: issuer.id.clone(),
-            fingerprint: draft.fingerprint(),
-            created: dated(generation.identity()?)?.created,
-            expires,
-            plan: keygen::to_value(&draft.plan())?,
-        },
-    );
+    let mut request = world.request(generation.id.to_string(), params);
     for unsigned in draft.unsigned() {
         let role = Certification::role(unsigned);
         let signer = if role == Role::Subject { generation } else { &issuer };
@@ -57,11 +51,60 @@ pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> 
         request.signatures.push(keygen::covered(role, spki, signer.copy()?, unsigned.tbs()));
     }
     let permit = keygen::admit_one(world, request)?;
+    certify_with(world, permit, &draft, generation, &issuer)
+}
+
+/// Goes on with a certification that was admitted and interrupted: the same signatures once more. `None` if they cannot
+/// be had any more, because something that they cover has changed; its permit is closed then.
+///
+/// # Errors
+/// As [`certify`].
+pub(super) fn certify_again(
+    world: &mut World,
+    permit: Permit<CertifyOpenPgp>,
+    generation: &Generation,
+    key: &Key,
+) -> Result<Option<Generation>> {
+    let (issuer, _lock) = issuer_of(world, generation, key)?;
+    let params = &permit.request().params;
+    let plan: Option<Plan> = serde_json::from_value(params.plan.clone()).ok();
+    let at = plan.and_then(|plan| plan.signatures.first().map(|signing| signing.created));
+    let again = at.and_then(|at| draft(world, generation, key, &issuer, (at, params.expires)).ok());
+    let same = |draft: &Certification| keygen::to_value(&draft.plan()).is_ok_and(|plan| plan == params.plan);
+    match again.filter(|draft| same(draft) && params.issuer == issuer.id) {
+        Some(draft) => certify_with(world, permit, &draft, generation, &issuer).map(Some),
+        None => {
+            let error = Error::failed("interrupted", "the signatures may exist; nothing was published");
+            keygen::close_failed::<_, Certified>(world, permit, Failure { error, unknown: true }).map(|()| None)
+        }
+    }
+}
+
+/// Who certifies a key, and for a subkey the lock on its primary key.
+fn issuer_of(world: &World, generation: &Generation, key: &Key) -> Result<(Generation, Option<NamedLock>)> {
+    match &key.issuer {
+        Issuer::Itself => Ok((generation.clone(), None)),
+        Issuer::Key(name) => {
+            // Two subkeys bound at once would each leave the other out.
+            let lock = NamedLock::acquire(&world.dir.join("locks"), name.as_str(), Duration::from_secs(10))?;
+            Ok((world.active(name)?, Some(lock)))
+        }
+        Issuer::External => Err(Error::bug("an OpenPGP key has no external issuer")),
+    }
+}
+
+fn certify_with(
+    world: &mut World,
+    permit: Permit<CertifyOpenPgp>,
+    draft: &Certification,
+    generation: &Generation,
+    issuer: &Generation,
+) -> Result<Generation> {
     let store = &world.store;
     let path = world.dir.join("revocations").join(format!("{}-{}.asc", generation.id.key, generation.id.number));
     let certified = (|| {
         let mut keys = Vec::new();
-        for (role, signer) in [(Role::Issuer, &issuer), (Role::Subject, generation)] {
+        for (role, signer) in [(Role::Issuer, issuer), (Role::Subject, generation)] {
             let identity = signer.identity()?;
             if role == Role::Issuer || issuer.id != generation.id {
                 keys.push((identity.spki_sha256, store.open(&permit, role, identity)?));
@@ -97,7 +140,7 @@ fn dated(identity: &Identity) -> Result<DatedKey> {
 /// A key lasts for its interval and the overlap behind it, and no longer than the key that binds it: verifiers take
 /// the earlier of both ends anyway, and so the binding says what is true.
 fn expiry(created: Time, key: &Key, issuer: Option<&Credential>) -> Result<Time> {
-    let days = i64::from(key.rotation_days.saturating_add(OVERLAP));
+    let days = i64::from(key.rotation_days.saturating_add(OVERLAP_DAYS));
     let end = TimeDelta::try_days(days).and_then(|days| created.checked_add_signed(days));
     let end = end.ok_or_else(|| Error::usage("openpgp_time", "rotation_days leads out of the calendar"))?;
     Ok(issuer.map_or(end, |credential| credential.validity().1.min(end)))
@@ -128,10 +171,9 @@ fn draft(
     generation: &Generation,
     key: &Key,
     issuer: &Generation,
-    expires: Time,
+    (at, expires): (Time, Time),
 ) -> Result<Certification> {
     let dated = dated(generation.identity()?)?;
-    let at = world.globals.clock.now().max(dated.created);
     if issuer.id == generation.id {
         let user_id = user_id(&generation.id.key, key)?;
         return Certification::primary(&NewCertificate {
@@ -189,8 +231,13 @@ fn merged(world: &World, all: &[Generation], generations: &[Generation]) -> Resu
     road::merged(known.into_iter().filter_map(Generation::credential))
 }
 
+/// The name of the keyring file within `published/`.
+pub(super) fn keyring_file(key: &KeyName) -> String {
+    format!("apt/{key}.pgp")
+}
+
 fn keyring_path(world: &World, key: &KeyName) -> PathBuf {
-    world.dir.join("published/apt").join(format!("{key}.pgp"))
+    world.dir.join("published").join(keyring_file(key))
 }
 
 /// SHA-256 of the published keyring file as it is; `None` when there is none.
@@ -203,6 +250,14 @@ pub(super) fn keyring_hash(world: &World, key: &KeyName) -> Result<Option<Hash25
         Ok(false) => Ok(None),
         _ => Ok(Some(Hash256::of(&safe::read_bounded(&path, MAX_KEYRING as u64)?))),
     }
+}
+
+/// The certificates in the published keyring of an APT key.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn published_keyring(world: &World, key: &KeyName) -> Result<Vec<Certificate>> {
+    Certificate::parse_all(&safe::read_bounded(&keyring_path(world, key), MAX_KEYRING as u64)?)
 }
 
 /// Every published keyring of this workspace.

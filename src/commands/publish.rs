@@ -2,27 +2,45 @@
 
 use crate::error::{Error, Result};
 use crate::files::safe;
+use crate::keys::rotation::{certificate_file, link_file};
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
-use crate::model::{GenerationId, Purpose};
+use crate::model::Purpose;
+use crate::pki::pem;
+use crate::pki::published::{self, Files};
 use crate::world::World;
-use der::pem::LineEnding;
 use serde_json::{Value, json};
-
-/// File name of a generation's certificate.
-pub(super) fn certificate_name(id: &GenerationId) -> String {
-    format!("{}-{}.pem", id.key, id.number)
-}
 
 /// Publishes a generation's certificate.
 pub(super) fn certificate(world: &World, generation: &Generation) -> Result<()> {
     let Some(Credential::X509 { certificate, .. }) = generation.credential() else {
         return Ok(());
     };
-    let pem = der::pem::encode_string("CERTIFICATE", LineEnding::LF, certificate)
-        .map_err(|error| Error::bug("a certificate has no PEM form").because(anyhow::anyhow!("{error}")))?;
-    let path = world.dir.join("published/certs").join(certificate_name(&generation.id));
-    safe::write_atomic(&path, pem.as_bytes(), 0o644).map(drop)
+    let path = world.dir.join("published").join(certificate_file(&generation.id));
+    safe::write_atomic(&path, pem(certificate)?.as_bytes(), 0o644).map(drop)
+}
+
+/// A certificate as it is published.
+pub(super) fn pem(certificate: &[u8]) -> Result<String> {
+    pem::encode(pem::label::CERTIFICATE, certificate)
+}
+
+/// Writes the published certificates again that are not there, or are not what the register has.
+pub(super) fn certificates(world: &World) -> Result<()> {
+    let mut files = Files::new();
+    for generation in query::generations(world.ledger.connection())? {
+        if let Some(Credential::X509 { certificate, .. }) = generation.credential() {
+            files.insert(certificate_file(&generation.id), pem(certificate)?.into_bytes());
+        }
+    }
+    for link in query::rotation::all_root_links(world.ledger.connection())? {
+        if let Credential::X509 { certificate, .. } = &link.credential {
+            files.insert(link_file(&link.subject, &link.issuer), pem(certificate)?.into_bytes());
+        }
+    }
+    let dir = world.dir.join("published");
+    files.retain(|name, bytes| !published::is_in_place(&dir, name, bytes));
+    published::put(&dir, &files).map(drop)
 }
 
 /// Publishes the register and the ledger keys.
@@ -58,7 +76,7 @@ fn summary(generation: &Generation) -> Value {
             value["certificate_subject"] = json!(subject);
             value["certificate_issuer"] = json!(issuer);
             value["serial"] = json!(serial);
-            value["certificate"] = json!(format!("certs/{}", certificate_name(&generation.id)));
+            value["certificate"] = json!(certificate_file(&generation.id));
         }
         Some(Credential::OpenPgp { fingerprint, .. }) => {
             value["fingerprint"] = json!(fingerprint);

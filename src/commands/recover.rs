@@ -5,7 +5,7 @@ mod revocation;
 use super::sign::repository;
 use super::{crl, destroy, keygen, openpgp, pipeline, publication};
 use crate::error::{Error, Kind, Result};
-use crate::files::lock::ProcessLock;
+use crate::files::lock::{NamedLock, ProcessLock};
 use crate::formats::apt::place;
 use crate::formats::apt::published::Published;
 use crate::formats::artifact::Placed;
@@ -16,15 +16,20 @@ use crate::model::HsmName;
 use crate::outcome;
 use crate::pki::crl::road::Served;
 use crate::pki::openpgp::road::Certified;
+use crate::pki::proof::Tested;
+use crate::pki::published::InPlace;
 use crate::pki::road::{CsrMade, Issued};
+use crate::pki::takeover::TakenOver;
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey, EndGrant, GenerateKey,
-    GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, MakeCsr, MarkArtifacts, Operation, PublishKeyring,
-    RevokeKey, SignArtifact, UpdatePipeline,
+    ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey,
+    EndGrant, GenerateKey, GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, LinkRoots, MakeCsr, MarkArtifacts,
+    Operation, PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, RevokeKey, SignArtifact,
+    SuspendKey, SuspendPerson, TestKey, UpdatePipeline,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Settle what an interruption left
 ///
@@ -106,6 +111,7 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     }
     let published = openpgp::publish(world)?;
     pipeline::catch_up(world)?;
+    super::publish::certificates(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
     }
@@ -130,6 +136,7 @@ fn late_evidence(world: &mut World) -> Result<usize> {
         world.ledger.connection(),
         &[RevokeKey::ENTRY, IssueCrl::ENTRY, MarkArtifacts::ENTRY],
     )?);
+    entries.extend(query::rotation::all_takeovers(world.ledger.connection())?);
     for seq in entries {
         let receipt = outcome::Receipt::load(&world.ledger, seq)?;
         if !world.fragment_path(&receipt)?.exists() {
@@ -141,6 +148,13 @@ fn late_evidence(world: &mut World) -> Result<usize> {
 }
 
 fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
+    // A rotation that takes up its own intents holds this lock.
+    let key = orphan.generation.as_deref().and_then(|id| id.split_once('/')).map(|(key, _)| key);
+    let locks = world.dir.join("locks");
+    let _lock = key.map(|key| NamedLock::acquire(&locks, key, Duration::from_secs(10))).transpose()?;
+    if !query::is_open(world.ledger.connection(), orphan.seq)? {
+        return Ok(("settled", "another command has settled it meanwhile".into()));
+    }
     match orphan.entry_type.as_str() {
         GenerateKey::ENTRY => settle_keygen(world, orphan),
         SignArtifact::ENTRY => {
@@ -176,9 +190,28 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         IssueCrl::ENTRY => revocation::settle_list(world, orphan),
         ConfirmCrl::ENTRY => settle_as::<ConfirmCrl, Served>(world, orphan, false, "keyctl crl looks again"),
         MarkArtifacts::ENTRY => settle_as::<MarkArtifacts, Recorded>(world, orphan, false, "they are told of anew"),
+        TestKey::ENTRY => {
+            settle_as::<TestKey, Tested>(world, orphan, true, "the key may have signed a test; rotate tests it again")
+        }
+        LinkRoots::ENTRY => {
+            let detail = "the certificate may exist; its serial stays reserved and rotate will issue another";
+            settle_as::<LinkRoots, Issued>(world, orphan, true, detail)
+        }
+        PublishMetadata::ENTRY => {
+            settle_as::<PublishMetadata, InPlace>(world, orphan, false, "rotate publishes the files again")
+        }
+        ActivateKey::ENTRY => {
+            settle_as::<ActivateKey, TakenOver>(world, orphan, false, "nobody took over; rotate goes on")
+        }
+        ReviewKey::ENTRY => settle_as::<ReviewKey, Recorded>(world, orphan, false, "no review was recorded"),
         GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
         EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
         CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
+        AdoptRoster::ENTRY => settle_as::<AdoptRoster, Recorded>(world, orphan, false, "no roster was adopted"),
+        SuspendPerson::ENTRY => settle_as::<SuspendPerson, Recorded>(world, orphan, false, "nobody was suspended"),
+        RestorePerson::ENTRY => settle_as::<RestorePerson, Recorded>(world, orphan, false, "nobody was restored"),
+        SuspendKey::ENTRY => settle_as::<SuspendKey, Recorded>(world, orphan, false, "the key was not suspended"),
+        ReinstateKey::ENTRY => settle_as::<ReinstateKey, Recorded>(world, orphan, false, "the suspension stands"),
         UpdatePipeline::ENTRY => pipeline::settle(world, orphan),
         DestroyKey::ENTRY => destroy::settle(world, orphan),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
@@ -223,14 +256,14 @@ fn settle_keygen(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str
         }
         Ok(None) => {
             let error = Error::failed("not_executed", "no object on the token has the planned CKA_ID");
-            close_with_error::<GenerateKey, GeneratedKey>(world, permit, error, false)?;
+            keygen::close_failed::<_, GeneratedKey>(world, permit, error.into())?;
             Ok(("not-executed", "no object on the token has the planned CKA_ID".into()))
         }
         // Half a pair, or a public key that came before: the record says so, and nothing is deleted.
         Err(failure) if failure.error.kind() != Kind::Unavailable => {
             let detail = failure.error.full();
             let unknown = failure.error.code() != PUBLIC_HALF;
-            close_with_error::<GenerateKey, GeneratedKey>(world, permit, failure.error, unknown)?;
+            keygen::close_failed::<_, GeneratedKey>(world, permit, Failure { unknown, ..failure })?;
             Ok((if unknown { "unknown" } else { "not-executed" }, detail))
         }
         Err(failure) => Err(failure.error),
@@ -244,7 +277,8 @@ fn settle_as<O: Operation, D: Completes<O>>(
     detail: &str,
 ) -> Result<(&'static str, String)> {
     let permit = resume::<O>(world, orphan)?;
-    close_with_error::<O, D>(world, permit, Error::failed("interrupted", detail), unknown)?;
+    let error = Error::failed("interrupted", detail);
+    keygen::close_failed::<O, D>(world, permit, Failure { error, unknown })?;
     Ok((if unknown { "unknown" } else { "not-executed" }, detail.to_owned()))
 }
 

@@ -2,12 +2,14 @@
 
 mod revocation;
 
-use super::{follow_up, grant, openpgp, pipeline, publication, recover, run};
+use super::{follow_up, grant, openpgp, pipeline, publication, recover, rotate, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
+use crate::gate;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::model::{KeyName, Purpose};
+use crate::policy::rotation::rotation_complete;
 use crate::policy::{Decision, Verdict, gates, rules};
 use crate::ui::{Row, Ui, Worst};
 use crate::world::World;
@@ -43,6 +45,8 @@ pub fn run(args: &StatusArgs, world: &mut World) -> Result<Worst> {
 
 fn overview(world: &mut World) -> Result<Worst> {
     let generations = query::generations(world.ledger.connection())?;
+    let suspended = query::suspended_keys(world.ledger.connection())?;
+    let row = |generation: &Generation| row_of(generation, suspended.contains_key(&generation.id.key));
     let rows = generations.iter().map(|generation| revocation::extend(world, generation, row(generation)));
     world.ui().rows(COLUMNS, &rows.collect::<Result<Vec<_>>>()?);
     revocation::resign_required(world)?;
@@ -62,6 +66,7 @@ fn overview(world: &mut World) -> Result<Worst> {
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());
     }
+    rotations(world)?;
     publication::show(world);
     pipeline::show(world)?;
     for orphan in recover::orphans(world)? {
@@ -73,8 +78,30 @@ fn overview(world: &mut World) -> Result<Worst> {
     Ok(Worst::default())
 }
 
+/// Failed rotations, with the time left to put them right, and what is due.
+fn rotations(world: &World) -> Result<()> {
+    let settings = query::settings(world.ledger.connection())?.settings;
+    let now = world.globals.clock.now();
+    for failure in rotate::open_failures(world, &settings)? {
+        world.ui().warn(&rotate::deadline_words(&failure, now));
+    }
+    for name in rotate::rotating(&settings) {
+        if let Some(words) = rotate::due_words(world, &settings, &name) {
+            world.ui().say(&words);
+        }
+    }
+    Ok(())
+}
+
 /// What people gave, what they are asked, and what they still have to do; nothing where there is none of it.
 fn people(world: &World) -> Result<()> {
+    for (key, suspension) in query::suspended_keys(world.ledger.connection())? {
+        let since = format!("{key} is suspended since entry {}: {}", suspension.seq, suspension.reason);
+        world.ui().warn(&format!("{since}; keyctl suspend {key} --lift"));
+    }
+    for email in query::suspended(world.ledger.connection())? {
+        world.ui().warn(&format!("the signatures of {email} count for nothing; keyctl roster restore {email}"));
+    }
     let now = world.globals.clock.now();
     let grants: Vec<_> = query::grants(world.ledger.connection(), None)?.iter().map(grant::row).collect();
     let waiting = run::waiting(world)?;
@@ -97,6 +124,8 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     let adopted = query::settings(world.ledger.connection())?.settings;
     let generation = world.active(key)?;
     let mut found = sign_gates(&generation, &adopted, world);
+    found.push(rotation_complete(gate::rotation_failure(world.ledger.connection(), key)?, world.genesis.environment));
+    found.push(gates::suspended(key, &query::suspended_keys(world.ledger.connection())?));
     if generation.purpose == Purpose::Apt {
         found.push(openpgp::keyring_gate(world, &generation, &adopted)?);
     }
@@ -126,10 +155,17 @@ fn print_gates(ui: &Ui, gates: &[gates::Gate]) {
 
 /// One generation as a row.
 pub fn row(generation: &Generation) -> Row {
-    let state = match &generation.quarantined {
-        Some(_) => format!("{}, quarantined", generation.state),
-        None => generation.state.to_string(),
-    };
+    row_of(generation, false)
+}
+
+fn row_of(generation: &Generation, suspended: bool) -> Row {
+    let mut state = generation.state.to_string();
+    if generation.quarantined.is_some() {
+        state.push_str(", quarantined");
+    }
+    if suspended {
+        state.push_str(", suspended");
+    }
     let mut row = Row::new()
         .with("generation", generation.id.to_string())
         .with("purpose", generation.purpose.as_str())

@@ -191,7 +191,7 @@ fn crl_in(path: &Path) -> Result<Crl> {
 }
 
 /// Every `*.crl` of the folder, by name.
-fn workspace_crls(folder: &Path) -> Result<Vec<Crl>> {
+pub(super) fn workspace_crls(folder: &Path) -> Result<Vec<Crl>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "crl"));

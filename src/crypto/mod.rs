@@ -7,4 +7,5 @@ pub mod jcs;
 pub mod merkle;
 pub mod note;
 pub mod ssh;
+pub mod subject;
 pub mod verify;

@@ -169,6 +169,7 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         ("timestamp", done.get("timestamp")),
         ("provenance", params.get("provenance")),
         ("pack", params.get("pack")),
+        ("rotation_event", done.get("rotation_event")),
         ("cab", params.get("cab")),
         ("supersedes_evidence_pack_id", resigns.and_then(|old| old.get("evidence_pack_id"))),
     ] {

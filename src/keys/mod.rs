@@ -7,6 +7,7 @@
 //! These are records read back from the ledger. What may happen to them is in [`state`].
 
 pub mod revocation;
+pub mod rotation;
 pub mod state;
 pub mod token;
 
@@ -112,6 +113,14 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// What identifies it: SHA-256 of the certificate, or the OpenPGP fingerprint; lower-case hex.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Credential::X509 { fingerprint, .. } => fingerprint.to_string(),
+            Credential::OpenPgp { fingerprint, .. } => fingerprint.clone(),
+        }
+    }
+
     /// Start and end of validity.
     pub fn validity(&self) -> (Time, Time) {
         match self {

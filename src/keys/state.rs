@@ -17,7 +17,7 @@ crate::model::words! {
         Retiring = "retiring",
         /// Signs no more.
         Retired = "retired",
-        /// A CA that signs nothing but its revocation lists.
+        /// A CA that signs nothing but its revocation lists; an OpenPGP primary key that signs nothing but revocations.
         CrlOnly = "crl-only",
         /// Its certificate was revoked.
         Revoked = "revoked",
@@ -34,7 +34,7 @@ impl State {
             (self, next),
             (Planned, Generated | Destroyed)
                 | (Generated, Certified | Staged | Destroyed)
-                | (Certified, Staged | Revoked | Destroyed)
+                | (Certified, Staged | Revoked | Retired | Destroyed)
                 | (Staged, Active | Revoked | Retired)
                 | (Active, Retiring | Revoked)
                 | (Retiring, Retired | CrlOnly | Revoked | Active)

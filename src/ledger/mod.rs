@@ -11,6 +11,7 @@
 //! **What proves it.** Whoever can write the file can rewrite all of it. Only heads that are held elsewhere show
 //! that: the [pin](anchor::Pin) in the user's state folder and any other signed note given to verification.
 
+pub mod alerts;
 pub mod anchor;
 pub mod checkpoint;
 mod entry;

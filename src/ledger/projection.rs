@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, FOLDER, GenerateKey, GiveGrant,
-    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, Request, SignArtifact,
+    AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, FOLDER, GenerateKey, GiveGrant,
+    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, ReinstateKey, Request, RestorePerson,
+    SignArtifact, SuspendKey, SuspendPerson,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -29,11 +30,13 @@ mod life;
 mod people;
 mod resigned;
 mod revocation;
+mod rotation;
 
 /// The SQL that makes the projection tables, empty.
 pub const SCHEMA: &str = concat!(
     include_str!("projection.sql"),
     include_str!("projection/revocation.sql"),
+    include_str!("projection/rotation.sql"),
     include_str!("projection/cab.sql")
 );
 
@@ -41,9 +44,10 @@ pub const SCHEMA: &str = concat!(
 #[rustfmt::skip]
 pub const TABLES: &[&str] = &[
     "genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings",
-    "touched", "requests", "request_steps", "follow_ups", "rosters", "roster_suspensions", "grants", "grant_uses",
+    "touched", "requests", "request_steps", "follow_ups", "rosters", "roster_suspensions", "suspensions", "grants", "grant_uses",
     "cosigned", "issuers", "revocations", "crl_entries", "crls", "resign",
     "cab_papers", "cab_withdrawn", "cab_uses", "artifact_contents", "resigned",
+    "rotations", "rotation_failures", "key_tests", "root_links", "published_files", "key_reviews", "expiry_alerts",
 ];
 
 /// What the database was doing, for its errors.
@@ -52,9 +56,10 @@ const KEEPING: &str = "keeping a projection";
 /// Brings the tables up to date with one more entry, in the caller's transaction.
 ///
 /// Intents open a row that their outcome closes; a successful outcome also does to the register what its request
-/// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals and entries without a
-/// `phase` change nothing. Some intents do something by themselves: a serial number is reserved, the number of a list
-/// is burned, and what is to be revoked is revoked from then on, whatever becomes of the list that should say so.
+/// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals change nothing, and
+/// neither do entries without a `phase` but for alerts. Some intents do something by themselves: a serial number is
+/// reserved, the number of a list is burned, and what is to be revoked is revoked from then on, whatever becomes of
+/// the list that should say so.
 ///
 /// # Errors
 /// The entry contradicts what came before; the tables are then as they were.
@@ -74,8 +79,11 @@ const KEEPING: &str = "keeping a projection";
 /// | `artifact_id_taken` | an artifact identifier that was used already |
 /// | `request_consumed` | an approval request that was consumed already |
 /// | `step_taken` | an act under an approval request that does not list it, or whose step was done |
+/// | `alert_given` | an alert that is given once and was given before |
 /// | `cab_exhausted` | a signature that an approval of the change advisory board is not good for any more |
 /// | `unknown_artifact` | a signature that takes the place of an artifact which the ledger does not have |
+/// | `bad_roster_version` | a roster that does not follow the one in force |
+/// | `suspended_already`, `not_suspended` | a suspension of who or what is suspended, or the end of one that is none |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
 /// | `bad_revocation` | a revocation that takes back what an earlier one said ([`crate::keys::Terms::sharpen`]) |
 /// | `crl_number_taken` | a list whose number is not greater than every number before it (C3) |
@@ -89,6 +97,7 @@ pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
         (cab::RECORDED, _) => cab::recorded(conn, entry),
         (_, Some("intent")) => intent(conn, entry),
         (_, Some("outcome")) => outcome(conn, entry),
+        (_, None) => rotation::event(conn, entry),
         _ => Ok(()),
     }
 }
@@ -149,7 +158,10 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
             let request: Request<GenerateKey> = read(request)?;
             store(conn, &planned_generation(conn, &request.params)?)?;
         }
-        IssueCertificate::ENTRY => reserve_serial(conn, entry, &read(request)?)?,
+        IssueCertificate::ENTRY => {
+            let request: Request<IssueCertificate> = read(request)?;
+            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))?;
+        }
         // What cannot be read could never be closed as done.
         ImportCertificate::ENTRY => drop(read::<Request<ImportCertificate>>(request)?),
         ChangeState::ENTRY => drop(read::<Request<ChangeState>>(request)?),
@@ -161,9 +173,15 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
         EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
         CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
+        AdoptRoster::ENTRY => drop(read::<Request<AdoptRoster>>(request)?),
+        SuspendPerson::ENTRY => drop(read::<Request<SuspendPerson>>(request)?),
+        RestorePerson::ENTRY => drop(read::<Request<RestorePerson>>(request)?),
+        SuspendKey::ENTRY => drop(read::<Request<SuspendKey>>(request)?),
+        ReinstateKey::ENTRY => drop(read::<Request<ReinstateKey>>(request)?),
         other => {
             life::intent(other, request)?;
             revocation::intent(conn, entry, request)?;
+            rotation::intent(conn, entry, request)?;
         }
     }
     conn.execute(
@@ -174,15 +192,21 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
     authority::step_begun(conn, entry, request)
 }
 
-fn reserve_serial(conn: &Connection, entry: &Entry, request: &Request<IssueCertificate>) -> Result<()> {
-    let (issuer, serial) = (request.params.issuer.to_string(), &request.params.serial);
+/// Takes a serial number of this issuer, for good; what has it expires then.
+fn reserve(
+    conn: &Connection,
+    entry: &Entry,
+    issuer: &GenerationId,
+    (serial, not_after): (&str, crate::clock::Time),
+) -> Result<()> {
+    let issuer = issuer.to_string();
     let taken = "SELECT seq FROM serials WHERE issuer = ?1 AND serial = ?2";
     if let Some(seq) = first::<i64>(conn, taken, params![issuer, serial])? {
         let message = format!("the serial number {serial} of {issuer} was reserved by entry {seq}");
         return Err(Error::failed("serial_taken", message));
     }
     let sql = "INSERT INTO serials (issuer, serial, seq, expires) VALUES (?1, ?2, ?3, ?4)";
-    let expires = crate::clock::rfc3339(request.params.not_after);
+    let expires = crate::clock::rfc3339(not_after);
     conn.execute(sql, params![issuer, serial, sql_int(entry.seq), expires]).sql(KEEPING)?;
     Ok(())
 }
@@ -249,9 +273,15 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let request: Request<CloseFollowUp> = read(request)?;
             authority::follow_up_closed(conn, entry, &request.params.follow_up)
         }
+        AdoptRoster::ENTRY => people::adopted(conn, entry, &read(request)?),
+        SuspendPerson::ENTRY => people::suspended(conn, entry, &read(request)?),
+        RestorePerson::ENTRY => people::restored(conn, &read(request)?),
+        SuspendKey::ENTRY => people::key_suspended(conn, entry, &read(request)?),
+        ReinstateKey::ENTRY => people::key_reinstated(conn, &read(request)?),
         other => {
             life::succeeded(conn, other, request)?;
-            revocation::succeeded(conn, entry, request, done)
+            revocation::succeeded(conn, entry, request, done)?;
+            rotation::succeeded(conn, entry, request, done)
         }
     }
 }

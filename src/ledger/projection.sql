@@ -90,7 +90,7 @@ CREATE TABLE keyrings (
     PRIMARY KEY (key, fingerprint)
 ) STRICT;
 
--- The last entry that moved something which approvals were given for: a key, or 'settings'.
+-- The last entry that moved something which approvals were given for: a key, 'settings', or 'roster'.
 CREATE TABLE touched (
     subject TEXT PRIMARY KEY,
     seq     INTEGER NOT NULL
@@ -129,6 +129,13 @@ CREATE TABLE rosters (
     version INTEGER NOT NULL UNIQUE,
     sha256  TEXT NOT NULL,                  -- of its canonical form, lower-case hex
     doc     TEXT NOT NULL                   -- canonical JSON
+) STRICT;
+
+-- Keys that neither sign nor issue for the time being.
+CREATE TABLE suspensions (
+    key    TEXT PRIMARY KEY,
+    seq    INTEGER NOT NULL,                -- the entry that suspended it
+    reason TEXT NOT NULL
 ) STRICT;
 
 -- People whose signatures do not count for the time being.

@@ -29,11 +29,12 @@ mod authority;
 mod grants;
 mod life;
 mod people;
+pub mod rotation;
 
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
 pub use life::{LastFacts, all_outcomes, last_facts, open_about};
-pub use people::{roster, suspended};
+pub use people::{Suspension, roster, suspended, suspended_keys};
 mod cab;
 
 pub use cab::{
@@ -218,6 +219,15 @@ fn blocked_token(entry_type: &str, request: &str) -> Result<Option<HsmName>> {
     let Some((_, role)) = BLOCKING.iter().find(|(blocking, _)| *blocking == entry_type) else { return Ok(None) };
     let asked: Signatures = parse(request)?;
     Ok(asked.signatures.into_iter().find(|covered| covered.role == *role).map(|covered| covered.hsm))
+}
+
+/// Whether the intent in an entry has no outcome yet.
+///
+/// # Errors
+/// Those of the module.
+pub fn is_open(conn: &Connection, seq: u64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM intents WHERE seq = ?1 AND outcome IS NULL)";
+    conn.query_row(sql, [sql_int(seq)], |row| row.get(0)).sql(READING)
 }
 
 /// How many intents of a type there were about a generation, whatever became of them.

@@ -176,14 +176,26 @@ impl Draft {
     }
 
     /// SHA-256 of the TBSCertificate with an empty key and an empty subjectKeyIdentifier: what people can approve
-    /// before the key is made. Everything else is in it, serial number and dates included.
+    /// before the key is made. Everything else is in it, serial number and dates included. Between two roots either key
+    /// may be the one to be made, so the authorityKeyIdentifier is empty there, too.
     pub fn template_hash(&self) -> Hash256 {
         let mut template = self.fields.clone();
         template.spki = super::asn1::sequence(&[]);
-        for extension in template.extensions.iter_mut().filter(|e| e.oid == oid::SUBJECT_KEY_IDENTIFIER) {
+        let blank = |oid: ObjectIdentifier| {
+            oid == oid::SUBJECT_KEY_IDENTIFIER || (self.profile.link && oid == oid::AUTHORITY_KEY_IDENTIFIER)
+        };
+        for extension in template.extensions.iter_mut().filter(|e| blank(e.oid)) {
             extension.value.clear();
         }
         Hash256::of(&template.encode())
+    }
+
+    /// What it will look like, signed by a throw-away key: for planning what comes after it. Nobody trusts it.
+    ///
+    /// # Errors
+    /// As [`rehearse`], without its lint.
+    pub fn specimen(&self) -> Result<Certificate> {
+        Certificate::parse(&self.unsigned.with_throwaway_key()?.0)
     }
 
     fn lint(&self, certificate: &Certificate) -> Result<Vec<Finding>> {

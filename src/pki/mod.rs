@@ -15,15 +15,19 @@ pub mod csr;
 mod extension;
 pub mod import;
 pub mod issue;
+pub mod link;
 pub mod lint;
 pub mod name;
 pub mod oid;
 pub mod openpgp;
 pub mod pem;
 pub mod profile;
+pub mod proof;
+pub mod published;
 pub mod revoked;
 pub mod road;
 pub mod serial;
+pub mod takeover;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

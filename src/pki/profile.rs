@@ -22,6 +22,8 @@ use x509_cert::ext::pkix::KeyUsages;
 pub enum ProfileName {
     /// Self-signed root.
     RootCa,
+    /// A root's key, certified by another root of the same name.
+    RootLink,
     /// Issues code-signing certificates.
     IntermediateCa,
     /// Issues installer-style certificates.
@@ -44,6 +46,7 @@ impl ProfileName {
     /// All of them.
     pub const ALL: &'static [ProfileName] = &[
         ProfileName::RootCa,
+        ProfileName::RootLink,
         ProfileName::IntermediateCa,
         ProfileName::InstallerCa,
         ProfileName::ConnectorCa,
@@ -76,6 +79,7 @@ impl ProfileName {
     pub fn as_str(self) -> &'static str {
         match self {
             ProfileName::RootCa => "root-ca",
+            ProfileName::RootLink => "root-link",
             ProfileName::IntermediateCa => "intermediate-ca",
             ProfileName::InstallerCa => "installer-ca",
             ProfileName::ConnectorCa => "connector-ca",
@@ -194,6 +198,9 @@ pub struct Profile {
     /// Signs itself.
     #[serde(default)]
     pub self_signed: bool,
+    /// Certifies a root's key by another root of the same name.
+    #[serde(default)]
+    pub link: bool,
     /// Key algorithms everywhere.
     pub algorithms: Vec<KeyAlgorithm>,
     /// Key algorithms allowed in a sandbox besides.
@@ -313,9 +320,9 @@ mod tests {
             assert_eq!(profile.is_ca(), !profile.issues.is_empty(), "{name}");
             for child_name in &profile.issues {
                 let child = Profile::get(*child_name).unwrap();
-                // A root has no purposes and passes any on; below it they only get fewer.
+                // A root, by itself or by another, has no purposes and passes any on; below it they only get fewer.
                 let subset = child.extended_key_usage.iter().all(|e| profile.extended_key_usage.contains(e));
-                assert!(profile.self_signed || subset, "{name} issues {child_name}");
+                assert!(profile.self_signed || profile.link || subset, "{name} issues {child_name}");
                 assert!(child.max_validity_days < profile.max_validity_days, "{name} issues {child_name}");
                 assert!(!child.self_signed);
             }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::gate::{Completes, sealed};
 use crate::keys::Credential;
 use crate::model::{GenerationId, Hash256, Signature};
-use crate::request::{ImportCertificate, IssueCertificate, MakeCsr};
+use crate::request::{ImportCertificate, IssueCertificate, LinkRoots, MakeCsr};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
@@ -72,6 +72,12 @@ impl Completes<IssueCertificate> for Issued {
 }
 
 impl Completes<ImportCertificate> for Issued {
+    fn done(&self) -> Value {
+        json!({ "credential": self.credential })
+    }
+}
+
+impl Completes<LinkRoots> for Issued {
     fn done(&self) -> Value {
         json!({ "credential": self.credential })
     }

@@ -18,7 +18,8 @@ pub const MAX_GENERATIONS: u32 = 4;
 pub const MAX_DAYS: i64 = 400;
 
 /// What automation may do under a grant: make the next generation, certify it, and move it and its predecessor along.
-const ALLOWED: &[&str] = &["keygen", "issue", "certify", "csr", "state", "publish-keyring", "revoke", "crl"];
+const ALLOWED: &[&str] =
+    &["keygen", "issue", "certify", "csr", "test", "activate", "state", "publish-keyring", "publish", "revoke", "crl"];
 
 /// What is known when a grant is used.
 #[derive(Debug)]

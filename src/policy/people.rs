@@ -36,6 +36,9 @@ pub fn may_allow(rule: Operation, operation: &str, purpose: Option<Purpose>) -> 
         matches!(purpose, Some(Purpose::RootCa | Purpose::IntermediateCa | Purpose::OpenpgpPrimary | Purpose::Ledger));
     let making = |ca: Operation, other: Operation| if is_ca { rule == ca } else { rule == other };
     match operation {
+        "test" | "activate" => making(RotateCa, Rotate) || rule == Compromise,
+        "link" => rule == RotateCa || rule == Compromise,
+        "review" => rule == RotateCa,
         "keygen" | "issue" | "certify" | "csr" => {
             making(KeygenCa, Keygen) || making(RotateCa, Rotate) || rule == Compromise
         }
@@ -52,7 +55,8 @@ pub fn may_allow(rule: Operation, operation: &str, purpose: Option<Purpose>) -> 
         // Ending one is the safe direction.
         "end-grant" => matches!(rule, Grant | Suspend),
         "follow-up" => rule == Operation::FollowUp,
-        "roster" => rule == Roster,
+        "roster" | "restore-person" => rule == Roster,
+        "suspend-person" => rule == Suspend,
         "revoke" => matches!(rule, Revoke | Compromise),
         "crl" => matches!(rule, Crl | Revoke | Compromise),
         "destroy" => rule == Destroy,

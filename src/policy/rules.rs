@@ -2,17 +2,20 @@
 
 use super::gates::{self, Decision, Gate, Verdict};
 use super::people::{People, with_people};
+use super::roster::{self, RosterFacts};
+use super::rotation::{RotationFacts, issuer_age, rotation_complete};
 use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
-use crate::ledger::query::LastFacts;
-use crate::model::{Environment, HashAlgorithm, Purpose};
+use crate::ledger::query::{LastFacts, Suspension};
+use crate::model::{Environment, HashAlgorithm, KeyName, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
     AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, NewCrl,
     Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
+use std::collections::BTreeMap;
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
 /// hold the intent, and from the one clock.
@@ -42,8 +45,14 @@ pub struct Facts<'a> {
     pub list: Option<ListFacts>,
     /// What people say to it.
     pub people: People,
+    /// What concerns rotations.
+    pub rotation: RotationFacts,
     /// What else is known of a file that is to be signed.
     pub signing: Option<SigningFacts<'a>>,
+    /// Keys that neither sign nor issue for the time being.
+    pub suspended_keys: BTreeMap<KeyName, Suspension>,
+    /// The people, where it is about them; `None` where the workspace has none.
+    pub roster: Option<RosterFacts>,
     /// What else has to be known before a key is destroyed; empty for other acts.
     pub destruction: LastFacts,
 }
@@ -57,8 +66,19 @@ pub struct ListFacts {
     pub entries: u64,
 }
 
+impl Facts<'_> {
+    /// The interval of the generation's key, if the settings have the key.
+    pub fn rotation_days(&self) -> Option<u32> {
+        let id = &self.generation.as_ref()?.id;
+        self.settings.keys.get(&id.key).map(|key| key.rotation_days)
+    }
+}
+
 /// What a policy says to a request of one operation.
 pub trait Decide: Operation {
+    /// Whether the decision needs to know who there is.
+    const IS_ABOUT_PEOPLE: bool = false;
+
     /// The issuer whose record the decision needs, if any.
     fn issuer(&self) -> Option<&crate::model::GenerationId> {
         None
@@ -69,6 +89,8 @@ pub trait Decide: Operation {
         &[]
     }
 
+    /// Whether the decision needs all of [`Facts::rotation`], not only review and failure.
+    const TAKES_OVER: bool = false;
     /// The file that is to be signed, if that is what is asked.
     fn artifact(&self) -> Option<&SignArtifact> {
         None
@@ -108,7 +130,9 @@ impl Decide for SignArtifact {
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
+        found.push(gates::suspended(&generation.id.key, &facts.suspended_keys));
         found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
+        found.push(rotation_complete(facts.rotation.failure, facts.environment));
         found.extend(repository_gates(&request.params, generation, facts));
         found.extend(pack_gates(&request.params, generation, facts.environment));
         // OpenPGP signatures have no timestamps.
@@ -278,8 +302,11 @@ fn certification_gates(generation: &Generation, issuer: &Generation, by_itself: 
         gates::environment(generation, facts.environment),
         gates::holds("Issuer", issuer.id.to_string(), if by_itself { "itself" } else { "another" }, own == by_itself),
     ];
+    gates.push(gates::suspended(&issuer.id.key, &facts.suspended_keys));
     if !own {
         gates.push(gates::status(issuer, &[State::Active]));
+        let days = facts.settings.keys.get(&issuer.id.key).map(|key| key.rotation_days);
+        gates.push(issuer_age(issuer, days, facts, facts.has_active));
         gates.push(gates::export_lock(issuer));
         gates.push(gates::environment(issuer, facts.environment));
     }
@@ -375,15 +402,18 @@ impl Decide for ImportCertificate {
 }
 
 impl Decide for AdoptSettings {
+    const IS_ABOUT_PEOPLE: bool = true;
+
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let params = &request.params;
         let from = facts.settings.sha256().ok();
-        let gates = vec![gates::holds(
+        let mut gates = vec![gates::holds(
             "SettingsInForce",
             params.from_sha256.to_string(),
             from.map(|hash| hash.to_string()).unwrap_or_default(),
             Some(params.from_sha256) == from,
         )];
+        gates.extend(facts.roster.as_ref().map(|people| roster::satisfies(people, &params.settings, facts)));
         with_people(gates, facts)
     }
 }
@@ -403,7 +433,6 @@ pub(crate) mod tests {
     use crate::policy::Verdict;
     use crate::request::PackReference;
     use chrono::TimeDelta;
-    use std::collections::BTreeMap;
     use std::path::Path;
 
     pub(crate) fn settings() -> Settings {
@@ -511,8 +540,11 @@ pub(crate) mod tests {
             next_number: 2,
             revocation: None,
             list: None,
+            rotation: RotationFacts::default(),
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
             signing: Some(signing::testing::nobody(environment, now)),
+            suspended_keys: BTreeMap::new(),
+            roster: None,
             destruction: LastFacts::default(),
         }
     }

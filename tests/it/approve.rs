@@ -1,7 +1,7 @@
 //! The approver's machine: what it shows, what it signs, what it refuses, and what it remembers.
 
-use crate::people::Team;
 use crate::support::{Place, Ran, ran, tool};
+use crate::team::Team;
 use crate::terminal::Screen;
 use chrono::TimeDelta;
 use keyctl::clock::Clock;

@@ -13,7 +13,6 @@ use crate::people::founding::Beginning;
 use crate::people::request::{self, ApprovalRequest};
 use crate::people::{Namespace, Roster};
 use chrono::TimeDelta;
-use serde::Deserialize;
 use serde_json::Value;
 
 /// The most bytes of a document of any kind.
@@ -214,7 +213,7 @@ fn rosters(request: &ApprovalRequest) -> Result<Option<(Roster, Roster)>> {
     };
     let read = |name: &str| {
         let value = step.params.get(name).unwrap_or(&Value::Null);
-        Roster::deserialize(value).or_failed("bad_request", || format!("the roster {name:?} cannot be read"))
+        Roster::from_value(value).or_failed("bad_request", || format!("the roster {name:?} cannot be read"))
     };
     Ok(Some((read("from")?, read("to")?)))
 }

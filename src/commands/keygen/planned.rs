@@ -1,6 +1,7 @@
 //! What a `keygen` is going to do, for people to agree to before it does anything; and what they agreed to.
 
 use super::{first_hsm, generate_request, plan, subject};
+use crate::clock::Time;
 use crate::commands::openpgp;
 use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key};
@@ -11,6 +12,7 @@ use crate::keys::State;
 use crate::ledger::query;
 use crate::model::{GenerationId, HsmName, KeyAlgorithm, KeyName, Purpose};
 use crate::people::request::Step;
+use crate::pki::certificate::Certificate;
 use crate::pki::issue::{Draft, Validity};
 use crate::pki::serial::Serial;
 use crate::request::{ChangeState, GenerateKey, IssueCertificate, Operation};
@@ -68,7 +70,6 @@ pub(in crate::commands) fn steps(world: &mut World, name: &KeyName, key: &Key, c
             (request.params.generation, State::Generated, request.params.created)
         }
     };
-    let object = id.to_string();
     if state == State::Generated && key.issuer != Issuer::External && key.purpose != Purpose::Ledger {
         if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
             steps.push(openpgp::certification_step(world, &id, key, created)?);
@@ -78,8 +79,7 @@ pub(in crate::commands) fn steps(world: &mut World, name: &KeyName, key: &Key, c
         state = State::Certified;
     }
     if csr {
-        let params = serde_json::json!({ "generation": id, "subject": subject(key)?.to_string() });
-        steps.push(Step { operation: crate::request::MakeCsr::NAME.into(), object: object.clone(), params });
+        steps.push(request(&id, key)?);
     }
     steps.extend(activation(world, &id, state)?);
     Ok(steps)
@@ -100,15 +100,24 @@ pub(in crate::commands) fn activation(world: &World, id: &GenerationId, mut stat
 
 /// The certificate in all but its public key and that key's identifier.
 pub(in crate::commands) fn issue_step(world: &World, id: &GenerationId, key: &Key) -> Result<Step> {
+    issue_draft(world, id, key).and_then(|(issuer, draft)| issue_step_of(id, issuer, &draft))
+}
+
+/// The issuer, and what it will sign but for the key that is yet to be made.
+fn issue_draft(world: &World, id: &GenerationId, key: &Key) -> Result<(GenerationId, Draft)> {
     let issuer = match &key.issuer {
         Issuer::Key(name) => Some(world.active(name)?),
         _ => None,
     };
     let dates = dates(world, id)?;
     let draft = Draft::new(plan(world, (id, key), stand_in(key.algorithm)?, issuer.as_ref(), dates)?)?;
+    Ok((issuer.map_or_else(|| id.clone(), |issuer| issuer.id), draft))
+}
+
+fn issue_step_of(id: &GenerationId, issuer: GenerationId, draft: &Draft) -> Result<Step> {
     let params = IssueCertificate {
         generation: id.clone(),
-        issuer: issuer.map_or_else(|| id.clone(), |issuer| issuer.id),
+        issuer,
         profile: draft.profile().to_string(),
         serial: draft.serial_hex(),
         tbs_sha256: draft.tbs_hash(),
@@ -117,6 +126,27 @@ pub(in crate::commands) fn issue_step(world: &World, id: &GenerationId, key: &Ke
         not_after: draft.validity().not_after,
     };
     step(id.to_string(), &params)
+}
+
+/// The certification of a key, of whatever kind; with an X.509 certificate that says the same, about a key that stands
+/// in for the one to be made and signed by nobody.
+pub(in crate::commands) fn certification(
+    world: &World,
+    id: &GenerationId,
+    key: &Key,
+    created: Option<Time>,
+) -> Result<(Step, Option<Certificate>)> {
+    if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
+        return Ok((openpgp::certification_step(world, id, key, created)?, None));
+    }
+    let (issuer, draft) = issue_draft(world, id, key)?;
+    Ok((issue_step_of(id, issuer, &draft)?, Some(draft.specimen()?)))
+}
+
+/// A certificate signing request.
+pub(in crate::commands) fn request(id: &GenerationId, key: &Key) -> Result<Step> {
+    let params = serde_json::json!({ "generation": id, "subject": subject(key)?.to_string() });
+    Ok(Step { operation: crate::request::MakeCsr::NAME.into(), object: id.to_string(), params })
 }
 
 /// A public key that stands where the real one will: its bytes are blanked in what people see.

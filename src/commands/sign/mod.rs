@@ -16,9 +16,10 @@ use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
 use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
 use crate::formats::authenticode::OpusInfo;
-use crate::keys::Generation;
+use crate::keys::{Credential, Generation};
 use crate::ledger::query;
-use crate::model::{HashAlgorithm, KeyName, Purpose};
+use crate::ledger::query::rotation::RootLink;
+use crate::model::{GenerationId, HashAlgorithm, KeyName, Purpose};
 use crate::outcome::Receipt;
 use crate::people::cab::ApprovalId;
 use crate::policy::Decision;
@@ -400,8 +401,7 @@ fn signer(world: &World, generation: &Generation) -> Result<Signer> {
     let mut at = generation.clone();
     for _ in 0..8 {
         let identity = at.identity()?;
-        let Some(crate::keys::Credential::X509 { certificate, issued_by, chain: handed_in, .. }) = &identity.credential
-        else {
+        let Some(Credential::X509 { certificate, issued_by, chain: handed_in, .. }) = &identity.credential else {
             return Err(Error::blocked("no_certificate", format!("{} has no X.509 certificate", at.id)));
         };
         let own = issued_by.as_ref() == Some(&at.id);
@@ -414,9 +414,29 @@ fn signer(world: &World, generation: &Generation) -> Result<Signer> {
             _ => break,
         }
     }
+    chain.extend(older_roots(world, &at.id)?);
     let identity = generation.identity()?.clone();
     let copy = generation.copy()?.clone();
     Ok(Signer { generation: generation.id.clone(), identity, copy, chain })
+}
+
+/// The way from a root to those it took over from, for verifiers that trust only one of them: a certificate for its
+/// public key by each, as long as that is valid.
+fn older_roots(world: &World, root: &GenerationId) -> Result<Vec<Vec<u8>>> {
+    let links = query::rotation::root_links(world.ledger.connection(), &root.key)?;
+    let (now, mut at, mut chain) = (world.globals.clock.now(), root.clone(), Vec::new());
+    for _ in 0..4 {
+        let link = links.iter().find(|link| link.subject == at && link.issuer.number < at.number);
+        let Some(RootLink { issuer, credential: Credential::X509 { certificate, not_after, .. }, .. }) = link else {
+            break;
+        };
+        if *not_after < now {
+            break;
+        }
+        chain.push(certificate.clone());
+        at = issuer.clone();
+    }
+    Ok(chain)
 }
 
 fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {

@@ -4,6 +4,7 @@
 mod cab;
 mod replay;
 mod revocation;
+mod rotation;
 
 use super::*;
 use crate::error::Kind;

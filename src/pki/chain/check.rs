@@ -11,8 +11,17 @@ use const_oid::ObjectIdentifier;
 /// What the chain is asked to show.
 pub(super) struct Demand<'a> {
     pub at: Time,
-    pub purpose: Eku,
+    pub of: Asked,
     pub revocation: Revocation<'a>,
+}
+
+/// What its first certificate is for.
+#[derive(Clone, Copy)]
+pub(super) enum Asked {
+    /// It signs, for this purpose.
+    Signs(Eku),
+    /// It issues certificates, for whatever purpose its own allows.
+    Issues,
 }
 
 /// Critical extensions that are processed, or that only concern names and policies nobody asks about here. Apple's
@@ -38,13 +47,15 @@ pub(super) fn path(path: &[Certificate], demand: &Demand<'_>, budget: &mut u32) 
     for (depth, certificate) in path.iter().enumerate() {
         dates(certificate, demand.at)?;
         understood(certificate)?;
-        if depth > 0 {
+        if depth > 0 || matches!(demand.of, Asked::Issues) {
             let is_root = depth.saturating_add(1) == path.len();
             issuer(certificate, is_root, below)?;
             // Self-issued certificates do not count towards pathLenConstraint (RFC 5280 §6.1.4 (l)).
             below = below.saturating_add(usize::from(!certificate.is_self_issued()));
         }
-        purpose(certificate, depth == 0, demand.purpose)?;
+        if let Asked::Signs(wanted) = demand.of {
+            purpose(certificate, depth == 0, wanted)?;
+        }
     }
     let mut all = true;
     for pair in path.windows(2) {

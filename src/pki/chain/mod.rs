@@ -250,6 +250,29 @@ pub fn build(
     purpose: Eku,
     revocation: Revocation<'_>,
 ) -> Result<Chain, ChainError> {
+    search(leaf, candidates, roots, check::Demand { at, of: check::Asked::Signs(purpose), revocation })
+}
+
+/// As [`build`] for a certificate that issues others, with no regard to what it issues them for.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_issuer(
+    issuer: &[u8],
+    candidates: &[impl AsRef<[u8]>],
+    roots: &[impl AsRef<[u8]>],
+    at: Time,
+    revocation: Revocation<'_>,
+) -> Result<Chain, ChainError> {
+    search(issuer, candidates, roots, check::Demand { at, of: check::Asked::Issues, revocation })
+}
+
+fn search(
+    leaf: &[u8],
+    candidates: &[impl AsRef<[u8]>],
+    roots: &[impl AsRef<[u8]>],
+    demand: check::Demand<'_>,
+) -> Result<Chain, ChainError> {
     if candidates.len() > MAX_CANDIDATES || roots.len() > MAX_ROOTS {
         return Err(ChainError::TooComplex);
     }
@@ -257,7 +280,7 @@ pub fn build(
     let read = |der: &[u8]| Certificate::parse(der).ok();
     let roots: Vec<_> = roots.iter().filter_map(|der| read(der.as_ref())).collect();
     let candidates: Vec<_> = candidates.iter().filter_map(|der| read(der.as_ref())).collect();
-    search::Search::new(leaf, roots, candidates, check::Demand { at, purpose, revocation }).run()
+    search::Search::new(leaf, roots, candidates, demand).run()
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ pub(super) const RULES: &[Rule] =
         }),
         Rule::ours("validity_within_issuer", "validity", |c, context| {
             let issuer = context.issuer?;
-            let inside = c.not_after() <= issuer.not_after() && c.not_before() >= issuer.not_before();
+            let begins = context.profile.link || c.not_before() >= issuer.not_before();
+            let inside = c.not_after() <= issuer.not_after() && begins;
             (!inside).then(|| "outside the issuer's own validity".into())
         }),
         Rule::both("subject_required", "subject", |c, context| {

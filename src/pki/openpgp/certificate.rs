@@ -6,6 +6,7 @@
 use super::key::{DatedKey, KeyPacket, public_key, system_time, time};
 use super::plan::{Flag, Reason};
 use crate::clock::Time;
+use crate::crypto::verify::PublicKey;
 use crate::error::{Context, Error, Result};
 use crate::model::{HashAlgorithm, KeyAlgorithm};
 use openpgp::cert::CertParser;
@@ -209,6 +210,17 @@ impl Certificate {
     /// As [`Self::describe`].
     pub fn key(&self, fingerprint: &str, at: Time) -> Result<Option<KeyInfo>> {
         Ok(self.describe(at)?.keys.into_iter().find(|key| key.fingerprint == fingerprint))
+    }
+
+    /// The public key with this fingerprint, whatever it may do.
+    ///
+    /// # Errors
+    /// `openpgp_key_missing`; an algorithm that is not known here.
+    pub fn public_key(&self, fingerprint: &str) -> Result<PublicKey> {
+        let missing =
+            || Error::failed("openpgp_key_missing", format!("{} has no key {fingerprint}", self.fingerprint()));
+        let key = self.cert.keys().find(|key| key.key().fingerprint().to_hex() == fingerprint).ok_or_else(missing)?;
+        public_key(key.key())
     }
 
     /// The key with this fingerprint, if it may sign documents at `at`.

@@ -100,9 +100,12 @@ fn facts(settings: &Settings, generation: Generation, destruction: LastFacts) ->
         next_number: 2,
         revocation: None,
         list: None,
+        rotation: Default::default(),
         people: People::Waived,
         signing: None,
         destruction,
+        suspended_keys: Default::default(),
+        roster: None,
     }
 }
 

@@ -1,0 +1,418 @@
+//! `rotate`: from the successor's plan to the predecessor's retirement.
+//!
+//! The state machine ([`crate::keys::rotation`]) says what comes next, [`facts`] reads what it decides on, [`steps`] does
+//! it. What an interruption left open is taken up again first ([`resume`]), under the intent it was begun with.
+
+mod facts;
+mod failure;
+mod plan;
+mod resume;
+mod standing;
+mod steps;
+
+use super::{keygen, openpgp, publish};
+use crate::clock::{self, Time, rfc3339};
+use crate::config::{Key, RotationMode, Settings};
+use crate::error::{Error, Result};
+use crate::files::lock::NamedLock;
+use crate::gate::{Recorded, Warrant};
+use crate::keys::rotation::{self, Next, Step, Wait};
+use crate::ledger::query;
+use crate::ledger::query::rotation as recorded;
+use crate::model::{GenerationId, KeyName};
+use crate::outcome::Receipt;
+use crate::request::{ChangeState, Operation, ReviewDecision, ReviewKey};
+use crate::ui::{Row, Worst};
+use crate::world::World;
+use crate::world::authority::step;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(super) use facts::Known;
+pub(super) use failure::{deadline_words, open as open_failures};
+
+/// Replace a key by its next generation
+///
+/// The successor is made, certified, published, tested with a signature that is checked against what was published,
+/// staged, and takes over; its predecessor goes on retiring for an overlap and then retires, a CA as crl-only. Each
+/// step is in the ledger. Repeating the command continues wherever it stopped. It begins when the rotation is due,
+/// that is rotate_lead_days before the key may sign no more, or at once with --now.
+///
+/// A new root and the old one certify each other, and it takes over when that is published. An APT key takes over when
+/// it has been in the published keyring for publish_safety_days; repeat the command then. With an external issuer it
+/// stops at the certificate signing request and continues after keyctl import. A CA with rotation = "review" wants
+/// the decision of a review: with --review it gets a successor, and with --keep-until it goes on until that day.
+///
+/// Examples:
+///   keyctl rotate windows
+///   keyctl rotate apt --now
+///   keyctl rotate root --review 'reviewed with the auditors' --keep-until 2027-01-31
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct RotateArgs {
+    /// The key
+    key: KeyName,
+    /// Begin although it is not due
+    #[arg(long)]
+    now: bool,
+    /// What a review of a CA's key said, where the settings ask for one
+    #[arg(long, value_name = "TEXT")]
+    review: Option<String>,
+    /// The review lets the key go on until this day (date or RFC 3339 time)
+    #[arg(long, value_name = "DATE", requires = "review")]
+    keep_until: Option<String>,
+    /// Another subject than the predecessor's is wanted: Windows will see another publisher
+    #[arg(long)]
+    publisher_change: bool,
+    /// Where the certificate signing request goes (PEM) if the issuer is external (default: requests/KEY-N.csr)
+    #[arg(long, value_name = "FILE")]
+    csr: Option<PathBuf>,
+}
+
+/// How a rotation is to be gone about.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    /// Begin although it is not due.
+    pub early: bool,
+    /// Another publisher is wanted.
+    pub publisher_change: bool,
+    /// Where a certificate signing request goes.
+    pub csr: Option<PathBuf>,
+    /// Why, in words; for the record.
+    pub reason: Option<String>,
+}
+
+impl Options {
+    fn of(args: &RotateArgs) -> Self {
+        Options {
+            early: args.now,
+            publisher_change: args.publisher_change,
+            csr: args.csr.clone(),
+            reason: args.review.clone(),
+        }
+    }
+}
+
+/// What a run did, and what is left.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Whose rotation.
+    pub name: KeyName,
+    /// What was done, in order.
+    pub done: Vec<Step>,
+    /// What comes next.
+    pub next: Next,
+    /// The takeover, if it happened in this run or under this correlation id before.
+    pub takeover: Option<Receipt>,
+    /// The certificate signing request that waits for an answer.
+    pub csr: Option<PathBuf>,
+}
+
+/// Runs `rotate`.
+///
+/// # Errors
+/// As each step says; whatever was done stays done.
+pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
+    let settings = world.settings()?;
+    let key = keygen::setting(&settings, &args.key)?;
+    rotation::is_available(&args.key, key.purpose)?;
+    check(args, &key)?;
+    let review = args.review.as_deref().map(|text| review_params(world, args, text)).transpose()?.flatten();
+    if world.asks_people() {
+        ask(world, args, &key, review.as_ref())?;
+    }
+    if world.globals.dry_run {
+        return dry_run(world, args, review.is_some());
+    }
+    if let Some(params) = review {
+        record_review(world, params)?;
+    }
+    if args.keep_until.is_some() {
+        return kept(world, args);
+    }
+    let progress = advance(world, &args.key, &Options::of(args))?;
+    if progress.done.is_empty()
+        && let Next::Wait(Wait::Review(id)) = &progress.next
+    {
+        return Err(review_needed(id));
+    }
+    let row = row(world, &args.key, &progress)?;
+    world.ui().object(&row);
+    say_next(world, &progress);
+    Ok(Worst::default())
+}
+
+/// A review that lets a key go on is all that is done.
+fn kept(world: &mut World, args: &RotateArgs) -> Result<Worst> {
+    world.checkpoint()?;
+    let known = Known::read(world, &args.key)?;
+    let active = known.active().map(|active| active.id.to_string());
+    let until = known.review.and_then(|review| review.keep_until).map(rfc3339);
+    let row = Row::new().with("key", args.key.as_str()).with("result", "kept").with("active", active);
+    world.ui().object(&row.with("until", until));
+    Ok(Worst::default())
+}
+
+/// Asks for leave, if there is anything to do. What was interrupted was allowed before, and comes first.
+fn ask(world: &mut World, args: &RotateArgs, key: &Key, review: Option<&ReviewKey>) -> Result<()> {
+    if !world.globals.dry_run {
+        let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
+        resume::orphans(world, &args.key)?;
+    }
+    let review = review.map(|params| step(params.generation.to_string(), params)).transpose()?;
+    match plan::intended(world, args, key, review)? {
+        Some(intended) => world.authorize(intended),
+        None => Ok(()),
+    }
+}
+
+fn check(args: &RotateArgs, key: &Key) -> Result<()> {
+    if args.review.is_some() && key.rotation != RotationMode::Review {
+        let message = format!("the rotation of {} waits for no review", args.key);
+        return Err(Error::usage("no_review_wanted", message).hint(format!("keyctl rotate {}", args.key)));
+    }
+    if let Some(path) = args.csr.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
+        let message = format!("{} exists already", crate::files::shown_path(path));
+        return Err(Error::usage("target_exists", message));
+    }
+    Ok(())
+}
+
+/// Brings a key's rotation as far as it goes. A failure becomes an alert of the ledger (B24).
+///
+/// # Errors
+/// As each step says; whatever was done stays done.
+pub(super) fn advance(world: &mut World, name: &KeyName, options: &Options) -> Result<Progress> {
+    let _lock = NamedLock::acquire(&world.dir.join("locks"), name.as_str(), Duration::from_secs(10))?;
+    if let Some(done) = completed_before(world, name)? {
+        return Ok(done);
+    }
+    let mut done = Vec::new();
+    let result = walk(world, name, options, &mut done);
+    if let Err(error) = &result {
+        failure::record(world, name, error)?;
+    }
+    let finished = finish(world);
+    let (next, takeover) = result?;
+    finished?;
+    let csr = match &next {
+        Next::Wait(Wait::Certificate(id)) => Some(steps::restore_csr(world, options, id)?),
+        _ => None,
+    };
+    Ok(Progress { name: name.clone(), done, next, takeover, csr })
+}
+
+/// The same correlation id does not rotate twice (domain §4).
+fn completed_before(world: &mut World, name: &KeyName) -> Result<Option<Progress>> {
+    let id = world.globals.correlation_id.clone();
+    let Some(known) = recorded::completed_as(world.ledger.connection(), &id, name)? else { return Ok(None) };
+    let takeover = Receipt::load(&world.ledger, known.seq)?;
+    if !world.fragment_path(&takeover)?.exists() {
+        world.fragments(std::slice::from_ref(&takeover))?;
+    }
+    let now = world.globals.clock.now();
+    let (name, next) = (name.clone(), Next::Idle(now));
+    Ok(Some(Progress { name, done: Vec::new(), next, takeover: Some(takeover), csr: None }))
+}
+
+/// No rotation has more edges than this.
+const MAX_STEPS: usize = 64;
+
+fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Step>) -> Result<(Next, Option<Receipt>)> {
+    resume::orphans(world, name)?;
+    let (mut early, mut takeover) = (options.early, None);
+    for _ in 0..MAX_STEPS {
+        let known = Known::read(world, name)?;
+        // Early is the beginning of one rotation; the one after it waits for its time.
+        early &= rotation::successor(&known.generations).is_none();
+        let next = rotation::next(&known.facts(world, early))?;
+        let Next::Do(step) = next else { return Ok((next, takeover)) };
+        if is_beyond(world, &step) {
+            return Ok((Next::Do(step), takeover));
+        }
+        if done.last() == Some(&step) {
+            return Err(Error::failed(
+                "no_progress",
+                format!("{name}: after it was done, this is still to be done: {step}"),
+            ));
+        }
+        early = false;
+        world.ui().detail(&format!("{name}: {step}"));
+        takeover = steps::take(world, &known, &step, options)?.or(takeover);
+        done.push(step);
+    }
+    Err(Error::bug(format!("the rotation of {name} does not come to an end")))
+}
+
+/// What became due after people agreed to the rest is for the next time.
+fn is_beyond(world: &World, step: &Step) -> bool {
+    let document = world.warrant.as_ref().and_then(Warrant::document);
+    match step {
+        Step::Retire(id, _) if document.is_some() => world.planned(ChangeState::NAME, &id.to_string()).is_none(),
+        Step::Revoke(_) => document.is_some(),
+        _ => false,
+    }
+}
+
+/// What every run leaves: keyrings and register published, and all of it under a checkpoint.
+fn finish(world: &mut World) -> Result<()> {
+    openpgp::publish(world)?;
+    publish::certificates(world)?;
+    world.checkpoint()?;
+    publish::register(world)
+}
+
+/// What a review decided; nothing where that is recorded already, or a successor is on its way.
+fn review_params(world: &World, args: &RotateArgs, text: &str) -> Result<Option<ReviewKey>> {
+    let active = world.active(&args.key)?;
+    let keep_until = args.keep_until.as_deref().map(day).transpose()?;
+    let decision = if keep_until.is_some() { ReviewDecision::Keep } else { ReviewDecision::Roll };
+    let generations = Known::read(world, &args.key)?.generations;
+    match rotation::successor(&generations) {
+        Some(successor) if keep_until.is_some() => {
+            let message = format!("{} is on its way to take over from {}", successor.id, active.id);
+            return Err(Error::blocked("rotation_begun", message).hint(format!("keyctl rotate {}", args.key)));
+        }
+        Some(_) => return Ok(None),
+        None => {}
+    }
+    let known = recorded::review(world.ledger.connection(), &active.id)?;
+    if known.is_some_and(|known| known.decision == decision && known.keep_until == keep_until) {
+        return Ok(None);
+    }
+    Ok(Some(ReviewKey { generation: active.id, decision, keep_until, text: text.to_owned() }))
+}
+
+fn record_review(world: &mut World, params: ReviewKey) -> Result<()> {
+    let request = world.request(params.generation.to_string(), params);
+    let permit = keygen::admit_one(world, request)?;
+    keygen::close_one(world, permit, Ok(Recorded::new()))
+}
+
+/// A date is its first second in UTC.
+fn day(text: &str) -> Result<Time> {
+    let time = clock::parse(text).or_else(|| clock::parse(&format!("{text}T00:00:00Z")));
+    time.ok_or_else(|| Error::usage("bad_time", format!("{text:?} is neither a date (2027-01-31) nor RFC 3339")))
+}
+
+pub(super) fn review_needed(id: &GenerationId) -> Error {
+    let message = format!("{id} is due, and the settings let a review decide whether it goes on");
+    Error::blocked("review_needed", message).hint(format!(
+        "keyctl rotate {0} --review 'WHY', or keyctl rotate {0} --review 'WHY' --keep-until DATE",
+        id.key
+    ))
+}
+
+fn dry_run(world: &mut World, args: &RotateArgs, reviews: bool) -> Result<Worst> {
+    let options = Options::of(args);
+    let known = Known::read(world, &args.key)?;
+    let begun = rotation::successor(&known.generations).is_some();
+    let next = rotation::next(&known.facts(world, options.early && !begun))?;
+    let rolls = reviews && args.keep_until.is_none();
+    let planned = plan::ahead(world, &args.key, &options, rolls)?;
+    let row = describe(&args.key, &next).with("active", known.active().map(|active| active.id.to_string()));
+    world.ui().object(&row.with("plan", keygen::to_value(&planned)?));
+    Ok(Worst::default())
+}
+
+/// What comes next, as a row.
+pub(super) fn describe(name: &KeyName, next: &Next) -> Row {
+    let row = Row::new().with("key", name.as_str());
+    match next {
+        Next::Do(step) => row.with("result", "ready").with("step", step.as_str()).with("detail", step.to_string()),
+        Next::Idle(due) => row.with("result", "not-due").with("due", rfc3339(*due)),
+        Next::Wait(Wait::Certificate(id)) => {
+            row.with("result", "waiting").with("waits_for", "certificate").with("generation", id.to_string())
+        }
+        Next::Wait(Wait::Review(id)) => {
+            row.with("result", "waiting").with("waits_for", "review").with("generation", id.to_string())
+        }
+        Next::Wait(Wait::Clients(id, ready)) => row
+            .with("result", "waiting")
+            .with("waits_for", "clients")
+            .with("generation", id.to_string())
+            .with("until", rfc3339(*ready)),
+    }
+}
+
+/// What `status` says of a key whose rotation is due, was begun, or waits.
+pub(super) fn due_words(world: &World, settings: &Settings, name: &KeyName) -> Option<String> {
+    let known = Known::read_with(world, settings, name).ok()?;
+    if known.generations.is_empty() {
+        return None;
+    }
+    match rotation::next(&known.facts(world, false)) {
+        Ok(Next::Do(step)) => Some(format!("due: {step}; keyctl rotate {name}")),
+        Ok(Next::Idle(_)) => None,
+        Ok(Next::Wait(Wait::Certificate(id))) => Some(format!("{id} waits for its certificate; {}", import_command())),
+        Ok(Next::Wait(Wait::Review(id))) => Some(review_needed(&id).full()),
+        Ok(Next::Wait(Wait::Clients(id, ready))) => Some(format!("{id} takes over from {} on", rfc3339(ready))),
+        Err(error) => Some(error.full()),
+    }
+}
+
+fn row(world: &World, name: &KeyName, progress: &Progress) -> Result<Row> {
+    let mut row = match &progress.takeover {
+        Some(receipt) => taken_over(world, name, receipt)?,
+        None => describe(name, &progress.next),
+    };
+    if progress.takeover.is_none()
+        && let Some(active) = query::active(world.ledger.connection(), name)?
+    {
+        row = row.with("active", active.id.to_string());
+    }
+    if let Some(csr) = &progress.csr {
+        row = row.with("csr", csr.to_string_lossy().into_owned());
+    }
+    Ok(row.with("steps", progress.done.iter().map(Step::as_str).collect::<Vec<_>>()))
+}
+
+/// What is printed of a takeover: only what the ledger says, so that a replay prints the same.
+fn taken_over(world: &World, name: &KeyName, receipt: &Receipt) -> Result<Row> {
+    let event = receipt.outcome().body.pointer("/done/rotation_event").cloned().unwrap_or_default();
+    let at = |path: &str| event.pointer(path).cloned().unwrap_or_default();
+    let path = world.fragment_path(receipt)?;
+    Ok(Row::new()
+        .with("key", name.as_str())
+        .with("result", "rotated")
+        .with("generation", at("/new/generation"))
+        .with("predecessor", at("/old/generation"))
+        .with("fingerprint", at("/new/fingerprint"))
+        .with("certificate_thumbprint", at("/new/certificate_thumbprint"))
+        .with("entry", receipt.outcome().seq)
+        .with("correlation_id", receipt.outcome().correlation_id.as_str())
+        .with("evidence", path.to_string_lossy().into_owned()))
+}
+
+/// The literal next command, where somebody has to do something.
+fn say_next(world: &World, progress: &Progress) {
+    let ui = world.ui();
+    match &progress.next {
+        Next::Wait(Wait::Certificate(id)) => {
+            ui.say(&format!("{id} waits for its certificate; next: {}", import_command()));
+        }
+        Next::Wait(Wait::Clients(id, ready)) => ui.say(&format!(
+            "{id} waits until {}, so that clients have its keyring; next: keyctl rotate {}",
+            rfc3339(*ready),
+            id.key
+        )),
+        Next::Wait(Wait::Review(id)) => ui.say(&review_needed(id).to_string()),
+        Next::Do(step) => ui.say(&format!("due: {step}; next: keyctl rotate {}", progress.name)),
+        Next::Idle(due) if progress.done.is_empty() && progress.takeover.is_none() => {
+            ui.say(&format!("nothing is due before {}; --now begins at once", rfc3339(*due)));
+        }
+        _ => {}
+    }
+}
+
+/// How the answer to a certificate signing request is taken in.
+pub(super) fn import_command() -> &'static str {
+    "keyctl import CERTIFICATE.pem --roots ROOTS.pem"
+}
+
+/// The names of the keys that are rotated here, issuers before those they issue.
+pub(super) fn rotating(settings: &Settings) -> Vec<KeyName> {
+    let available =
+        |name: &KeyName| settings.keys.get(name).is_some_and(|key| rotation::is_available(name, key.purpose).is_ok());
+    super::init::by_issuer(settings).into_iter().filter(available).collect()
+}
