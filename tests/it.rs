@@ -19,6 +19,8 @@ mod batch;
 mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/compromise.rs"]
+mod compromise;
 #[path = "it/destroy.rs"]
 mod destroy;
 #[path = "it/docs.rs"]
@@ -49,6 +51,8 @@ mod publication;
 mod resign;
 #[path = "it/revoke.rs"]
 mod revoke;
+#[path = "it/roster.rs"]
+mod roster;
 #[path = "it/rotation.rs"]
 mod rotation;
 #[path = "it/rotation_failures.rs"]
@@ -59,8 +63,6 @@ mod rotation_kills;
 mod rotation_people;
 #[path = "it/rotation_time.rs"]
 mod rotation_time;
-#[path = "it/roster.rs"]
-mod roster;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

@@ -145,6 +145,18 @@ pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
     Ok(Worst::default())
 }
 
+/// What a rotation that begins now will do, for people to agree to.
+///
+/// # Errors
+/// A parameter cannot be resolved.
+pub(super) fn planned(
+    world: &mut World,
+    name: &KeyName,
+    options: &Options,
+) -> Result<Vec<crate::people::request::Step>> {
+    plan::ahead(world, name, options, false)
+}
+
 /// A review that lets a key go on is all that is done.
 fn kept(world: &mut World, args: &RotateArgs) -> Result<Worst> {
     world.checkpoint()?;
