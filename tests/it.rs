@@ -37,6 +37,8 @@ mod interruption;
 mod keygen;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/life.rs"]
+mod life;
 #[path = "it/people.rs"]
 mod people;
 #[path = "it/publication.rs"]
