@@ -2,6 +2,8 @@
 
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/team.rs"]
+mod team;
 
 #[path = "it/approve.rs"]
 mod approve;
@@ -35,6 +37,8 @@ mod import;
 mod interruption;
 #[path = "it/keygen.rs"]
 mod keygen;
+#[path = "it/killing.rs"]
+mod killing;
 #[path = "it/ledger.rs"]
 mod ledger;
 #[path = "it/life.rs"]
@@ -45,6 +49,20 @@ mod people;
 mod publication;
 #[path = "it/resign.rs"]
 mod resign;
+#[path = "it/revoke.rs"]
+mod revoke;
+#[path = "it/rotation.rs"]
+mod rotation;
+#[path = "it/rotation_failures.rs"]
+mod rotation_failures;
+#[path = "it/rotation_kills.rs"]
+mod rotation_kills;
+#[path = "it/rotation_people.rs"]
+mod rotation_people;
+#[path = "it/rotation_time.rs"]
+mod rotation_time;
+#[path = "it/roster.rs"]
+mod roster;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

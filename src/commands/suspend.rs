@@ -3,7 +3,7 @@
 use super::keygen;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
-use crate::gate::{Completes, Recorded};
+use crate::gate::{self, Completes, Recorded};
 use crate::ledger::query;
 use crate::model::{GenerationId, KeyName};
 use crate::policy::Decide;
@@ -69,6 +69,7 @@ where
     let params = world.planned_params::<O>(&object)?.unwrap_or(params);
     let request = world.request(object.clone(), params);
     if world.asks_people() {
+        gate::foresee(&mut world.ledger, &request)?;
         let lift = args.lift.then(|| "--lift".to_owned());
         world.authorize(Intended {
             operation: rule,

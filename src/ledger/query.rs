@@ -9,7 +9,7 @@ mod revocation;
 
 pub use revocation::{
     CrlEntry, ResignRequired, crl_entries, crl_facts, evidence_outcomes, is_forgettable, issuer, last_crl_number,
-    new_entries, outcomes, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
+    new_entries, outcomes_about, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
     unlisted_generations, untold_marks,
 };
 

@@ -103,6 +103,7 @@ fn example(line: &str) {
     }
     repository(&place.path("dists/stable"));
     place.copy(&place.published("apt/apt.pgp"), "archive.pgp");
+    place.copy(&place.workspace().join("revocations/apt-root-1.asc"), "apt-root-1.asc");
     if line.contains(" verify dists") {
         place.keyctl(&["sign", "dists/stable"]).ok();
     }
@@ -144,8 +145,11 @@ fn repository(dir: &Path) {
 /// Usage errors that an example may rightly meet in a sandbox: its key has no external issuer, and so on.
 const EXPECTED_USAGE: &[&str] = &[
     "unknown_key",
+    "unknown_generation",
     "csr_not_wanted",
     "workspace_exists",
+    "not_confirmed",
+    "bad_time",
     "no_grant",
     "no_follow_up",
     "no_request",
