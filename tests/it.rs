@@ -43,6 +43,8 @@ mod keygen;
 mod killing;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/life.rs"]
+mod life;
 #[path = "it/people.rs"]
 mod people;
 #[path = "it/publication.rs"]
