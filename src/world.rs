@@ -21,6 +21,7 @@ use crate::outcome::Receipt;
 use crate::request::Request;
 use crate::ui::Ui;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The global flags, and what stands in for the outside.
 #[derive(Clone, Debug)]
@@ -77,7 +78,7 @@ pub struct World {
     /// Entry 0.
     pub genesis: Genesis,
     /// The tokens.
-    pub store: Store,
+    pub store: Arc<Store>,
     pin: Pin,
     process: Option<ProcessLock>,
 }
@@ -127,7 +128,7 @@ impl World {
         let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
         let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
         store.pin(query::tokens(ledger.connection())?);
-        Ok(World { globals, dir, config, ledger, genesis, store, pin, process: None })
+        Ok(World { globals, dir, config, ledger, genesis, store: Arc::new(store), pin, process: None })
     }
 
     /// The terminal.

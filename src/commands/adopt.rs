@@ -13,6 +13,7 @@ use crate::request::AdoptSettings;
 use crate::ui::{Row, Worst};
 use crate::world::{World, token_specs};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Adopt the changes of keyctl.toml that bear on security, and changed tokens
 ///
@@ -59,8 +60,9 @@ pub fn run(_args: &AdoptArgs, world: &mut World) -> Result<Worst> {
     let request = world.request(params.to_sha256.to_string(), params);
     let permit = keygen::admit_one(world, request)?;
     keygen::close_one(world, permit, Ok(SettingsAdopted::new()))?;
-    world.store = Store::new(token_specs(&world.config, &world.dir, 1));
-    world.store.pin(query::tokens(world.ledger.connection())?);
+    let mut store = Store::new(token_specs(&world.config, &world.dir, 1));
+    store.pin(query::tokens(world.ledger.connection())?);
+    world.store = Arc::new(store);
     world.checkpoint()?;
     world.ui().say("adopted");
     Ok(Worst::default())

@@ -2,6 +2,7 @@
 
 mod chunk;
 mod inputs;
+mod line;
 mod pack;
 mod remove;
 mod replay;
@@ -196,27 +197,6 @@ impl Run {
             self.worst.add(Kind::Interrupted);
         }
         !stopped && !self.hung
-    }
-
-    fn sign_files(
-        &mut self,
-        world: &mut World,
-        plan: &Plan,
-        stamp: Option<&dyn Stamp>,
-        jobs: &[inputs::Job],
-        stop: &AtomicBool,
-    ) -> Result<()> {
-        let bar = world.ui().progress(jobs.len() as u64, "signing");
-        for chunk in jobs.chunks(CHUNK) {
-            if !self.goes_on(stop) {
-                break;
-            }
-            let signed = chunk::sign(world, plan, stamp, chunk.to_vec(), stop)?;
-            bar.inc(signed.finished.len() as u64);
-            bar.suspend(|| self.take(world, signed));
-        }
-        bar.finish_and_clear();
-        Ok(())
     }
 
     /// Shows the requests and what the gates would say; nothing is written and no key is touched.
