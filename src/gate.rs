@@ -249,6 +249,17 @@ pub fn preview_on<O: Decide>(
     requests.iter().map(&mut decide).collect()
 }
 
+/// Refuses what would be refused whoever agreed, so that nobody is asked in vain. Nothing is written.
+///
+/// # Errors
+/// `gate_failed`; the ledger cannot be read.
+pub fn foresee<O: Decide>(ledger: &mut Ledger, request: &Request<O>) -> Result<()> {
+    match preview(ledger, std::slice::from_ref(request))?.first() {
+        Some(Decision::Block(gates)) => Err(blocked(&request.object, gates)),
+        _ => Ok(()),
+    }
+}
+
 /// Counts the signatures of an approval request now. Nothing is written.
 ///
 /// # Errors

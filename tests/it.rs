@@ -2,6 +2,8 @@
 
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/team.rs"]
+mod team;
 
 #[path = "it/approve.rs"]
 mod approve;
@@ -17,6 +19,8 @@ mod batch;
 mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/compromise.rs"]
+mod compromise;
 #[path = "it/destroy.rs"]
 mod destroy;
 #[path = "it/docs.rs"]
@@ -35,8 +39,12 @@ mod import;
 mod interruption;
 #[path = "it/keygen.rs"]
 mod keygen;
+#[path = "it/killing.rs"]
+mod killing;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/life.rs"]
+mod life;
 #[path = "it/people.rs"]
 mod people;
 #[path = "it/publication.rs"]
@@ -45,6 +53,8 @@ mod publication;
 mod resign;
 #[path = "it/revoke.rs"]
 mod revoke;
+#[path = "it/roster.rs"]
+mod roster;
 #[path = "it/rotation.rs"]
 mod rotation;
 #[path = "it/rotation_failures.rs"]

@@ -6,7 +6,7 @@ use super::keygen;
 use crate::config::policy::Operation;
 use crate::config::{Change, Settings};
 use crate::error::Result;
-use crate::gate::SettingsAdopted;
+use crate::gate::{self, SettingsAdopted};
 use crate::hsm::store::{Store, record};
 use crate::hsm::{Token, TokenSpec};
 use crate::keys::TokenRecord;
@@ -130,6 +130,7 @@ impl SettingsChange {
         };
         let request = world.request(params.to_sha256.to_string(), params);
         if world.asks_people() {
+            gate::foresee(&mut world.ledger, &request)?;
             let steps = vec![step(request.object.clone(), &request.params)?];
             let subjects = vec!["settings".to_owned()];
             let (object, command) = ("settings".to_owned(), vec!["adopt".to_owned(), "--settings".to_owned()]);

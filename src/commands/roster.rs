@@ -3,7 +3,7 @@
 use super::keygen;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
-use crate::gate::Recorded;
+use crate::gate::{self, Recorded};
 use crate::ledger::query;
 use crate::model::Email;
 use crate::people::Roster;
@@ -126,6 +126,7 @@ where
     let params = world.planned_params::<O>(email.as_str())?.unwrap_or(params);
     let request = world.request(email.to_string(), params);
     if world.asks_people() {
+        gate::foresee(&mut world.ledger, &request)?;
         world.authorize(Intended {
             operation: rule,
             object: email.to_string(),

@@ -31,7 +31,9 @@ mod life;
 mod people;
 pub mod rotation;
 
-pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
+pub use authority::{
+    Consumed, FollowUp, broken_glass, consumed, follow_ups, has_follow_up, seen_sizes, steps, touched,
+};
 pub use grants::{Grant, grant, grants};
 pub use life::{LastFacts, all_outcomes, last_facts, open_about};
 pub use people::{Suspension, roster, suspended, suspended_keys};

@@ -1,6 +1,7 @@
 //! The approver's machine: what it shows, what it signs, what it refuses, and what it remembers.
 
 use crate::support::{Place, Ran, ran, tool};
+use crate::team::Team;
 use crate::terminal::Screen;
 use chrono::TimeDelta;
 use keyctl::clock::Clock;
@@ -599,15 +600,29 @@ fn own_line(scene: &Scene) -> String {
 fn a_new_member_shows_that_their_key_is_theirs() {
     let scene = Scene::new();
     scene.approve(&scene.request(20), None).ok();
-    let asked = |line: &str| {
+    let asked = |from: &str, to: &str| {
         let mut request = scene.request(20);
-        (request.operation, request.object) = (Operation::Roster, "roster".to_owned());
-        request.steps[0].params = json!({ "roster": roster_of(line) });
-        namespaces(&scene, &scene.hand(&request, None))
+        (request.operation, request.object) = (Operation::Roster, "roster/2".to_owned());
+        request.steps[0].operation = "roster".to_owned();
+        request.steps[0].params = json!({ "generation": "ledger/1", "from": roster_of(from), "to": roster_of(to) });
+        scene.hand(&request, None)
     };
-    let approval = format!("keyctl-approval-v1@{ORIGIN}");
-    assert_eq!(asked(&own_line(&scene)), [approval.clone(), format!("keyctl-roster-v1@{ORIGIN}")]);
-    assert_eq!(asked(&generate_ed25519("").unwrap().1), [approval]);
+    let (mine, other) = (own_line(&scene), generate_ed25519("").unwrap().1);
+    let (approval, roster) = (format!("keyctl-approval-v1@{ORIGIN}"), format!("keyctl-roster-v1@{ORIGIN}"));
+    assert_eq!(namespaces(&scene, &asked(&mine, &mine)), [approval.clone()]);
+    assert_eq!(namespaces(&scene, &asked(&mine, &other)), [approval.clone()]);
+    assert_eq!(namespaces(&scene, &asked(&other, &mine)), [roster.clone()]);
+    // A key that goes to somebody else has to be shown by them.
+    let file = asked(&mine, &mine);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (from, to) = text.split_once("\"to\":").unwrap();
+    let text = format!("{from}\"to\":{}", to.replace("alice@", "anna@"));
+    let moved = ApprovalRequest::parse(text.as_bytes()).unwrap();
+    assert_eq!(namespaces(&scene, &scene.hand(&moved, None)), [approval, roster]);
+    let file = asked(&other, &other);
+    scene.machine.keyctl(&without_genesis(&file, &sha256_of(&file))).fails(4, "not_in_roster");
+    let shown = scene.machine.keyctl(&["approve", asked(&mine, &other).to_str().unwrap(), "--dry-run"]).ok();
+    assert!(shown.stderr.contains("\nchange       "), "{}", shown.stderr);
 }
 
 #[test]
@@ -714,4 +729,33 @@ fn an_approval_of_artifacts_is_signed_for_what_it_is() {
     scene.approve(&scene.request(20), None).ok();
     refused(&|a| a.environment = Environment::Production, "genesis_changed");
     refused(&|a| a.origin = "other.corp/keyctl".to_owned(), "genesis_changed");
+}
+
+/// From request to key: asked for in one place, approved in another, done once.
+#[test]
+fn what_was_approved_elsewhere_is_done_once() {
+    let team = Team::founded();
+    let machine = Place::new();
+    machine.copy(&team.key("alice@example.com"), "id_ed25519");
+    std::fs::set_permissions(machine.path("id_ed25519"), PermissionsExt::from_mode(0o600)).unwrap();
+    let genesis =
+        keyctl::crypto::merkle::leaf_hash(team.place.sql("SELECT leaf FROM entries WHERE seq = 0").as_bytes());
+    let genesis = genesis.to_string();
+    for key in ["root", "windows-ca"] {
+        let asked = team.keyctl("bob@example.com", &["keygen", key]).fails(5, "approval_needed").one();
+        let (file, id) = (asked["request"].as_str().unwrap(), asked["request_id"].as_str().unwrap());
+        let packed = team.place.keyctl(&["approve", file, "--pack", "--output", "table"]).ok();
+        std::fs::write(machine.path("mail.txt"), format!("Hello Alice\n\n{}", packed.stdout)).unwrap();
+        let run = |more: &[&str]| team.keyctl("bob@example.com", &[&["run", id], more].concat());
+        run(&[]).fails(5, "approval_needed");
+        let sha256 = asked["aloud"].as_str().unwrap();
+        let to = format!("{key}.sig");
+        let arguments = [&yes(Path::new("mail.txt"), sha256, &genesis)[..], &["--to", &to]].concat();
+        let row = machine.keyctl(&arguments).ok().one();
+        assert_eq!((&row["object"], &row["kind"]), (&json!(format!("{key}/1")), &json!("request")), "{row}");
+        let signature = team.place.copy(&machine.path(&to), &to);
+        run(&["--approval", signature.to_str().unwrap()]).ok();
+        assert_eq!(team.place.sql(&format!("SELECT count(*) FROM generations WHERE key = '{key}'")), "1");
+        run(&["--approval", signature.to_str().unwrap()]).fails(4, "request_consumed");
+    }
 }

@@ -1,8 +1,8 @@
 //! Who may sign, and on the strength of whose approval: a staging workspace with people, whose approvals `ssh-keygen`
 //! makes and checks.
 
-use crate::people::{APPROVAL, ORIGIN, Team};
 use crate::support::{Ran, real_pe_files, tool};
+use crate::team::{APPROVAL, ORIGIN, Team};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::path::PathBuf;

@@ -19,7 +19,7 @@ fn revoke(place: &Place, generation: &str, reason: &str, more: &[&str]) -> Ran {
     place.keyctl(&[&["revoke", generation, "--reason", reason, "--yes"], more].concat())
 }
 
-fn list(place: &Place, name: &str) -> PathBuf {
+pub fn list(place: &Place, name: &str) -> PathBuf {
     place.published(&format!("crl/{name}.crl"))
 }
 
@@ -34,7 +34,7 @@ fn with_files(count: usize) -> Place {
     place
 }
 
-fn state(place: &Place, generation: &str) -> Value {
+pub fn state(place: &Place, generation: &str) -> Value {
     let rows = place.keyctl(&["status"]).ok().json();
     rows.into_iter().find(|row| row["generation"] == generation).expect("the generation")
 }
@@ -52,7 +52,7 @@ fn outcomes(place: &Place, entry_type: &str) -> Vec<Value> {
 }
 
 /// Every number that a list was to have, in order: the intents burn them.
-fn burned(place: &Place, issuer: &str) -> Vec<u64> {
+pub fn burned(place: &Place, issuer: &str) -> Vec<u64> {
     let numbers = place.entries().into_iter().filter(|entry| entry["body"]["phase"] == "intent").filter_map(|entry| {
         let params = &entry["body"]["request"]["params"];
         let by = if entry["type"] == "CRL_ISSUED" { &params["generation"] } else { &params["issuer"] };
@@ -70,7 +70,7 @@ fn as_pem(place: &Place, list: &Path) -> PathBuf {
 }
 
 /// What `openssl crl` reads in a list.
-fn openssl_reads(path: &Path, args: &[&str]) -> String {
+pub fn openssl_reads(path: &Path, args: &[&str]) -> String {
     let output = tool("openssl").args(["crl", "-inform", "DER", "-noout", "-in"]).arg(path).args(args).output();
     let output = output.expect("openssl runs");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()

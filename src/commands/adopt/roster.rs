@@ -3,7 +3,7 @@
 use crate::commands::keygen;
 use crate::config::policy::Operation;
 use crate::error::Result;
-use crate::gate::Recorded;
+use crate::gate::{self, Recorded};
 use crate::ledger::query;
 use crate::people::Roster;
 use crate::request::AdoptRoster;
@@ -37,6 +37,7 @@ impl Change {
         let params = AdoptRoster { generation: world.ledger_key()?, from: self.from, to: self.to };
         let request = world.request(object.clone(), params);
         if world.asks_people() {
+            gate::foresee(&mut world.ledger, &request)?;
             world.authorize(Intended {
                 operation: Operation::Roster,
                 object: object.clone(),

@@ -3,6 +3,7 @@
 
 use super::words::{self, Words};
 use crate::clock::{Time, rfc3339};
+use crate::config::policy::Operation;
 use crate::crypto::jcs;
 use crate::crypto::ssh::{PublicKey, Signature};
 use crate::error::{Context, Error, Result};
@@ -10,7 +11,7 @@ use crate::model::Environment;
 use crate::people::cab::{self, CabApproval};
 use crate::people::founding::Beginning;
 use crate::people::request::{self, ApprovalRequest};
-use crate::people::{Namespace, roster};
+use crate::people::{Namespace, Roster};
 use chrono::TimeDelta;
 use serde_json::Value;
 
@@ -50,7 +51,7 @@ impl Document {
                 let request = Box::new(ApprovalRequest::parse(bytes)?);
                 match request.is_founding() {
                     true => Ok(Document::Founding(request.clone(), Box::new(Beginning::of(&request)?))),
-                    false => Ok(Document::Request(request)),
+                    false => rosters(&request).map(|_| Document::Request(request)),
                 }
             }
             Some(cab::SCHEMA) => CabApproval::parse(bytes).map(Box::new).map(Document::Cab),
@@ -189,35 +190,34 @@ fn of_request(request: &ApprovalRequest, key: &PublicKey) -> Result<Vec<String>>
         return Err(Error::blocked("own_request", "whoever asks does not approve")
             .hint("somebody else has to, with their own key"));
     }
-    let approval = Namespace::Approval.of(&request.origin);
-    // Who is named in a new roster shows that the key is theirs, beside agreeing to it.
-    match request.steps.iter().any(|step| lists(&step.params, &key.to_string())) {
-        true => Ok(vec![approval, Namespace::Roster.of(&request.origin)]),
-        false => Ok(vec![approval]),
+    let (approval, roster) = (Namespace::Approval.of(&request.origin), Namespace::Roster.of(&request.origin));
+    let Some((from, to)) = rosters(request)? else { return Ok(vec![approval]) };
+    let holder = |roster: &Roster| roster.holder(key).map(|(email, ..)| email.clone());
+    match (holder(&from), holder(&to)) {
+        (None, None) => Err(Error::blocked("not_in_roster", "neither the old roster nor the new one has your key")
+            .hint("--identity names the key that the roster has for you")),
+        (Some(before), Some(after)) if before != after => Ok(vec![approval, roster]),
+        (Some(_), _) => Ok(vec![approval]),
+        // A new key: it agrees, and shows that it is in somebody's hands.
+        (None, Some(_)) => Ok(vec![roster]),
     }
+}
+
+/// The roster in force and the one to come, if the request is for a new one.
+///
+/// # Errors
+/// `bad_request`.
+fn rosters(request: &ApprovalRequest) -> Result<Option<(Roster, Roster)>> {
+    let Some(step) = request.steps.iter().find(|step| step.operation == Operation::Roster.as_str()) else {
+        return Ok(None);
+    };
+    let read = |name: &str| {
+        let value = step.params.get(name).unwrap_or(&Value::Null);
+        Roster::from_value(value).or_failed("bad_request", || format!("the roster {name:?} cannot be read"))
+    };
+    Ok(Some((read("from")?, read("to")?)))
 }
 
 fn unknown(message: String) -> Error {
     Error::failed("unknown_document", message).hint("a newer keyctl may know it")
-}
-
-/// Whether there is a roster in these parameters that lists the key.
-fn lists(value: &Value, line: &str) -> bool {
-    match value {
-        Value::Object(members) => {
-            let is_roster = members.get("schema").and_then(Value::as_str) == Some(roster::SCHEMA);
-            (is_roster && contains(value, line)) || members.values().any(|member| lists(member, line))
-        }
-        Value::Array(items) => items.iter().any(|item| lists(item, line)),
-        _ => false,
-    }
-}
-
-fn contains(value: &Value, text: &str) -> bool {
-    match value {
-        Value::String(found) => found == text,
-        Value::Array(items) => items.iter().any(|item| contains(item, text)),
-        Value::Object(members) => members.values().any(|member| contains(member, text)),
-        _ => false,
-    }
 }

@@ -4,9 +4,9 @@
 use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
-use crate::people::ApprovalRequest;
 use crate::people::cab::CabApproval;
 use crate::people::request::Step;
+use crate::people::{ApprovalRequest, Roster};
 use serde_json::Value;
 
 /// Where the text of a line begins.
@@ -76,9 +76,20 @@ pub(super) fn of_cab(approval: &CabApproval) -> Words {
 
 fn of_step(words: &mut Words, number: usize, step: &Step) {
     words.line(&format!("step {number}"), &format!("{}: {}", step_phrase(&step.operation), step.object));
+    people(step).iter().for_each(|line| words.line("", &format!("  {line}")));
     let mut params = Vec::new();
     flatten("", &step.params, &mut params);
     params.iter().for_each(|param| words.line("", &format!("  {param}")));
+}
+
+/// What a step says about people, before the rosters themselves: who is there at first, and what changes later.
+fn people(step: &Step) -> Vec<String> {
+    let roster = |name: &str| step.params.get(name).and_then(|value| Roster::from_value(value).ok());
+    match (roster("roster"), roster("from"), roster("to")) {
+        (Some(first), ..) => first.description(),
+        (None, Some(from), Some(to)) => Roster::difference(&from, &to),
+        _ => Vec::new(),
+    }
 }
 
 fn of_state(words: &mut Words, request: &ApprovalRequest) {
@@ -189,6 +200,16 @@ fn step_phrase(operation: &str) -> String {
         "import" => "take in a certificate",
         "sign" => "sign",
         "adopt" => "adopt settings",
+        "revoke" => "revoke a certificate",
+        "crl" => "issue a revocation list",
+        "grant" => "give a standing approval",
+        "end-grant" => "end a standing approval",
+        "destroy" => "DESTROY a private key",
+        "roster" => "put a roster in force",
+        "suspend-person" => "let a person's signatures count for nothing",
+        "restore-person" => "let a person's signatures count again",
+        "suspend" => "stop a key",
+        "reinstate" => "let a key go on",
         other => return other.to_owned(),
     };
     format!("{verb} ({operation})")

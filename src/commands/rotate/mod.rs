@@ -67,6 +67,8 @@ pub struct RotateArgs {
     /// Where the certificate signing request goes (PEM) if the issuer is external (default: requests/KEY-N.csr)
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
+    #[command(flatten)]
+    break_glass: super::BreakGlassArgs,
 }
 
 /// How a rotation is to be gone about.
@@ -113,6 +115,7 @@ pub(super) struct Progress {
 /// # Errors
 /// As each step says; whatever was done stays done.
 pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
+    args.break_glass.apply(world);
     let settings = world.settings()?;
     let key = keygen::setting(&settings, &args.key)?;
     rotation::is_available(&args.key, key.purpose)?;
@@ -140,6 +143,18 @@ pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
     world.ui().object(&row);
     say_next(world, &progress);
     Ok(Worst::default())
+}
+
+/// What a rotation that begins now will do, for people to agree to.
+///
+/// # Errors
+/// A parameter cannot be resolved.
+pub(super) fn planned(
+    world: &mut World,
+    name: &KeyName,
+    options: &Options,
+) -> Result<Vec<crate::people::request::Step>> {
+    plan::ahead(world, name, options, false)
 }
 
 /// A review that lets a key go on is all that is done.
