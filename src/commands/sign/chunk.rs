@@ -116,7 +116,9 @@ pub(super) fn admit(world: &mut World, plan: &Plan, Read { mut finished, mut rea
                     warn_if_marked(world, &job, &permit);
                     work.push((job, prepared, permit));
                 }
-                Err(refusal) => finished.push(Finished { file: job.file, result: Err(refusal.error) }),
+                Err(refusal) => {
+                    finished.push(Finished { file: job.file, result: Err(leave::advised(refusal.error)) });
+                }
             }
         }
     }
@@ -139,7 +141,8 @@ pub(super) fn preview(
     recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     let mut finished = Vec::new();
     let mut ready = prepare(plan, jobs, stop, &mut finished);
-    let requests = resolve(world, plan, &mut ready, &mut finished)?;
+    let mut requests = resolve(world, plan, &mut ready, &mut finished)?;
+    leave::as_if_proven(world, &mut requests)?;
     let handed_in = plan.cab.as_ref().and_then(|cab| cab.handed_in(world));
     let decisions = gate::preview_on(&mut world.ledger, handed_in.as_ref(), &requests)?;
     Ok((finished, requests.into_iter().zip(decisions).collect()))
