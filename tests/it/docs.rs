@@ -136,5 +136,12 @@ fn repository(dir: &Path) {
 }
 
 /// Usage errors that an example may rightly meet in a sandbox: its key has no external issuer, and so on.
-const EXPECTED_USAGE: &[&str] =
-    &["unknown_key", "csr_not_wanted", "workspace_exists", "no_grant", "no_follow_up", "no_request"];
+const EXPECTED_USAGE: &[&str] = &[
+    "unknown_key",
+    "csr_not_wanted",
+    "workspace_exists",
+    "no_grant",
+    "no_follow_up",
+    "no_request",
+    "no_review_wanted",
+];
