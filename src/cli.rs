@@ -125,12 +125,18 @@ enum Command {
     Doctor(commands::doctor::DoctorArgs),
     Keygen(commands::keygen::KeygenArgs),
     Import(commands::import::ImportArgs),
+    Destroy(commands::destroy::DestroyArgs),
+    Revoke(commands::revoke::RevokeArgs),
+    Crl(commands::crl::CrlArgs),
     Rotate(commands::rotate::RotateArgs),
     Due(commands::due::DueArgs),
     Adopt(commands::adopt::AdoptArgs),
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
+    Suspend(commands::suspend::SuspendArgs),
+    Roster(commands::roster::RosterArgs),
     Approve(commands::approve::ApproveArgs),
+    Cab(commands::cab::CabArgs),
     Run(commands::run::RunArgs),
     Sign(commands::sign::SignArgs),
     Verify(commands::verify::VerifyArgs),
@@ -192,6 +198,7 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
             let result = approved(&words, &mut world);
             commands::publication::after(&world, result)
         }
+        Command::Cab(args) => commands::cab::run(&args, &mut World::open(globals)?),
         Command::Sign(args) => commands::sign::run(&args, globals),
         Command::Verify(args) => commands::verify::run(&args, globals),
         Command::Audit(args) => commands::audit::run(&args, globals),
@@ -216,10 +223,16 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
     match command {
         Command::Keygen(args) => commands::keygen::run(&args, world),
         Command::Import(args) => commands::import::run(&args, world),
+        Command::Destroy(args) => commands::destroy::run(&args, world),
+        Command::Revoke(args) => commands::revoke::run(&args, world),
+        Command::Crl(args) => commands::crl::run(&args, world),
         Command::Rotate(args) => commands::rotate::run(&args, world),
         Command::Adopt(args) => commands::adopt::run(&args, world),
         Command::Grant(args) => commands::grant::run(&args, world),
         Command::FollowUp(args) => commands::follow_up::run(&args, world),
+        Command::Sign(args) => commands::sign::run_approved(&args, world),
+        Command::Suspend(args) => commands::suspend::run(&args, world),
+        Command::Roster(args) => commands::roster::run(&args, world),
         _ => Err(Error::failed("not_approvable", "nobody approves this command; run it as it is")),
     }
 }

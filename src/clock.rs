@@ -1,6 +1,7 @@
 //! The one clock. Everything that needs the time is given a [`Clock`]; nothing else reads the system's.
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -53,6 +54,40 @@ pub fn since_start() -> Duration {
     now.try_into().unwrap_or_default()
 }
 
+/// How long the stages of some work took, in the order in which they came. Only ever shown, never decided on.
+#[derive(Clone, Debug, Default)]
+pub struct Laps(Vec<(&'static str, Duration)>);
+
+impl Laps {
+    /// Does a stage of the work, and counts its time.
+    pub fn lap<R>(&mut self, stage: &'static str, work: impl FnOnce() -> R) -> R {
+        let start = since_start();
+        let done = work();
+        self.count(stage, since_start().saturating_sub(start));
+        done
+    }
+
+    /// Adds what other work took, in another thread perhaps.
+    pub fn add(&mut self, other: &Laps) {
+        other.0.iter().for_each(|(stage, time)| self.count(stage, *time));
+    }
+
+    fn count(&mut self, stage: &'static str, time: Duration) {
+        match self.0.iter_mut().find(|(known, _)| *known == stage) {
+            Some((_, sum)) => *sum = sum.saturating_add(time),
+            None => self.0.push((stage, time)),
+        }
+    }
+}
+
+impl fmt::Display for Laps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<_> =
+            self.0.iter().map(|(stage, time)| format!("{stage} {:.1}", time.as_secs_f64() * 1e3)).collect();
+        write!(f, "{} ms", parts.join(", "))
+    }
+}
+
 /// RFC 3339 with `Z` and whole seconds, the form used in every JSON that leaves the program.
 pub fn rfc3339(time: Time) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -97,5 +132,26 @@ pub mod serde_rfc3339_option {
     /// Reads what [`super::parse`] takes; null is refused, since an absent time is left out.
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Time>, D::Error> {
         serde_rfc3339::deserialize(d).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laps_of_one_stage_are_summed_in_the_order_of_their_first() {
+        let (mut one, mut other) = (Laps::default(), Laps::default());
+        assert_eq!(one.lap("read", || 7), 7);
+        one.0 = vec![("read", Duration::from_millis(2)), ("sign", Duration::from_micros(1500))];
+        other.0 = vec![("place", Duration::ZERO), ("read", Duration::from_millis(3))];
+        one.add(&other);
+        assert_eq!(one.to_string(), "read 5.0, sign 1.5, place 0.0 ms");
+    }
+
+    #[test]
+    fn the_time_since_the_start_goes_forward_only() {
+        let first = since_start();
+        assert!(first > Duration::ZERO && since_start() >= first);
     }
 }

@@ -8,15 +8,19 @@ use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::{Purpose, Tbs};
+use crate::model::{KeyName, Purpose, Tbs};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
 use crate::policy::people::People;
+use crate::policy::roster::RosterFacts;
+use crate::policy::rules::ListFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
-    AdoptSettings, ChangeState, CloseFollowUp, Covered, EndGrant, GiveGrant, Operation, Request, ReviewKey, Role,
+    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts,
+    Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -27,6 +31,7 @@ mod warrant;
 
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
 pub use rotation::rotation_failure;
+pub use signing::HandedIn;
 use warrant::Leave;
 pub use warrant::{Presented, Warrant};
 
@@ -157,7 +162,8 @@ macro_rules! recorded {
     )*};
 }
 
-recorded!(GiveGrant, EndGrant, CloseFollowUp, ReviewKey);
+recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts, ReviewKey);
+recorded!(AdoptRoster, SuspendPerson, RestorePerson, SuspendKey, ReinstateKey);
 
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
@@ -216,10 +222,42 @@ pub struct Refusal {
 /// # Errors
 /// The ledger cannot be read.
 pub fn preview<O: Decide>(ledger: &mut Ledger, requests: &[Request<O>]) -> Result<Vec<Decision>> {
-    let writer = ledger.writer()?;
+    preview_on(ledger, None, requests)
+}
+
+/// As [`preview`], as if this approval of the change advisory board had been handed in. What is allowed uses it up for
+/// the rest, as it would at the gate.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn preview_on<O: Decide>(
+    ledger: &mut Ledger,
+    handed_in: Option<&HandedIn>,
+    requests: &[Request<O>],
+) -> Result<Vec<Decision>> {
+    let mut writer = ledger.writer()?;
+    handed_in.map(|handed_in| handed_in.take(&mut writer)).transpose()?;
     let ground = Ground::read(&writer)?;
-    let decide = |request| Ok(O::decide(request, &ground.facts(&writer, request, Leave::without(&ground).people)?));
-    requests.iter().map(decide).collect()
+    let mut uses = 0;
+    let mut decide = |request| {
+        let mut facts = ground.facts(&writer, request, Leave::without(&ground).people)?;
+        facts.signing.iter_mut().for_each(|signing| signing.uses = signing.uses.saturating_add(uses));
+        let decision = O::decide(request, &facts);
+        uses += u64::from(matches!(decision, Decision::Allow(_)));
+        Ok(decision)
+    };
+    requests.iter().map(&mut decide).collect()
+}
+
+/// Refuses what would be refused whoever agreed, so that nobody is asked in vain. Nothing is written.
+///
+/// # Errors
+/// `gate_failed`; the ledger cannot be read.
+pub fn foresee<O: Decide>(ledger: &mut Ledger, request: &Request<O>) -> Result<()> {
+    match preview(ledger, std::slice::from_ref(request))?.first() {
+        Some(Decision::Block(gates)) => Err(blocked(&request.object, gates)),
+        _ => Ok(()),
+    }
 }
 
 /// Counts the signatures of an approval request now. Nothing is written.
@@ -237,6 +275,7 @@ pub(crate) struct Ground {
     settings: query::Adopted,
     now: crate::clock::Time,
     known: signing::Known,
+    suspended_keys: BTreeMap<KeyName, query::Suspension>,
 }
 
 impl Ground {
@@ -247,6 +286,7 @@ impl Ground {
             settings: query::settings(conn)?,
             now: writer.time()?,
             known: signing::Known::default(),
+            suspended_keys: query::suspended_keys(conn)?,
         })
     }
 
@@ -255,7 +295,9 @@ impl Ground {
         let id = request.params.generation();
         let issuer = request.params.issuer();
         let generation = query::generation(conn, id)?;
+        let doomed = generation.as_ref().filter(|_| O::NAME == DestroyKey::NAME);
         Ok(Facts {
+            destruction: doomed.map(|known| query::last_facts(conn, known)).transpose()?.unwrap_or_default(),
             rotation: rotation::facts(conn, request, generation.as_ref())?,
             now: self.now,
             environment: self.genesis.environment,
@@ -266,8 +308,12 @@ impl Ground {
             keyring: query::keyring(conn, &id.key)?,
             has_active: query::active(conn, &id.key)?.is_some_and(|active| active.id != *id),
             next_number: query::next_number(conn, &id.key)?,
+            revocation: query::revocation(conn, id)?,
+            list: request.params.list().map(|(ca, crl)| list(conn, ca, crl, id)).transpose()?,
             people,
             signing: request.params.artifact().map(|artifact| self.signing(conn, artifact)).transpose()?,
+            suspended_keys: self.suspended_keys.clone(),
+            roster: O::IS_ABOUT_PEOPLE.then(|| RosterFacts::read(conn)).transpose()?.flatten(),
         })
     }
 
@@ -277,6 +323,18 @@ impl Ground {
         let known = query::generation(writer.connection(), id)?.map(|generation| generation.purpose);
         Ok(known.or_else(|| self.settings.settings.keys.get(&id.key).map(|key| key.purpose)))
     }
+}
+
+/// What belongs on a CA's list: what is on it, and if the act itself revokes something, that too.
+fn list(
+    conn: &rusqlite::Connection,
+    ca: &crate::model::GenerationId,
+    crl: &crate::request::NewCrl,
+    acted_on: &crate::model::GenerationId,
+) -> Result<ListFacts> {
+    let (last_number, entries) = query::crl_facts(conn, ca, crl.this_update)?;
+    let new = if ca == acted_on { 0 } else { query::new_entries(conn, ca, acted_on, crl.this_update)?.len() };
+    Ok(ListFacts { last_number, entries: entries.saturating_add(new as u64) })
 }
 
 fn cosigners(conn: &rusqlite::Connection, ids: &[crate::model::GenerationId]) -> Result<Vec<crate::keys::Generation>> {

@@ -1,4 +1,5 @@
-//! The one seam to outside HTTP services: something is posted, and an answer of bounded size comes back in bounded time.
+//! The one seam to outside HTTP services: something is posted or fetched, and an answer of bounded size comes back in
+//! bounded time.
 //!
 //! An answer with any status is an answer; [`Answer::accepted`] sorts the statuses into those worth another try and
 //! those that are not (domain §4). Redirects are not followed: what is posted goes to the configured address or nowhere.
@@ -64,6 +65,15 @@ pub trait Poster: Send + Sync {
     fn post(&self, url: &str, content_type: &str, accept: &str, body: &[u8], limits: Limits) -> Result<Answer>;
 }
 
+/// Fetches from HTTP services. Tests put a double in its place.
+pub trait Getter: Send + Sync {
+    /// Fetches what is at this address now, past every cache.
+    ///
+    /// # Errors
+    /// As [`Poster::post`].
+    fn get(&self, url: &str, accept: &str, limits: Limits) -> Result<Answer>;
+}
+
 /// The real one: TLS by the binary's one OpenSSL with the system's trusted certificates, proxies from the environment.
 pub struct Http {
     agent: ureq::Agent,
@@ -91,22 +101,34 @@ impl Poster for Http {
     fn post(&self, url: &str, content_type: &str, accept: &str, body: &[u8], limits: Limits) -> Result<Answer> {
         let request = self.agent.post(url).config().timeout_global(Some(limits.timeout)).build();
         let request = request.header("Content-Type", content_type).header("Accept", accept);
-        let mut response = request.send(body).map_err(trouble)?;
-        let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let (content_type, retry_after) = (header("content-type"), header("retry-after"));
-        let body = if response.status().is_success() {
-            let limit = u64::try_from(limits.max_body).unwrap_or(u64::MAX);
-            response.body_mut().with_config().limit(limit).read_to_vec().map_err(trouble)?
-        } else {
-            Vec::new()
-        };
-        Ok(Answer {
-            status: response.status().as_u16(),
-            content_type: content_type.map(|text| media_type(&text)),
-            retry_after: retry_after.and_then(|text| pause(&text, self.clock.now())),
-            body,
-        })
+        answer(request.send(body).map_err(trouble)?, limits, self.clock.now())
     }
+}
+
+impl Getter for Http {
+    fn get(&self, url: &str, accept: &str, limits: Limits) -> Result<Answer> {
+        let request = self.agent.get(url).config().timeout_global(Some(limits.timeout)).build();
+        let request = request.header("Accept", accept).header("Cache-Control", "no-cache");
+        answer(request.call().map_err(trouble)?, limits, self.clock.now())
+    }
+}
+
+/// Reads what came back, within the limits.
+fn answer(mut response: ureq::http::Response<ureq::Body>, limits: Limits, now: Time) -> Result<Answer> {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+    let (content_type, retry_after) = (header("content-type"), header("retry-after"));
+    let body = if response.status().is_success() {
+        let limit = u64::try_from(limits.max_body).unwrap_or(u64::MAX);
+        response.body_mut().with_config().limit(limit).read_to_vec().map_err(trouble)?
+    } else {
+        Vec::new()
+    };
+    Ok(Answer {
+        status: response.status().as_u16(),
+        content_type: content_type.map(|text| media_type(&text)),
+        retry_after: retry_after.and_then(|text| pause(&text, now)),
+        body,
+    })
 }
 
 /// `Type/Sub; charset=…` without parameters, in lower case.

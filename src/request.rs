@@ -4,17 +4,22 @@
 use crate::clock::Time;
 use crate::keys::{State, TokenRecord};
 use crate::model::{
-    Actor, CkaId, CorrelationId, Custody, Environment, GenerationId, Hash256, HsmName, KeyAlgorithm, Mechanism,
+    Actor, CkaId, CorrelationId, Custody, Email, Environment, GenerationId, Hash256, HsmName, KeyAlgorithm, Mechanism,
     Purpose, SpkiHash, Tbs,
 };
+use crate::people::Roster;
 use crate::people::approval::Participant;
 use crate::people::cab::ApprovalId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod life;
+mod revocation;
 mod rotation;
 
+pub use life::{DestroyKey, Doomed, UpdatePipeline};
+pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
@@ -248,6 +253,9 @@ pub struct ImportCertificate {
 /// The option of a [`SignArtifact`] that says which kind of timestamp the signature gets; absent for none.
 pub const TIMESTAMP: &str = "timestamp";
 
+/// The option of a [`SignArtifact`] that says which folder an APT repository is.
+pub const FOLDER: &str = "folder";
+
 /// Signs one artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -434,6 +442,62 @@ pub struct CloseFollowUp {
     pub evidence_sha256: Hash256,
 }
 
+/// Takes over a changed roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptRoster {
+    /// The workspace's `ledger` key, which stands for the workspace.
+    pub generation: GenerationId,
+    /// The roster in force, whole: what changes can be read from the request alone.
+    pub from: Roster,
+    /// The roster to adopt, whole.
+    pub to: Roster,
+}
+
+/// Stops a person's signatures from counting, for the time being.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuspendPerson {
+    /// The workspace's `ledger` key.
+    pub generation: GenerationId,
+    /// Whose.
+    pub email: Email,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Lets a suspended person's signatures count again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestorePerson {
+    /// The workspace's `ledger` key.
+    pub generation: GenerationId,
+    /// Whose.
+    pub email: Email,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Stops a key, all its generations, from signing and issuing for the time being.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuspendKey {
+    /// Its generation in use, or else its newest.
+    pub generation: GenerationId,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Ends the suspension of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReinstateKey {
+    /// Its generation in use, or else its newest.
+    pub generation: GenerationId,
+    /// Why, in words.
+    pub reason: String,
+}
+
 macro_rules! operations {
     ($($type:ident = $name:literal, $entry:literal $(, open: $open:expr)?;)*) => {$(
         impl $crate::request::Operation for $type {
@@ -461,6 +525,11 @@ operations! {
     GiveGrant = "grant", "GRANT_GIVEN";
     EndGrant = "end-grant", "GRANT_ENDED";
     CloseFollowUp = "follow-up", "FOLLOW_UP_CLOSED";
+    AdoptRoster = "roster", "ROSTER_ADOPTED";
+    SuspendPerson = "suspend-person", "PERSON_SUSPENDED";
+    RestorePerson = "restore-person", "PERSON_RESTORED";
+    SuspendKey = "suspend", "KEY_SUSPENDED";
+    ReinstateKey = "reinstate", "KEY_REINSTATED";
 }
 
 /// Operations whose orphans block a token until `recover` (design §2), each with the role of the key that holds it:

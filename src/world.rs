@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::evidence::fragment::Fragment;
 use crate::files::lock::ProcessLock;
 use crate::files::pace::Pace;
-use crate::files::{safe, sweep};
+use crate::files::{safe, shown_path, sweep};
 use crate::gate::Warrant;
 use crate::hsm::store::Store;
 use crate::hsm::{ModuleSpec, PinSource, TokenSpec};
@@ -174,12 +174,18 @@ impl World {
     /// The roster as its file says it; `None` where the workspace has no people.
     ///
     /// # Errors
-    /// `bad_roster`, or the file cannot be read.
+    /// `roster_missing`, `bad_roster`, or the file cannot be read.
     pub fn roster_file(&self) -> Result<Option<Roster>> {
         if query::roster(self.ledger.connection())?.is_none() {
             return Ok(None);
         }
         let path = self.dir.join(roster::FILE);
+        if !path.exists() {
+            let message = format!("{} is not there", shown_path(&path));
+            return Err(
+                Error::blocked("roster_missing", message).hint(format!("keyctl roster show > {}", shown_path(&path)))
+            );
+        }
         Roster::from_toml(&safe::read_text(&path, roster::MAX_FILE)?, &path, self.genesis.environment).map(Some)
     }
 
@@ -189,9 +195,11 @@ impl World {
             (Some(adopted), Some(file)) => Roster::difference(&adopted, &file),
             _ => return Ok(()),
         };
-        let Some(first) = changes.first() else { return Ok(()) };
+        // That it has another version says the least.
+        let telling = changes.iter().find(|line| !line.starts_with("version ")).or(changes.first());
+        let Some(telling) = telling else { return Ok(()) };
         let more = if changes.len() > 1 { format!(" and {} more", changes.len() - 1) } else { String::new() };
-        let message = format!("{} differs from the roster in force: {first}{more}", roster::FILE);
+        let message = format!("{} differs from the roster in force: {telling}{more}", roster::FILE);
         Err(Error::blocked("roster_changed", message).hint("keyctl adopt"))
     }
 
@@ -218,6 +226,20 @@ impl World {
             approvals: Vec::new(),
             authority: None,
         }
+    }
+
+    /// The workspace's own key, which stands for the workspace where a request is about no key.
+    ///
+    /// # Errors
+    /// The genesis names none.
+    pub fn ledger_key(&self) -> Result<GenerationId> {
+        let first = self.genesis.ledger_keys.first().map(|key| key.generation.clone());
+        first.ok_or_else(|| Error::failed("no_ledger_key", "the genesis names no ledger key"))
+    }
+
+    /// Why it is done, as the operator says it.
+    pub fn reason(&self) -> String {
+        self.globals.because.clone().unwrap_or_else(|| "none given".to_owned())
     }
 
     /// One generation of a key.

@@ -2,7 +2,11 @@
 
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/team.rs"]
+mod team;
 
+#[path = "it/approve.rs"]
+mod approve;
 #[path = "it/apt.rs"]
 mod apt;
 #[path = "it/apt_killed.rs"]
@@ -11,8 +15,12 @@ mod apt_killed;
 mod arrows;
 #[path = "it/batch.rs"]
 mod batch;
+#[path = "it/cab.rs"]
+mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/destroy.rs"]
+mod destroy;
 #[path = "it/docs.rs"]
 mod docs;
 #[path = "it/doctor.rs"]
@@ -29,10 +37,18 @@ mod import;
 mod interruption;
 #[path = "it/keygen.rs"]
 mod keygen;
+#[path = "it/killing.rs"]
+mod killing;
 #[path = "it/ledger.rs"]
 mod ledger;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/publication.rs"]
+mod publication;
+#[path = "it/resign.rs"]
+mod resign;
+#[path = "it/revoke.rs"]
+mod revoke;
 #[path = "it/rotation.rs"]
 mod rotation;
 #[path = "it/rotation_failures.rs"]
@@ -43,10 +59,14 @@ mod rotation_kills;
 mod rotation_people;
 #[path = "it/rotation_time.rs"]
 mod rotation_time;
+#[path = "it/roster.rs"]
+mod roster;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]
 mod softhsm;
+#[path = "it/terminal.rs"]
+mod terminal;
 #[path = "it/timestamps.rs"]
 mod timestamps;
 #[path = "it/tokens.rs"]

@@ -1,10 +1,12 @@
-//! `adopt`: takes over a changed `keyctl.toml`, and tokens or modules that are not as they were recorded.
+//! `adopt`: takes over a changed `keyctl.toml` or `roster.toml`, and tokens or modules that are not as they were recorded.
+
+mod roster;
 
 use super::keygen;
 use crate::config::policy::Operation;
 use crate::config::{Change, Settings};
-use crate::error::{Error, Result};
-use crate::gate::SettingsAdopted;
+use crate::error::Result;
+use crate::gate::{self, SettingsAdopted};
 use crate::hsm::store::{Store, record};
 use crate::hsm::{Token, TokenSpec};
 use crate::keys::TokenRecord;
@@ -16,63 +18,133 @@ use crate::world::authority::{Intended, step};
 use crate::world::{World, token_specs};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Adopt the changes of keyctl.toml that bear on security, and changed tokens
+/// Adopt the changes of keyctl.toml that bear on security, changed tokens, and a changed roster.toml
 ///
-/// Gates read the copy of the settings that was adopted into the ledger. A file that says something else stops
-/// every command that would change anything, until it is adopted or put back. In the same way the ledger keeps what
-/// each token and its PKCS#11 module said of themselves, and the module's hash: another token or module is not
-/// logged in to before it is adopted here. A token that is away keeps its record.
+/// Gates read the copy of the settings that was adopted into the ledger, and signatures count by the roster in it. A
+/// file that says something else stops every command that would change anything, until it is adopted or put back.
+/// In the same way the ledger keeps what each token and its PKCS#11 module said of themselves, and the module's
+/// hash: another token or module is not logged in to before it is adopted here. A token that is away keeps its
+/// record.
+///
+/// A roster has the next version. It takes the quorum of the roster in force and of the new one; and for each new
+/// key, its owner's approval with that key, which shows that they have it. What leaves an operation without people
+/// enough is not adopted.
 ///
 /// Examples:
 ///   keyctl adopt --dry-run
 ///   keyctl adopt
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub struct AdoptArgs {}
+pub struct AdoptArgs {
+    /// Only the roster
+    #[arg(long)]
+    roster: bool,
+    /// Only the settings and tokens
+    #[arg(long, conflicts_with = "roster")]
+    settings: bool,
+}
 
 /// Runs `adopt`.
 ///
 /// # Errors
 /// A new token is not there, or the gate says no.
-pub fn run(_args: &AdoptArgs, world: &mut World) -> Result<Worst> {
-    let adopted = query::settings(world.ledger.connection())?;
-    let wanted = world.config.adopted();
-    let changes = Settings::diff(&adopted.settings, &wanted)?;
-    let (tokens, token_rows) = changed_tokens(world, &changes)?;
-    let mut rows: Vec<_> = changes.iter().map(|change| row(&change.path, &change.old, &change.new)).collect();
-    rows.extend(token_rows);
-    if rows.is_empty() {
-        world.ui().say("keyctl.toml and the tokens are as they were adopted");
-        return Ok(Worst::default());
+pub fn run(args: &AdoptArgs, world: &mut World) -> Result<Worst> {
+    let roster = if args.settings { None } else { roster::change(world)? };
+    let settings = if args.roster { None } else { SettingsChange::look(world)? };
+    let (roster, settings) = match (roster, settings) {
+        (None, None) => {
+            world.ui().say("keyctl.toml, roster.toml and the tokens are as they were adopted");
+            return Ok(Worst::default());
+        }
+        changes => changes,
+    };
+    if let Some(change) = &roster {
+        world.ui().rows(&["roster"], &change.rows());
     }
-    world.ui().rows(&["setting", "from", "to"], &rows);
+    if let Some(change) = &settings {
+        world.ui().rows(&["setting", "from", "to"], &change.rows);
+    }
     if world.globals.dry_run {
         return Ok(Worst::default());
     }
-    let ledger_key = world.genesis.ledger_keys.first().map(|key| key.generation.clone());
-    let generation = ledger_key.ok_or_else(|| Error::bug("the genesis names no ledger key"))?;
-    let params = AdoptSettings {
-        generation,
-        from_sha256: adopted.settings.sha256()?,
-        to_sha256: wanted.sha256()?,
-        settings: keygen::to_value(&wanted)?,
-        tokens,
-    };
-    let request = world.request(params.to_sha256.to_string(), params);
-    if world.asks_people() {
-        let steps = vec![step(request.object.clone(), &request.params)?];
-        let subjects = vec!["settings".to_owned()];
-        let (object, command) = ("settings".to_owned(), vec!["adopt".to_owned()]);
-        let operation = Operation::Adopt;
-        world.authorize(Intended { operation, object, command, steps, subjects, tokens: Vec::new() })?;
+    match (roster, settings) {
+        (Some(roster), None) => roster.adopt(world)?,
+        (None, Some(settings)) => settings.adopt(world)?,
+        (Some(roster), Some(settings)) => both(world, roster, settings)?,
+        (None, None) => {}
     }
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(SettingsAdopted::new()))?;
-    world.store = Store::new(token_specs(&world.config, &world.dir, 1));
-    world.store.pin(query::tokens(world.ledger.connection())?);
-    world.checkpoint()?;
-    world.ui().say("adopted");
     Ok(Worst::default())
+}
+
+/// One after the other, in the order in which the people can satisfy the policy at each moment. Where people are asked,
+/// each is a request of its own.
+fn both(world: &mut World, roster: roster::Change, settings: SettingsChange) -> Result<()> {
+    let asks = world.asks_people();
+    let suspended = query::suspended(world.ledger.connection())?;
+    let in_force = query::settings(world.ledger.connection())?.settings.policy;
+    let now = world.globals.clock.now();
+    let later = |world: &World, file: &str| world.ui().say(&format!("{file} differs too; then: keyctl adopt"));
+    let roster_first = roster.to.unsatisfied(&in_force, &suspended, now).is_empty()
+        || !roster.from.unsatisfied(&settings.wanted.policy, &suspended, now).is_empty();
+    if roster_first {
+        if asks {
+            later(world, "keyctl.toml");
+        }
+        roster.adopt(world)?;
+        if asks { Ok(()) } else { settings.adopt(world) }
+    } else {
+        if asks {
+            later(world, "roster.toml");
+        }
+        settings.adopt(world)?;
+        if asks { Ok(()) } else { roster.adopt(world) }
+    }
+}
+
+/// What `keyctl.toml` and the tokens say otherwise than was adopted.
+struct SettingsChange {
+    from: Settings,
+    wanted: Settings,
+    tokens: BTreeMap<HsmName, TokenRecord>,
+    rows: Vec<Row>,
+}
+
+impl SettingsChange {
+    fn look(world: &World) -> Result<Option<Self>> {
+        let from = query::settings(world.ledger.connection())?.settings;
+        let wanted = world.config.adopted();
+        let changes = Settings::diff(&from, &wanted)?;
+        let (tokens, token_rows) = changed_tokens(world, &changes)?;
+        let mut rows: Vec<_> = changes.iter().map(|change| row(&change.path, &change.old, &change.new)).collect();
+        rows.extend(token_rows);
+        Ok((!rows.is_empty()).then_some(SettingsChange { from, wanted, tokens, rows }))
+    }
+
+    fn adopt(self, world: &mut World) -> Result<()> {
+        let params = AdoptSettings {
+            generation: world.ledger_key()?,
+            from_sha256: self.from.sha256()?,
+            to_sha256: self.wanted.sha256()?,
+            settings: keygen::to_value(&self.wanted)?,
+            tokens: self.tokens,
+        };
+        let request = world.request(params.to_sha256.to_string(), params);
+        if world.asks_people() {
+            gate::foresee(&mut world.ledger, &request)?;
+            let steps = vec![step(request.object.clone(), &request.params)?];
+            let subjects = vec!["settings".to_owned()];
+            let (object, command) = ("settings".to_owned(), vec!["adopt".to_owned(), "--settings".to_owned()]);
+            let operation = Operation::Adopt;
+            world.authorize(Intended { operation, object, command, steps, subjects, tokens: Vec::new() })?;
+        }
+        let permit = keygen::admit_one(world, request)?;
+        keygen::close_one(world, permit, Ok(SettingsAdopted::new()))?;
+        world.store = Store::new(token_specs(&world.config, &world.dir, 1));
+        world.store.pin(query::tokens(world.ledger.connection())?);
+        world.checkpoint()?;
+        world.ui().say("adopted");
+        Ok(())
+    }
 }
 
 fn row(setting: &str, from: &Option<String>, to: &Option<String>) -> Row {

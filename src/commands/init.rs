@@ -35,8 +35,7 @@ mod tokens;
 /// Examples:
 ///   keyctl init --sandbox
 ///   keyctl --workspace trial init --from keyctl.toml
-///   keyctl --workspace prod --actor you@example.com init --from keyctl.toml --roster roster.toml
-///   keyctl --workspace prod --actor you@example.com init
+///   keyctl --workspace prod --identity id_ed25519 init --from keyctl.toml --roster roster.toml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct InitArgs {
@@ -159,15 +158,14 @@ pub(super) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Res
     }
     config.keys.iter().try_for_each(|(name, key)| keygen::check_custody(name, key))?;
     crate::world::tidy(&dir);
-    let store = if gate::is_founded(&dir)? {
-        None
+    let (store, knew) = if gate::is_founded(&dir)? {
+        (None, Pin::bound_to(&state_dir()?, &dir)?.is_some())
     } else {
         let roster = people::settle_roster(&dir, &config, sources)?;
         people::check_roster(&roster, &config, globals.clock.now())?;
         tokens::make_builtin_tokens(&dir, &config)?;
-        Some(genesis::genesis(&dir, &config, &roster, sources.earlier, globals)?)
+        (Some(genesis::genesis(&dir, &config, &roster, sources.earlier, globals)?), false)
     };
-    let knew = Pin::bound_to(&state_dir()?, &dir)?.is_some();
     let mut world = World::open_with(Workspace::open(&dir)?, globals.clone(), store)?;
     if knew {
         // An interruption may have come before this; on first sight it is not for this user to vouch for it.

@@ -1,6 +1,6 @@
 //! `keygen`: the next generation of a key, from the planned CKA_ID to the published certificate.
 
-use super::{openpgp, publish, recover};
+use super::{openpgp, pipeline, publish, recover};
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Kind, Result};
@@ -155,6 +155,9 @@ pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> R
     while !has_active && matches!(generation.state, State::Certified | State::Staged) {
         let to = if generation.state == State::Certified { State::Staged } else { State::Active };
         generation = change_state(world, &generation, to, planned::FIRST)?;
+        if to == State::Active {
+            pipeline::follow(world, &generation);
+        }
     }
     Ok(generation)
 }
@@ -428,6 +431,7 @@ fn plan(
             (Serial::random()?, within)
         }
     };
+    let by = issuer.map_or(id, |issuer| &issuer.id);
     Ok(CertificatePlan {
         profile,
         environment: world.genesis.environment,
@@ -442,8 +446,8 @@ fn plan(
             }
         },
         serial,
-        crl_url: key.crl_url.clone(),
-        aia_url: key.aia_url.clone(),
+        crl_url: key.crl_url_by(by),
+        aia_url: key.aia_url_by(by),
         policies: Vec::new(),
     })
 }
@@ -543,11 +547,22 @@ where
     O: Operation,
     D: gate::Completes<O>,
 {
+    close_for_evidence(world, permit, result).map(drop)
+}
+
+/// As [`close_one`]; evidence is made of what it gives.
+pub(super) fn close_for_evidence<O, D>(
+    world: &mut World,
+    permit: Permit<O>,
+    result: Result<D, Failure>,
+) -> Result<outcome::Receipt>
+where
+    O: Operation,
+    D: gate::Completes<O>,
+{
     let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
-    match answers.into_iter().next() {
-        Some(answer) => answer.map(drop),
-        None => Err(Error::new(Kind::Bug, "internal", "closing gave no answer")),
-    }
+    let none = || Error::new(Kind::Bug, "internal", "closing gave no answer");
+    answers.into_iter().next().unwrap_or_else(|| Err(none()))
 }
 
 /// Closes a permit with what went wrong, which is its outcome and so no error.

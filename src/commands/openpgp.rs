@@ -14,6 +14,7 @@ use crate::ledger::query;
 use crate::model::{GenerationId, Hash256, KeyName, Purpose};
 use crate::people::request::Step;
 use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
+use crate::pki::openpgp::ending::{self, Ended};
 use crate::pki::openpgp::key::DatedKey;
 use crate::pki::openpgp::make::{NewCertificate, NewSubkey, Revocation};
 use crate::pki::openpgp::plan::Plan;
@@ -216,7 +217,18 @@ fn in_keyring(all: &[Generation], key: &KeyName) -> Vec<Generation> {
 /// The register cannot be read.
 pub(super) fn certificates(world: &World, key: &KeyName) -> Result<Vec<Certificate>> {
     let all = query::generations(world.ledger.connection())?;
-    road::merged(in_keyring(&all, key).iter().filter_map(Generation::credential))
+    merged(world, &all, &in_keyring(&all, key))
+}
+
+/// What the register knows of these generations' certificates. The primary keys' own records are part of it: they say
+/// whether the whole certificate is revoked.
+fn merged(world: &World, all: &[Generation], generations: &[Generation]) -> Result<Vec<Certificate>> {
+    let mut known: Vec<&Generation> = generations.iter().collect();
+    for generation in generations {
+        let primary = query::issuer(world.ledger.connection(), &generation.id)?;
+        known.extend(all.iter().filter(|other| Some(&other.id) == primary.as_ref()));
+    }
+    road::merged(known.into_iter().filter_map(Generation::credential))
 }
 
 /// The name of the keyring file within `published/`.
@@ -292,49 +304,140 @@ pub(super) fn publish(world: &mut World) -> Result<bool> {
     let mut any = false;
     for key in apt_keys(&all) {
         let generations = in_keyring(&all, &key);
-        if let Some(newest) = generations.last() {
-            any |= publish_one(world, &key, newest, &generations)?;
+        let Some(newest) = generations.last() else { continue };
+        if let Some(id) = unfinished_revocation(world, &generations)? {
+            // The published keyring may say so already, and must not be made to forget it.
+            world.ui().warn(&format!("the keyring of {key} waits for the revocation of {id}; keyctl recover"));
+            continue;
         }
+        any |= publish_one(world, &key, newest, &merged(world, &all, &generations)?)?;
     }
     Ok(any)
 }
 
-fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, generations: &[Generation]) -> Result<bool> {
-    let certificates = road::merged(generations.iter().filter_map(Generation::credential))?;
+/// A revocation that is decided and that the register's certificates do not have yet.
+fn unfinished_revocation(world: &World, generations: &[Generation]) -> Result<Option<GenerationId>> {
+    let conn = world.ledger.connection();
+    for generation in generations {
+        for id in [Some(generation.id.clone()), query::issuer(conn, &generation.id)?].into_iter().flatten() {
+            if query::revocation(conn, &id)?.is_some_and(|revocation| revocation.told.is_none()) {
+                return Ok(Some(id));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Publishes every keyring that has the certificate of a revoked key, with the revocation in it, and reads it back. The
+/// register learns of the revocation afterwards, and then [`publish`] records the keyring.
+///
+/// # Errors
+/// The keyring cannot be written, or does not say what it should.
+pub(super) fn publish_ended(world: &World, revoked: &Generation, ended: &Ended) -> Result<()> {
+    let mut all = query::generations(world.ledger.connection())?;
+    for generation in all.iter_mut().filter(|generation| generation.id == revoked.id) {
+        for identity in generation.identities.iter_mut().take(1) {
+            identity.credential = Some(ended.credential().clone());
+        }
+    }
+    let Credential::OpenPgp { fingerprint, .. } = ended.credential() else {
+        return Err(Error::bug("an X.509 certificate is in no keyring"));
+    };
+    let (fingerprint, now) = (fingerprint.to_uppercase(), world.globals.clock.now());
+    for key in apt_keys(&all) {
+        let generations = in_keyring(&all, &key);
+        let Some(newest) = generations.last() else { continue };
+        let certificates = merged(world, &all, &generations)?;
+        let mut concerned = false;
+        for certificate in &certificates {
+            concerned |= ending::is_revoked(certificate, &fingerprint, now)?;
+        }
+        if !concerned {
+            continue;
+        }
+        with_publication(world, &key, newest, &certificates, |publication| {
+            publication.publish(&world.dir.join("published/apt"))
+        })?;
+        let mut says = false;
+        for certificate in Certificate::parse_all(&safe::read_bounded(&keyring_path(world, &key), MAX_KEYRING as u64)?)?
+        {
+            says |= ending::is_revoked(&certificate, &fingerprint, now)?;
+        }
+        if !says {
+            let message = format!("the published keyring of {key} does not say that {} is revoked", revoked.id);
+            return Err(Error::failed("keyring_changed", message));
+        }
+    }
+    Ok(())
+}
+
+/// The certificate of a published keyring that says that this key is revoked, if one does: what a process that was
+/// killed behind the writing left.
+///
+/// # Errors
+/// A published keyring cannot be read.
+pub(super) fn published_ending(world: &World, revoked: &Generation) -> Result<Option<Ended>> {
+    let Some(credential @ Credential::OpenPgp { certificate, .. }) = revoked.credential() else { return Ok(None) };
+    let (known, now) = (Certificate::parse(certificate)?, world.globals.clock.now());
+    for published in published_keyrings(world)? {
+        if published.fingerprint() == known.fingerprint() {
+            match Ended::of(&known.clone().merge(published)?, credential, now) {
+                Ok(ended) => return Ok(Some(ended)),
+                Err(error) if error.code() == "not_revoked" => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, certificates: &[Certificate]) -> Result<bool> {
     let now = world.globals.clock.now();
     let mut fingerprints = Vec::new();
-    let maintainer = match world.config.keys.get(key).map(|key| &key.issuer) {
-        Some(Issuer::Key(primary)) => user_id(primary, &keygen::setting(&world.config.adopted(), primary)?)?,
-        _ => return Err(Error::usage("unknown_key", format!("there is no [keys.{key}] with an issuer"))),
-    };
-    for certificate in &certificates {
+    for certificate in certificates {
         let description = certificate.describe(now)?;
         fingerprints.extend(description.keys.iter().map(|key| key.fingerprint.to_lowercase()));
     }
-    let package = format!("{}-keyring", key.as_str().replace('_', "-"));
-    let publication = Publication {
-        name: key.as_str(),
-        keyring: published::keyring(&certificates)?,
-        package: Package {
-            name: &package,
-            version: &format!("{}.{}", now.format("%Y.%m.%d"), newest.id.number),
-            maintainer: &maintainer,
-            description: &format!("OpenPGP keys of {}", world.config.organization.name),
-        },
-        sources: sources(world, key, &package)?,
-    };
     let dir = world.dir.join("published/apt");
-    let sha256 = Hash256::of(&publication.keyring.binary);
-    let recorded = query::keyring(world.ledger.connection(), key)?;
-    if recorded.is_some_and(|recorded| recorded.sha256 == sha256) && publication.is_in_place(&dir) {
+    let recorded = query::keyring(world.ledger.connection(), key)?.map(|recorded| recorded.sha256);
+    let (sha256, in_place) = with_publication(world, key, newest, certificates, |publication| {
+        Ok((Hash256::of(&publication.keyring.binary), publication.is_in_place(&dir)))
+    })?;
+    if recorded == Some(sha256) && in_place {
         return Ok(false);
     }
     let params = PublishKeyring { generation: newest.id.clone(), sha256, fingerprints };
     let request = world.request(key.to_string(), params);
     let permit = keygen::admit_one(world, request)?;
-    let written = publication.publish(&dir).map_err(Into::into);
-    keygen::close_one(world, permit, written)?;
+    let written = with_publication(world, key, newest, certificates, |publication| publication.publish(&dir));
+    keygen::close_one(world, permit, written.map_err(Into::into))?;
     Ok(true)
+}
+
+/// Puts together what is published for a key, and does something with it.
+fn with_publication<T>(
+    world: &World,
+    key: &KeyName,
+    newest: &Generation,
+    certificates: &[Certificate],
+    then: impl FnOnce(&Publication<'_>) -> Result<T>,
+) -> Result<T> {
+    let maintainer = match world.config.keys.get(key).map(|key| &key.issuer) {
+        Some(Issuer::Key(primary)) => user_id(primary, &keygen::setting(&world.config.adopted(), primary)?)?,
+        _ => return Err(Error::usage("unknown_key", format!("there is no [keys.{key}] with an issuer"))),
+    };
+    let package = format!("{}-keyring", key.as_str().replace('_', "-"));
+    then(&Publication {
+        name: key.as_str(),
+        keyring: published::keyring(certificates)?,
+        package: Package {
+            name: &package,
+            version: &format!("{}.{}", world.globals.clock.now().format("%Y.%m.%d"), newest.id.number),
+            maintainer: &maintainer,
+            description: &format!("OpenPGP keys of {}", world.config.organization.name),
+        },
+        sources: sources(world, key, &package)?,
+    })
 }
 
 /// What clients put into `/etc/apt/sources.list.d`, where the settings say where the archive is.

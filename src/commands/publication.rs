@@ -6,7 +6,7 @@ use crate::files::{safe, shown_path};
 use crate::hsm::PinSource;
 use crate::ledger::query;
 use crate::model::Hash256;
-use crate::publication::{Act, Author, Effort, Publisher, Secrets, Settled, State};
+use crate::publication::{Act, Author, Effort, Publisher, Repository, Secrets, Settled, State, patiently};
 use crate::retry::Sleeper;
 use crate::ui::Worst;
 use crate::world::{World, token_specs};
@@ -102,16 +102,34 @@ fn settle(world: &World, effort: Effort) -> Result<Settled> {
     if !is_tree(world)? {
         return Ok(Settled::default());
     }
+    world.settings()?;
     let _lock = NamedLock::acquire(&world.dir.join("locks"), LOCK, PATIENCE)?;
-    let author = Author { email: world.globals.actor().email, time: world.globals.clock.now() };
     let act = Act {
-        author,
+        author: author(world),
         correlation_id: world.globals.correlation_id.clone(),
         workspace_id: world.genesis.workspace_id.clone(),
     };
     let settled = publisher(world)?.settle(&act, effort, &sleeper()?);
     remember(world, &settled);
     settled
+}
+
+/// By whom commits of this run are.
+pub(super) fn author(world: &World) -> Author {
+    Author { email: world.globals.actor().email, time: world.globals.clock.now() }
+}
+
+/// Pushes somebody else's work tree that we committed to, looking through what is pushed.
+///
+/// # Errors
+/// Those of [`Repository::push`].
+pub(super) fn push(world: &World, repository: &Repository) -> Result<()> {
+    let Some(head) = repository.head()?.filter(|_| repository.remote().is_some()) else { return Ok(()) };
+    if repository.pushed()?.as_ref() == Some(&head) {
+        return Ok(());
+    }
+    let (secrets, retry) = (secrets(world), world.config.retry);
+    patiently(&retry, retry.max_attempts, &sleeper()?, || repository.push(&head, &secrets))
 }
 
 /// A push that failed for now, so that commands in a row do not each wait for a remote that is away.
@@ -164,7 +182,8 @@ pub fn after_signing(world: &World, result: Result<Worst>) -> Result<Worst> {
 }
 
 fn follow(world: &World, result: Result<Worst>, effort: Effort) -> Result<Worst> {
-    let is_moot = world.globals.dry_run || !is_tree(world).unwrap_or(true);
+    // An edit of the settings that was not adopted yet may be about this.
+    let is_moot = world.globals.dry_run || !is_tree(world).unwrap_or(true) || world.settings().is_err();
     if is_moot {
         return result;
     }

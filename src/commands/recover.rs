@@ -1,7 +1,9 @@
 //! `recover`: what became of intents whose process is gone.
 
+mod revocation;
+
 use super::sign::repository;
-use super::{keygen, openpgp, publication};
+use super::{crl, destroy, keygen, openpgp, pipeline, publication};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::{NamedLock, ProcessLock};
 use crate::formats::apt::place;
@@ -12,15 +14,17 @@ use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
 use crate::model::HsmName;
 use crate::outcome;
+use crate::pki::crl::road::Served;
 use crate::pki::openpgp::road::Certified;
 use crate::pki::proof::Tested;
 use crate::pki::published::InPlace;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::request::{
-    ActivateKey, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant,
-    ImportCertificate, IssueCertificate, LinkRoots, MakeCsr, Operation, PublishKeyring, PublishMetadata, ReviewKey,
-    SignArtifact, TestKey,
+    ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey,
+    EndGrant, GenerateKey, GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, LinkRoots, MakeCsr, MarkArtifacts,
+    Operation, PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, RevokeKey, SignArtifact,
+    SuspendKey, SuspendPerson, TestKey, UpdatePipeline,
 };
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -32,7 +36,8 @@ use std::time::Duration;
 /// An intent without an outcome, whose process is gone, is an orphan. A key that was made is looked for by its
 /// planned CKA_ID and taken over if it is whole, or the intent is closed as not executed; a certificate counts
 /// as issued; a signature that nobody reported is recorded as unknown, with its digest, and the two signature files
-/// of an APT repository are brought to a whole state. Published keyrings that changed or are gone are written again.
+/// of an APT repository are brought to a whole state. Revocations that verifiers were not told of are told: the next
+/// list is made, or the keyring gets its revocation. Published keyrings that changed or are gone are written again.
 /// Where published/ is a git work tree, it is committed and pushed; exit 3 while its remote cannot be reached.
 ///
 /// Examples:
@@ -94,11 +99,18 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
                 .with("detail", detail),
         );
     }
-    let late = late_evidence(world)?;
+    let mut worst = Worst::default();
+    let told = revocation::go_on(world, &mut worst)?;
+    if !told.is_empty() {
+        world.ui().say("revocations that nobody was told of are published");
+        crl::finish(world, &told, &mut worst)?;
+    }
+    let late = late_evidence(world)? + destroy::late_evidence(world)?;
     if late > 0 {
         world.ui().say(&format!("wrote {late} fragments that were missing from evidence/"));
     }
     let published = openpgp::publish(world)?;
+    pipeline::catch_up(world)?;
     super::publish::certificates(world)?;
     if rows.is_empty() {
         world.ui().say("nothing was interrupted");
@@ -113,13 +125,17 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
     if !rows.is_empty() {
         world.ui().rows(&["entry", "type", "object", "result", "detail"], &rows);
     }
-    publication::recover(world).map(|()| Worst::default())
+    publication::recover(world).map(|()| worst)
 }
 
 /// Makes the fragments that a run could not write. They are views of the ledger, so nothing is lost by being late.
 fn late_evidence(world: &mut World) -> Result<usize> {
     let mut written = 0;
     let mut entries = query::signed_entries(world.ledger.connection())?;
+    entries.extend(query::evidence_outcomes(
+        world.ledger.connection(),
+        &[RevokeKey::ENTRY, IssueCrl::ENTRY, MarkArtifacts::ENTRY],
+    )?);
     entries.extend(query::rotation::all_takeovers(world.ledger.connection())?);
     for seq in entries {
         let receipt = outcome::Receipt::load(&world.ledger, seq)?;
@@ -170,6 +186,10 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         AdoptSettings::ENTRY => {
             settle_as::<AdoptSettings, SettingsAdopted>(world, orphan, false, "nothing was adopted")
         }
+        RevokeKey::ENTRY => revocation::settle(world, orphan),
+        IssueCrl::ENTRY => revocation::settle_list(world, orphan),
+        ConfirmCrl::ENTRY => settle_as::<ConfirmCrl, Served>(world, orphan, false, "keyctl crl looks again"),
+        MarkArtifacts::ENTRY => settle_as::<MarkArtifacts, Recorded>(world, orphan, false, "they are told of anew"),
         TestKey::ENTRY => {
             settle_as::<TestKey, Tested>(world, orphan, true, "the key may have signed a test; rotate tests it again")
         }
@@ -187,6 +207,13 @@ fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, Strin
         GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
         EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
         CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
+        AdoptRoster::ENTRY => settle_as::<AdoptRoster, Recorded>(world, orphan, false, "no roster was adopted"),
+        SuspendPerson::ENTRY => settle_as::<SuspendPerson, Recorded>(world, orphan, false, "nobody was suspended"),
+        RestorePerson::ENTRY => settle_as::<RestorePerson, Recorded>(world, orphan, false, "nobody was restored"),
+        SuspendKey::ENTRY => settle_as::<SuspendKey, Recorded>(world, orphan, false, "the key was not suspended"),
+        ReinstateKey::ENTRY => settle_as::<ReinstateKey, Recorded>(world, orphan, false, "the suspension stands"),
+        UpdatePipeline::ENTRY => pipeline::settle(world, orphan),
+        DestroyKey::ENTRY => destroy::settle(world, orphan),
         other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
     }
 }
@@ -255,6 +282,17 @@ fn settle_as<O: Operation, D: Completes<O>>(
     Ok((if unknown { "unknown" } else { "not-executed" }, detail.to_owned()))
 }
 
-fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
+pub(super) fn resume<O: Operation>(world: &World, orphan: &OpenIntent) -> Result<Permit<O>> {
     gate::resume(&world.ledger, &world.dir.join("locks"), orphan.seq)
+}
+
+pub(super) fn close_with_error<O: Operation, D: Completes<O>>(
+    world: &mut World,
+    permit: Permit<O>,
+    error: Error,
+    unknown: bool,
+) -> Result<()> {
+    let results: Vec<(Permit<O>, Result<D, Failure>)> = vec![(permit, Err(Failure { error, unknown }))];
+    // The error is the outcome here, so it is no error of ours.
+    outcome::close(&mut world.ledger, crate::world::tool(), results).map(drop)
 }

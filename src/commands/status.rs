@@ -1,6 +1,8 @@
 //! `status`: one screen.
 
-use super::{follow_up, grant, openpgp, publication, recover, rotate, run};
+mod revocation;
+
+use super::{follow_up, grant, openpgp, pipeline, publication, recover, rotate, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::gate;
@@ -43,7 +45,11 @@ pub fn run(args: &StatusArgs, world: &mut World) -> Result<Worst> {
 
 fn overview(world: &mut World) -> Result<Worst> {
     let generations = query::generations(world.ledger.connection())?;
-    world.ui().rows(COLUMNS, &generations.iter().map(row).collect::<Vec<_>>());
+    let suspended = query::suspended_keys(world.ledger.connection())?;
+    let row = |generation: &Generation| row_of(generation, suspended.contains_key(&generation.id.key));
+    let rows = generations.iter().map(|generation| revocation::extend(world, generation, row(generation)));
+    world.ui().rows(COLUMNS, &rows.collect::<Result<Vec<_>>>()?);
+    revocation::resign_required(world)?;
     let head = world.ledger.head()?;
     let newest = world.ledger.latest_checkpoint()?;
     let newest = newest.map(|note| note.text().parse::<Checkpoint>()).transpose()?;
@@ -55,12 +61,14 @@ fn overview(world: &mut World) -> Result<Worst> {
         let what = if count == 1 { "artifact" } else { "artifacts" };
         ui.say(&format!("{generation} signed {count} {what}"));
     }
+    revocation::warn(world, &generations)?;
     people(world)?;
     if let Err(error) = world.settings() {
         ui.warn(&error.to_string());
     }
     rotations(world)?;
     publication::show(world);
+    pipeline::show(world)?;
     for orphan in recover::orphans(world)? {
         ui.warn(&format!(
             "interrupted: {} of {} (entry {}); keyctl recover",
@@ -87,6 +95,13 @@ fn rotations(world: &World) -> Result<()> {
 
 /// What people gave, what they are asked, and what they still have to do; nothing where there is none of it.
 fn people(world: &World) -> Result<()> {
+    for (key, suspension) in query::suspended_keys(world.ledger.connection())? {
+        let since = format!("{key} is suspended since entry {}: {}", suspension.seq, suspension.reason);
+        world.ui().warn(&format!("{since}; keyctl suspend {key} --lift"));
+    }
+    for email in query::suspended(world.ledger.connection())? {
+        world.ui().warn(&format!("the signatures of {email} count for nothing; keyctl roster restore {email}"));
+    }
     let now = world.globals.clock.now();
     let grants: Vec<_> = query::grants(world.ledger.connection(), None)?.iter().map(grant::row).collect();
     let waiting = run::waiting(world)?;
@@ -110,6 +125,7 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     let generation = world.active(key)?;
     let mut found = sign_gates(&generation, &adopted, world);
     found.push(rotation_complete(gate::rotation_failure(world.ledger.connection(), key)?, world.genesis.environment));
+    found.push(gates::suspended(key, &query::suspended_keys(world.ledger.connection())?));
     if generation.purpose == Purpose::Apt {
         found.push(openpgp::keyring_gate(world, &generation, &adopted)?);
     }
@@ -139,10 +155,17 @@ fn print_gates(ui: &Ui, gates: &[gates::Gate]) {
 
 /// One generation as a row.
 pub fn row(generation: &Generation) -> Row {
-    let state = match &generation.quarantined {
-        Some(_) => format!("{}, quarantined", generation.state),
-        None => generation.state.to_string(),
-    };
+    row_of(generation, false)
+}
+
+fn row_of(generation: &Generation, suspended: bool) -> Row {
+    let mut state = generation.state.to_string();
+    if generation.quarantined.is_some() {
+        state.push_str(", quarantined");
+    }
+    if suspended {
+        state.push_str(", suspended");
+    }
     let mut row = Row::new()
         .with("generation", generation.id.to_string())
         .with("purpose", generation.purpose.as_str())

@@ -37,6 +37,22 @@ impl TimestampArgs {
         !self.urls.is_empty() || !self.timestamp_roots.is_empty()
     }
 
+    /// The flags as they would be typed again, wherever that is.
+    ///
+    /// # Errors
+    /// A path is not UTF-8.
+    pub fn words(&self) -> Result<Vec<String>> {
+        let mut words = Vec::new();
+        for url in &self.urls {
+            words.extend(["--timestamp".to_owned(), url.clone()]);
+        }
+        words.extend(self.no_timestamp.then(|| "--no-timestamp".to_owned()));
+        for roots in &self.timestamp_roots {
+            words.extend(["--timestamp-roots".to_owned(), super::keygen::absolute(roots)?]);
+        }
+        Ok(words)
+    }
+
     /// In production every signature has a timestamp, and the adopted settings say whose.
     fn allowed_in(&self, environment: Environment) -> Result<()> {
         if environment == Environment::Production && self.no_timestamp {

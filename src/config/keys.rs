@@ -3,7 +3,7 @@
 use super::check::{Check, PlacedHsm};
 use super::raw::{RawKey, RawSubject};
 use super::text::{bad_certificate_url, bad_country, bad_text};
-use super::types::{Issuer, Key, Module, RotationMode, Subject};
+use super::types::{ISSUER, Issuer, Key, Module, RotationMode, Subject};
 use crate::config::policy::Role;
 use crate::model::{Custody, Email, Environment, HsmName, KeyAlgorithm, KeyName, Purpose};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,7 @@ fn one(
     let certified_here = matches!(issuer, Issuer::Key(_)) && is_x509(purpose);
     for (part, url) in [("crl_url", &raw.crl_url), ("aia_url", &raw.aia_url)] {
         let Some(url) = url else { continue };
-        let why = bad_certificate_url(url.get_ref())
+        let why = bad_certificate_url(&url.get_ref().replace(ISSUER, "issuer-1"))
             .or_else(|| (!certified_here).then(|| "only for certificates that we issue".to_owned()));
         check.bad_if(url.span(), &field(part), why);
     }

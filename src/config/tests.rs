@@ -242,6 +242,11 @@ fn what_does_not_fit_together_names_its_line() {
         // what certificates need
         ("crl_url          =", "crl_url = \"ldap://x/y\" #!", "keys.windows.crl_url: an http:// URL"),
         ("crl_url          =", "crl_url = \"https://x/y\" #!", "keys.windows.crl_url: an http:// URL"),
+        (
+            "crl_url          =",
+            "crl_url = \"http://x/{issuers}.crl\" #!",
+            "keys.windows.crl_url: not a URL with a host",
+        ),
         ("aia_url          =", "aia_url = \"https://x/y\" #!", "keys.windows.aia_url: an http:// URL"),
         ("aia_url          =", "aia_url = \"http://x y\" #!", "keys.windows.aia_url: not a URL with a host"),
         (
@@ -648,4 +653,13 @@ proptest::proptest! {
             proptest::prop_assert!(!full.contains('\n'));
         }
     }
+}
+
+#[test]
+fn each_generation_of_an_issuer_has_urls_of_its_own() {
+    let text = GOOD.replace(":8080/windows.crl", ":8080/{issuer}.crl").replace(":8080/windows-ca.crt", "/{issuer}.crt");
+    let key = parse(&text).unwrap().keys.remove(&"windows".parse().unwrap()).unwrap();
+    let issuer = "windows-ca/7".parse().unwrap();
+    assert_eq!(key.crl_url_by(&issuer).as_deref(), Some("http://pki.example.corp:8080/windows-ca-7.crl"));
+    assert_eq!(key.aia_url_by(&issuer).as_deref(), Some("http://pki.example.corp/windows-ca-7.crt"));
 }

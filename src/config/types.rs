@@ -3,7 +3,7 @@
 
 use crate::config::policy::Role;
 use crate::error::{Error, Result};
-use crate::model::{Custody, Hash256, HsmName, KeyAlgorithm, KeyName, Purpose, serde_by_text, words};
+use crate::model::{Custody, GenerationId, Hash256, HsmName, KeyAlgorithm, KeyName, Purpose, serde_by_text, words};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -176,18 +176,38 @@ pub struct Key {
     pub custody: Custody,
     /// The tokens it lives on, the preferred one first; never empty.
     pub hsm: Vec<HsmName>,
-    /// Where the CRL that covers its certificate can be had.
+    /// Where the CRL that covers its certificate can be had; [`ISSUER`] in it stands for the issuing generation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub crl_url: Option<String>,
     /// Where clients find the archive that it signs; for their `sources` entry.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub archive: Option<Archive>,
-    /// Where its issuer's certificate can be had (caIssuers, RFC 5280 §4.2.2.1).
+    /// Where its issuer's certificate can be had (caIssuers, RFC 5280 §4.2.2.1), with [`ISSUER`] as there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub aia_url: Option<String>,
     /// What its certificates say about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subject: Option<Subject>,
+}
+
+/// What stands for `KEY-GENERATION` of the issuer in URLs of lists and certificates, as published files are named: each
+/// generation of a CA has a list of its own.
+pub const ISSUER: &str = "{issuer}";
+
+impl Key {
+    /// The URL of the list by this generation of its issuer.
+    pub fn crl_url_by(&self, issuer: &GenerationId) -> Option<String> {
+        self.crl_url.as_deref().map(|url| by(url, issuer))
+    }
+
+    /// The URL of this generation's certificate.
+    pub fn aia_url_by(&self, issuer: &GenerationId) -> Option<String> {
+        self.aia_url.as_deref().map(|url| by(url, issuer))
+    }
+}
+
+fn by(url: &str, issuer: &GenerationId) -> String {
+    url.replace(ISSUER, &format!("{}-{}", issuer.key, issuer.number))
 }
 
 /// An APT archive as clients name it: `URI SUITE [COMPONENT…]`; a suite that ends in `/` is a path and has no

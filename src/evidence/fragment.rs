@@ -161,6 +161,9 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         fragment["authority"] = authority.clone();
     }
     let params = get(request, "params")?;
+    if let Some((name, event)) = super::event::part(outcome, params, done)? {
+        fragment[name] = event;
+    }
     let resigns = params.get("resigns");
     for (name, value) in [
         ("timestamp", done.get("timestamp")),
@@ -173,6 +176,9 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         if let Some(value) = value {
             fragment[name] = value.clone();
         }
+    }
+    if let Some(event) = done.get("destruction_event") {
+        fragment["destruction_event"] = event.clone();
     }
     Ok(fragment)
 }

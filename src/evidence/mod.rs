@@ -4,6 +4,7 @@
 //! inclusion proof. [`fragment::render`] makes every field from them; checking renders the same again and
 //! compares bytes. So no field can be changed, and nothing needs to be believed but the ledger key.
 
+mod event;
 pub mod fragment;
 
 /// The JSON Schema (2020-12) of a fragment.

@@ -6,9 +6,10 @@
 //! closes the permit.
 
 use super::Sink;
-use super::authenticode::{self, Content, Draft};
+use super::authenticode::{self, AuthenticodeSignature, Content, Draft};
 use super::fan::{self, fan_out};
 use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
+use crate::clock::Laps;
 use crate::error::{Error, Result, shown};
 use crate::files::copy::copy_while;
 use crate::files::place::{self, Placement, Target};
@@ -85,13 +86,15 @@ pub struct Prepared {
     layout: Layout,
     sums: Sums,
     original: Option<Original>,
-    outer: Option<Vec<u8>>,
+    /// The signatures that stay: ours is nested into the first of them.
+    outer: Vec<Vec<u8>>,
     draft: Draft,
     hash: HashAlgorithm,
     content_digest: Vec<u8>,
     hash_before: Hash256,
     sha512: Option<String>,
     options: BTreeMap<String, String>,
+    laps: Laps,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +108,18 @@ enum Destination {
 /// # Errors
 /// The file cannot be read or is not what it should be; its format is unknown; it is signed already.
 pub fn prepare(
+    path: &Path,
+    to: Option<&Path>,
+    chain: &[Vec<u8>],
+    options: &SignOptions,
+    stop: &AtomicBool,
+) -> Result<Prepared> {
+    let mut laps = Laps::default();
+    let prepared = laps.lap("read and copy", || open_and_copy(path, to, chain, options, stop))?;
+    Ok(Prepared { laps, ..prepared })
+}
+
+fn open_and_copy(
     path: &Path,
     to: Option<&Path>,
     chain: &[Vec<u8>],
@@ -139,16 +154,20 @@ fn free(path: &Path) -> Result<()> {
     }
 }
 
-/// The first signature, if ours is to be nested into it.
-fn existing(source: &Source, layout: &Layout, existing: Existing) -> Result<Option<Vec<u8>>> {
+/// The signatures that stay, if ours is to be nested into the first of them.
+fn existing(source: &Source, layout: &Layout, existing: Existing) -> Result<Vec<Vec<u8>>> {
     let signatures = authenticode::image::signatures(layout, source.file())?;
-    match (signatures.first(), existing) {
-        (None, Existing::Append) => {
+    match (signatures.is_empty(), existing) {
+        (true, Existing::Append) => {
             Err(Error::usage("not_signed", "there is no signature to append to").hint("leave --append out"))
         }
-        (None, _) | (Some(_), Existing::Replace) => Ok(None),
-        (Some(first), Existing::Append) => Ok(Some(first.to_der())),
-        (Some(_), Existing::Refuse) => Err(Error::failed("already_signed", "the file is signed already")
+        (true, _) | (false, Existing::Replace) => Ok(Vec::new()),
+        (false, Existing::Append) if signatures.len() != layout.certificates().len() => {
+            let message = "the certificate table holds what is no Authenticode signature and would be lost";
+            Err(Error::failed("pe_other_certificate", message).hint("--replace takes all of it out"))
+        }
+        (false, Existing::Append) => Ok(signatures.iter().map(AuthenticodeSignature::to_der).collect()),
+        (false, Existing::Refuse) => Err(Error::failed("already_signed", "the file is signed already")
             .hint("--replace takes the old signature out, --append adds another")),
     }
 }
@@ -159,7 +178,7 @@ fn copy_and_draft(
     mut target: Target,
     destination: Destination,
     layout: Layout,
-    outer: Option<Vec<u8>>,
+    outer: Vec<Vec<u8>>,
     chain: &[Vec<u8>],
     options: &SignOptions,
     stop: &AtomicBool,
@@ -194,6 +213,7 @@ fn copy_and_draft(
         outer,
         draft,
         content_digest,
+        laps: Laps::default(),
     })
 }
 
@@ -264,27 +284,33 @@ impl Prepared {
         if stamp.is_some() != self.options.contains_key(request::TIMESTAMP) {
             return Err(Error::bug("the request says something else about a timestamp than what is done").into());
         }
-        let signature = key.sign(self.draft.tbs())?;
+        let mut laps = std::mem::take(&mut self.laps);
+        let signature = laps.lap("token", || key.sign(self.draft.tbs()))?;
         let mut pkcs7 = self.draft.finish(&signature)?;
         let mut timestamp = None;
         if let Some(stamp) = stamp {
-            let (token, said) = stamp.stamp(&signature.0)?;
+            let (token, said) = laps.lap("timestamp", || stamp.stamp(&signature.0))?;
             pkcs7 = authenticode::with_timestamp(&pkcs7, &token)?;
             timestamp = Some(said);
         }
         let inner = pkcs7.clone();
-        if let Some(outer) = &self.outer {
-            pkcs7 = authenticode::append_nested(outer, &pkcs7)?;
+        let mut rest: &[Vec<u8>] = &[];
+        if let Some((first, others)) = self.outer.split_first() {
+            (pkcs7, rest) = (authenticode::append_nested(first, &pkcs7)?, others);
         }
-        let attached = self.layout.attach(&pkcs7, &self.sums)?;
+        let table: Vec<&[u8]> = std::iter::once(&pkcs7).chain(rest).map(Vec::as_slice).collect();
+        let attached = self.layout.attach_all(&table, &self.sums)?;
         self.target.apply(&attached.edits, attached.len)?;
-        let hash_after = std::thread::scope(|scope| {
-            // The disk works while the digests are computed again; placing asks it once more and reports its errors.
-            if attached.len >= fan::WORTHWHILE {
-                scope.spawn(|| rustix::fs::fdatasync(self.target.file()).is_ok());
-            }
-            verify_written(&self.target, &inner, &self.content_digest, self.hash)
-        })?;
+        let verify = || {
+            std::thread::scope(|scope| {
+                // The disk works while the digests are computed again; placing asks it once more and reports its errors.
+                if attached.len >= fan::WORTHWHILE {
+                    scope.spawn(|| rustix::fs::fdatasync(self.target.file()).is_ok());
+                }
+                verify_written(&self.target, &inner, &self.content_digest, self.hash)
+            })
+        };
+        let hash_after = laps.lap("verify", verify)?;
         Ok(Signed {
             source: self.source,
             target: self.target,
@@ -293,6 +319,7 @@ impl Prepared {
             original: self.original,
             token: key.token(),
             timestamp,
+            laps,
         })
     }
 }
@@ -324,7 +351,7 @@ fn verify_written(target: &Target, ours: &[u8], content_digest: &[u8], hash: Has
     Ok(whole.finish())
 }
 
-fn is_ours(signature: &authenticode::AuthenticodeSignature, ours: &[u8]) -> bool {
+fn is_ours(signature: &AuthenticodeSignature, ours: &[u8]) -> bool {
     let value = |pkcs7: &[u8]| authenticode::signature_value(pkcs7).ok();
     value(&signature.to_der()) == value(ours)
 }
@@ -339,6 +366,7 @@ pub struct Signed {
     original: Option<Original>,
     token: TokenFacts,
     timestamp: Option<Value>,
+    laps: Laps,
 }
 
 impl Signed {
@@ -346,22 +374,17 @@ impl Signed {
     ///
     /// # Errors
     /// The source changed meanwhile, or the destination cannot be written; the original stays as it was.
-    pub fn place(mut self) -> Result<Placed> {
-        let placed = match self.destination {
-            Destination::InPlace => self.target.place(Placement::Replace { expect: &self.source })?,
+    pub fn place(self) -> Result<Placed> {
+        let Signed { source, mut target, destination, hash_after, original, token, timestamp, mut laps } = self;
+        let file = laps.lap("place", || match destination {
+            Destination::InPlace => target.place(Placement::Replace { expect: &source }),
             Destination::New => {
-                self.target.like(&self.source)?;
-                self.source.unchanged()?;
-                self.target.place(Placement::New)?
+                target.like(&source)?;
+                source.unchanged()?;
+                target.place(Placement::New)
             }
-        };
-        Ok(Placed {
-            file: placed,
-            hash_after: self.hash_after,
-            original: self.original,
-            token: self.token,
-            timestamp: self.timestamp,
-        })
+        })?;
+        Ok(Placed { file, hash_after, original, token, timestamp, laps })
     }
 }
 
@@ -373,9 +396,15 @@ pub struct Placed {
     original: Option<Original>,
     token: TokenFacts,
     timestamp: Option<Value>,
+    laps: Laps,
 }
 
 impl Placed {
+    /// How long each stage took.
+    pub fn laps(&self) -> &Laps {
+        &self.laps
+    }
+
     /// Where it is.
     pub fn path(&self) -> &PathBuf {
         &self.file.path

@@ -2,13 +2,15 @@
 
 use super::Ground;
 use crate::error::Result;
-use crate::ledger::query;
-use crate::model::{Email, Hash256};
+use crate::ledger::projection::cab::RECORDED;
+use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
+use crate::model::{Actor, CorrelationId, Email, Hash256};
 use crate::people::Roster;
 use crate::people::cab::{Here, Paper};
 use crate::policy::signing::SigningFacts;
 use crate::request::SignArtifact;
 use rusqlite::Connection;
+use serde_json::json;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -18,6 +20,46 @@ use std::rc::Rc;
 pub(super) struct Known {
     people: OnceCell<(Option<Roster>, BTreeSet<Email>)>,
     papers: RefCell<BTreeMap<Hash256, Rc<Paper>>>,
+}
+
+/// An approval of the change advisory board as it was handed in, good or not.
+#[derive(Clone, Debug)]
+pub struct HandedIn {
+    /// The approval.
+    pub paper: Paper,
+    /// By whom.
+    pub actor: Actor,
+    /// Ties it to a deployment.
+    pub correlation_id: CorrelationId,
+}
+
+impl HandedIn {
+    /// Has the ledger keep it, before anything is decided on it. Gives the entry, if it was not known before.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn keep(&self, ledger: &mut Ledger) -> Result<Option<Entry>> {
+        let mut writer = ledger.writer()?;
+        let entry = self.take(&mut writer)?;
+        if entry.is_some() {
+            writer.commit()?;
+        }
+        Ok(entry)
+    }
+
+    pub(super) fn take(&self, writer: &mut Writer<'_>) -> Result<Option<Entry>> {
+        let sha256 = self.paper.sha256()?;
+        if query::cab_paper(writer.connection(), &sha256)?.is_some() {
+            return Ok(None);
+        }
+        let entry = writer.append(NewEntry {
+            entry_type: RECORDED.parse()?,
+            actor: self.actor.clone(),
+            correlation_id: self.correlation_id.clone(),
+            body: json!({ "paper": super::to_value(&self.paper)?, "sha256": sha256 }),
+        })?;
+        Ok(Some(entry))
+    }
 }
 
 impl Ground {

@@ -8,7 +8,7 @@ use crate::ledger::{NewEntry, Writer, query};
 use crate::model::{Hash256, Purpose};
 use crate::people::ApprovalRequest;
 use crate::people::approval::{Part, Participant};
-use crate::people::quorum::{self, Ballot, Counted, InForce};
+use crate::people::quorum::{self, Ballot, Counted, InForce, Succession};
 use crate::people::request::Step;
 use crate::policy::people::{People, may_allow};
 use crate::policy::{Decide, Gate, gates, grants};
@@ -182,7 +182,7 @@ impl Leave {
             _ => O::NAME,
         };
         let mut shown = vec![rule_fits(document, operation, purpose)];
-        let (approved, participants) = approved(presented, ground, writer);
+        let (approved, participants, succession) = approved(presented, ground, writer);
         shown.push(approved);
         shown.push(match &consumed {
             Some(known) => gates::holds(
@@ -201,7 +201,8 @@ impl Leave {
             steps.find(|(number, step)| step.allows(O::NAME, &request.object, &params, O::OPEN) && free(*number));
         let asked = format!("{} of {}", O::NAME, request.object);
         shown.push(gates::holds("ApprovedStep", asked, "a step of the request that was not done yet", step.is_some()));
-        let consume = consumed.is_none().then(|| consumption(presented, request, &participants)).transpose()?;
+        let consume =
+            consumed.is_none().then(|| consumption(presented, request, &participants, succession)).transpose()?;
         let authority = step.map(|(step, _)| (Authority::Request { request_id: id.clone(), step }, participants));
         Ok(Leave { people: People::Shown(shown), authority, consume })
     }
@@ -215,7 +216,11 @@ fn rule_fits(document: &ApprovalRequest, operation: &str, purpose: Option<Purpos
 }
 
 /// `Approvals`: who agreed, and what is missing.
-fn approved(presented: &Presented, ground: &Ground, writer: &Writer<'_>) -> (Gate, Vec<Participant>) {
+fn approved(
+    presented: &Presented,
+    ground: &Ground,
+    writer: &Writer<'_>,
+) -> (Gate, Vec<Participant>, Option<Succession>) {
     let rule = presented.rule(ground);
     let roles: Vec<_> = rule.must_include.iter().map(|role| role.as_str()).collect();
     let among = if roles.is_empty() { String::new() } else { format!(", among them {}", roles.join(", ")) };
@@ -227,9 +232,10 @@ fn approved(presented: &Presented, ground: &Ground, writer: &Writer<'_>) -> (Gat
             if !counted.is_enough() {
                 input.push(format!("missing: {}", counted.missing));
             }
-            (gates::holds("Approvals", input.join("; "), limit, counted.is_enough()), counted.participants)
+            let gate = gates::holds("Approvals", input.join("; "), limit, counted.is_enough());
+            (gate, counted.participants, counted.succession)
         }
-        Err(error) => (gates::holds("Approvals", error.message(), limit, false), Vec::new()),
+        Err(error) => (gates::holds("Approvals", error.message(), limit, false), Vec::new(), None),
     }
 }
 
@@ -261,14 +267,23 @@ fn unmoved(presented: &Presented, conn: &rusqlite::Connection) -> Result<Gate> {
     Ok(gates::holds("ApprovedRequest", input, limit, moved.is_empty()))
 }
 
-fn consumption<O: Operation>(presented: &Presented, request: &Request<O>, people: &[Participant]) -> Result<NewEntry> {
+fn consumption<O: Operation>(
+    presented: &Presented,
+    request: &Request<O>,
+    people: &[Participant],
+    succession: Option<Succession>,
+) -> Result<NewEntry> {
     let text = String::from_utf8(presented.bytes.clone())
         .map_err(|error| Error::bug("a canonical request is no text").because(error))?;
+    let mut body = json!({ "request": text, "sha256": presented.sha256(), "approvals": people });
+    if let Some(Succession { participants, proofs, .. }) = succession {
+        body["succession"] = json!({ "approvals": participants, "proofs": proofs });
+    }
     Ok(NewEntry {
         entry_type: CONSUMED.parse()?,
         actor: request.actor.clone(),
         correlation_id: request.correlation_id.clone(),
-        body: json!({ "request": text, "sha256": presented.sha256(), "approvals": people }),
+        body,
     })
 }
 

@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 pub mod builtin;
+mod destroy;
 pub mod doctor;
 pub mod fault;
 pub mod generate;
@@ -27,6 +28,7 @@ pub mod store;
 pub mod token;
 mod worker;
 
+pub use destroy::Gone;
 pub use fault::{Fault, Outage, Refusal};
 pub use generate::{Generated, KeyTemplate};
 pub use module::ModuleSpec;

@@ -7,6 +7,7 @@
 //! Tokens are opened as they were recorded ([`Store::pin`]). What one refused once (a wrong PIN above all) is not
 //! tried again in the same process, by whichever command or thread.
 
+use super::destroy::Gone;
 use super::fault::{Fault, Outage};
 use super::generate::KeyTemplate;
 use super::keycheck;
@@ -16,9 +17,9 @@ use crate::crypto::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Result};
 use crate::gate::{Completes, Failure, Permit, Spends, sealed};
-use crate::keys::{self, AttributeFact, Copy, Identity, TokenFacts, TokenRecord};
+use crate::keys::{self, AttributeFact, Copy, Generation, Identity, TokenFacts, TokenRecord};
 use crate::model::{HashAlgorithm, HsmName, Signature, Tbs};
-use crate::request::{GenerateKey, Operation, Role};
+use crate::request::{DestroyKey, Doomed, GenerateKey, Operation, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -165,6 +166,57 @@ impl Store {
         }
     }
 
+    /// Destroys every copy that the permit names, and makes sure that each is gone. What was gone already is none the less
+    /// looked for. `generation` is the register's record, for the public keys.
+    ///
+    /// # Errors
+    /// As the token reports; [`Failure::unknown`] when nobody can say what was destroyed, also when one copy is gone and
+    /// another is not.
+    pub fn destroy(&self, permit: &Permit<DestroyKey>, generation: &Generation) -> Result<DestroyedKey, Failure> {
+        let mut copies = Vec::new();
+        for doomed in &permit.request().params.copies {
+            let (token, expected) = self.doomed(doomed, generation)?;
+            let gone = token.destroy(&doomed.cka_id, expected.as_ref()).map_err(|fault| {
+                let failure = Failure::from(fault);
+                Failure { unknown: failure.unknown || !copies.is_empty(), ..failure }
+            })?;
+            copies.push((doomed.clone(), gone));
+        }
+        Ok(DestroyedKey { from: permit.request().params.from, copies })
+    }
+
+    /// Looks whether every copy that the permit names is gone; `None` if one is not.
+    ///
+    /// # Errors
+    /// A token cannot be had or asked.
+    pub fn are_gone(
+        &self,
+        permit: &Permit<DestroyKey>,
+        generation: &Generation,
+    ) -> Result<Option<DestroyedKey>, Failure> {
+        let mut copies = Vec::new();
+        for doomed in &permit.request().params.copies {
+            let (token, expected) = self.doomed(doomed, generation)?;
+            if !token.is_gone(&doomed.cka_id, expected.as_ref())? {
+                return Ok(None);
+            }
+            copies.push((doomed.clone(), Gone { private: false, public: false }));
+        }
+        Ok(Some(DestroyedKey { from: permit.request().params.from, copies }))
+    }
+
+    /// The token of one copy, and its public key where there is one.
+    fn doomed(&self, doomed: &Doomed, generation: &Generation) -> Result<(Arc<Token>, Option<PublicKey>)> {
+        let token = self.token(&doomed.hsm)?;
+        if token.info().serial != doomed.token_serial {
+            return Err(Error::blocked("wrong_token", format!("token {} is not the one in the request", doomed.hsm)));
+        }
+        let Some(spki) = doomed.spki_sha256 else { return Ok((token, None)) };
+        let identity = generation.identities.iter().find(|identity| identity.spki_sha256 == spki);
+        let unknown = || Error::bug("the permit names a key that the register does not have");
+        Ok((token, Some(identity.ok_or_else(unknown)?.public_key()?)))
+    }
+
     fn token_for(&self, permit: &Permit<GenerateKey>) -> Result<Arc<Token>> {
         let params = &permit.request().params;
         let token = self.token(&params.hsm)?;
@@ -272,6 +324,46 @@ impl sealed::Sealed for GeneratedKey {}
 impl Completes<GenerateKey> for GeneratedKey {
     fn done(&self) -> Value {
         json!({ "identity": self.identity, "proof_of_possession": crate::model::base64(&self.proof.0) })
+    }
+}
+
+/// A key whose private part was destroyed: every copy was looked for afterwards, and is gone.
+#[derive(Debug)]
+pub struct DestroyedKey {
+    from: keys::State,
+    copies: Vec<(Doomed, Gone)>,
+}
+
+impl DestroyedKey {
+    /// Whether any private key was there to be destroyed.
+    pub fn was_there(&self) -> bool {
+        self.copies.iter().any(|(_, gone)| gone.private)
+    }
+}
+
+impl sealed::Sealed for DestroyedKey {}
+
+impl Completes<DestroyKey> for DestroyedKey {
+    fn done(&self) -> Value {
+        let copy = |(doomed, gone): &(Doomed, Gone)| {
+            let mut copy = json!({
+                "hsm": doomed.hsm,
+                "token_serial": doomed.token_serial,
+                "cka_id": doomed.cka_id,
+                "private_object": if gone.private { "destroyed" } else { "gone" },
+                "public_object": if gone.public { "destroyed" } else { "gone" },
+            });
+            if let Some(spki) = doomed.spki_sha256 {
+                copy["spki_sha256"] = json!(spki);
+            }
+            copy
+        };
+        json!({ "destruction_event": {
+            "state_before": self.from,
+            "state": keys::State::Destroyed,
+            "copies": self.copies.iter().map(copy).collect::<Vec<_>>(),
+            "verified": "searched by CKA_ID and by public key; nothing is left",
+        } })
     }
 }
 

@@ -5,6 +5,7 @@
 //! fits, when it is not initialised, and when a wrong PIN would lock it. The PIN is fetched after all
 //! that and before the login.
 
+use super::destroy::Gone;
 use super::fault::{Fault, Outage, Refusal};
 use super::generate::{Generated, KeyTemplate, expectations};
 use super::module::{Module, ModuleInfo, ModuleSpec};
@@ -279,31 +280,24 @@ impl Token {
         })
     }
 
-    /// Destroys a key pair after finding and confirming it once more; then makes sure that it is gone.
+    /// Destroys a key pair, or what is left of one, after identifying it without doubt; then makes sure that it is gone.
     ///
     /// # Errors
-    /// As [`Token::find`]; `key_forbids` where the token prevents it; [`Fault::is_unknown`] when half of it may be done.
-    #[cfg_attr(not(test), expect(dead_code, reason = "reached through the key store, with a permit"))]
-    pub(in crate::hsm) fn destroy(&self, key: &KeyRef) -> Result<(), Fault> {
-        let key = key.clone();
+    /// As [`Seat::destroy`].
+    pub(in crate::hsm) fn destroy(&self, cka_id: &CkaId, expected: Option<&PublicKey>) -> Result<Gone, Fault> {
+        let (cka_id, expected) = (cka_id.clone(), expected.cloned());
         self.first()?.call(self.spec.timeout, move |seat: &mut Seat, flight: &Flight| {
-            let located = seat.look_up(&key.cka_id, &key.public)?;
-            // No session may go on with a handle or a copy of what is destroyed here.
-            seat.shared.forget();
-            let session = seat.session()?.handle();
-            flight.send()?;
-            seat.functions().destroy(session, located.private)?;
-            if let Some(public) = located.public {
-                seat.functions().destroy(session, public).map_err(Fault::unknown)?;
-            }
-            for class in [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY] {
-                if !seat.with_id(class, &key.cka_id).map_err(Fault::unknown)?.is_empty() {
-                    let message = format!("the key with CKA_ID {} is still there", key.cka_id);
-                    return Err(Fault::answer(cryptoki::context::Function::DestroyObject, message).unknown());
-                }
-            }
-            Ok(())
+            seat.destroy(&cka_id, expected.as_ref(), flight)
         })
+    }
+
+    /// Whether nothing is left of a key pair.
+    ///
+    /// # Errors
+    /// `module_answer`, outages.
+    pub(in crate::hsm) fn is_gone(&self, cka_id: &CkaId, expected: Option<&PublicKey>) -> Result<bool, Fault> {
+        let (cka_id, expected) = (cka_id.clone(), expected.cloned());
+        self.ask(move |seat| seat.is_gone(&cka_id, expected.as_ref()))
     }
 
     /// Random bytes from the token, at most 4096.

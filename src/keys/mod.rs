@@ -6,6 +6,7 @@
 //!
 //! These are records read back from the ledger. What may happen to them is in [`state`].
 
+pub mod revocation;
 pub mod rotation;
 pub mod state;
 pub mod token;
@@ -17,6 +18,7 @@ use crate::model::{CkaId, Custody, Environment, GenerationId, Hash256, HsmName, 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+pub use revocation::{PublishedCrl, Revocation, RevocationReason, Terms, retention_cutoff};
 pub use state::State;
 pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord};
 

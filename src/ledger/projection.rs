@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, GiveGrant, ImportCertificate,
-    IssueCertificate, MakeCsr, Operation, PublishKeyring, Request, SignArtifact,
+    AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, FOLDER, GenerateKey, GiveGrant,
+    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, ReinstateKey, Request, RestorePerson,
+    SignArtifact, SuspendKey, SuspendPerson,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -25,44 +26,28 @@ use std::collections::BTreeMap;
 
 mod authority;
 pub mod cab;
+mod life;
 mod people;
 mod resigned;
+mod revocation;
 mod rotation;
 
 /// The SQL that makes the projection tables, empty.
-pub const SCHEMA: &str = concat!(include_str!("projection.sql"), include_str!("projection/rotation.sql"));
+pub const SCHEMA: &str = concat!(
+    include_str!("projection.sql"),
+    include_str!("projection/revocation.sql"),
+    include_str!("projection/rotation.sql"),
+    include_str!("projection/cab.sql")
+);
 
 /// The names of all projection tables: what the audit compares.
+#[rustfmt::skip]
 pub const TABLES: &[&str] = &[
-    "genesis",
-    "settings",
-    "tokens",
-    "intents",
-    "generations",
-    "public_keys",
-    "serials",
-    "artifacts",
-    "keyrings",
-    "touched",
-    "requests",
-    "request_steps",
-    "follow_ups",
-    "rosters",
-    "roster_suspensions",
-    "grants",
-    "grant_uses",
-    "rotations",
-    "rotation_failures",
-    "key_tests",
-    "root_links",
-    "published_files",
-    "key_reviews",
-    "expiry_alerts",
-    "cab_papers",
-    "cab_withdrawn",
-    "cab_uses",
-    "artifact_contents",
-    "resigned",
+    "genesis", "settings", "tokens", "intents", "generations", "public_keys", "serials", "artifacts", "keyrings",
+    "touched", "requests", "request_steps", "follow_ups", "rosters", "roster_suspensions", "suspensions", "grants", "grant_uses",
+    "cosigned", "issuers", "revocations", "crl_entries", "crls", "resign",
+    "cab_papers", "cab_withdrawn", "cab_uses", "artifact_contents", "resigned",
+    "rotations", "rotation_failures", "key_tests", "root_links", "published_files", "key_reviews", "expiry_alerts",
 ];
 
 /// What the database was doing, for its errors.
@@ -72,7 +57,9 @@ const KEEPING: &str = "keeping a projection";
 ///
 /// Intents open a row that their outcome closes; a successful outcome also does to the register what its request
 /// asked for. Failed and unknown outcomes close the intent and change nothing else. Refusals change nothing, and
-/// neither do entries without a `phase` but for alerts.
+/// neither do entries without a `phase` but for alerts. Some intents do something by themselves: a serial number is
+/// reserved, the number of a list is burned, and what is to be revoked is revoked from then on, whatever becomes of
+/// the list that should say so.
 ///
 /// # Errors
 /// The entry contradicts what came before; the tables are then as they were.
@@ -85,7 +72,7 @@ const KEEPING: &str = "keeping a projection";
 /// | `generation_exists` | a generation is to be made that was made already |
 /// | `unknown_generation`, `no_identity` | something was done to a generation that does not exist or has no key |
 /// | `bad_transition` | a state that cannot follow ([`State::may_become`]), or a step from another than the present one |
-/// | `bad_transition` | a mere change to `generated` or `certified`, which come with a key and a certificate |
+/// | `bad_transition` | a mere change to `generated`, `certified` or `revoked`, which come with a key, a certificate, a reason |
 /// | `one_active` | a second active generation of one key |
 /// | `public_key_seen` | a public key that some generation has already (K5) |
 /// | `serial_taken` | a serial number that the issuer gave out already (H5) |
@@ -95,7 +82,12 @@ const KEEPING: &str = "keeping a projection";
 /// | `alert_given` | an alert that is given once and was given before |
 /// | `cab_exhausted` | a signature that an approval of the change advisory board is not good for any more |
 /// | `unknown_artifact` | a signature that takes the place of an artifact which the ledger does not have |
+/// | `bad_roster_version` | a roster that does not follow the one in force |
+/// | `suspended_already`, `not_suspended` | a suspension of who or what is suspended, or the end of one that is none |
 /// | `bad_settings_hash` | adopted settings that do not have the hash they are named by |
+/// | `bad_revocation` | a revocation that takes back what an earlier one said ([`crate::keys::Terms::sharpen`]) |
+/// | `crl_number_taken` | a list whose number is not greater than every number before it (C3) |
+/// | `unknown_crl` | a list was seen that was never published |
 ///
 /// Database errors come as [`Sql`] says.
 pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
@@ -168,7 +160,7 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         }
         IssueCertificate::ENTRY => {
             let request: Request<IssueCertificate> = read(request)?;
-            reserve(conn, entry, &request.params.issuer, &request.params.serial)?;
+            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))?;
         }
         // What cannot be read could never be closed as done.
         ImportCertificate::ENTRY => drop(read::<Request<ImportCertificate>>(request)?),
@@ -181,7 +173,16 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
         GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
         EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
         CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
-        _ => rotation::intent(conn, entry, request)?,
+        AdoptRoster::ENTRY => drop(read::<Request<AdoptRoster>>(request)?),
+        SuspendPerson::ENTRY => drop(read::<Request<SuspendPerson>>(request)?),
+        RestorePerson::ENTRY => drop(read::<Request<RestorePerson>>(request)?),
+        SuspendKey::ENTRY => drop(read::<Request<SuspendKey>>(request)?),
+        ReinstateKey::ENTRY => drop(read::<Request<ReinstateKey>>(request)?),
+        other => {
+            life::intent(other, request)?;
+            revocation::intent(conn, entry, request)?;
+            rotation::intent(conn, entry, request)?;
+        }
     }
     conn.execute(
         "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -191,16 +192,22 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
     authority::step_begun(conn, entry, request)
 }
 
-/// Takes a serial number of this issuer, for good.
-fn reserve(conn: &Connection, entry: &Entry, issuer: &GenerationId, serial: &str) -> Result<()> {
+/// Takes a serial number of this issuer, for good; what has it expires then.
+fn reserve(
+    conn: &Connection,
+    entry: &Entry,
+    issuer: &GenerationId,
+    (serial, not_after): (&str, crate::clock::Time),
+) -> Result<()> {
     let issuer = issuer.to_string();
     let taken = "SELECT seq FROM serials WHERE issuer = ?1 AND serial = ?2";
     if let Some(seq) = first::<i64>(conn, taken, params![issuer, serial])? {
         let message = format!("the serial number {serial} of {issuer} was reserved by entry {seq}");
         return Err(Error::failed("serial_taken", message));
     }
-    let sql = "INSERT INTO serials (issuer, serial, seq) VALUES (?1, ?2, ?3)";
-    conn.execute(sql, params![issuer, serial, sql_int(entry.seq)]).sql(KEEPING)?;
+    let sql = "INSERT INTO serials (issuer, serial, seq, expires) VALUES (?1, ?2, ?3, ?4)";
+    let expires = crate::clock::rfc3339(not_after);
+    conn.execute(sql, params![issuer, serial, sql_int(entry.seq), expires]).sql(KEEPING)?;
     Ok(())
 }
 
@@ -225,8 +232,8 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
         _ => return Err(broken("its result is none of ok, failed, unknown")),
     }
     authority::step_ended(conn, of, result)?;
-    let sql = "UPDATE intents SET outcome = ?1, request = NULL WHERE seq = ?2";
-    conn.execute(sql, params![sql_int(entry.seq), sql_int(of)]).sql(KEEPING)?;
+    let sql = "UPDATE intents SET outcome = ?1, result = ?2, request = NULL WHERE seq = ?3";
+    conn.execute(sql, params![sql_int(entry.seq), result, sql_int(of)]).sql(KEEPING)?;
     Ok(())
 }
 
@@ -236,7 +243,8 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
         GenerateKey::ENTRY => generated(conn, &read(request)?, read(field(done, "identity")?)?),
         IssueCertificate::ENTRY => {
             let request: Request<IssueCertificate> = read(request)?;
-            certified(conn, &request.params.generation, read(field(done, "credential")?)?)
+            certified(conn, &request.params.generation, read(field(done, "credential")?)?)?;
+            issued_by(conn, &request.params.generation, &request.params.issuer)
         }
         ImportCertificate::ENTRY => {
             let request: Request<ImportCertificate> = read(request)?;
@@ -244,7 +252,8 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
         }
         CertifyOpenPgp::ENTRY => {
             let request: Request<CertifyOpenPgp> = read(request)?;
-            certified(conn, &request.params.generation, read(field(done, "credential")?)?)
+            certified(conn, &request.params.generation, read(field(done, "credential")?)?)?;
+            issued_by(conn, &request.params.generation, &request.params.issuer)
         }
         PublishKeyring::ENTRY => keyring_published(conn, entry, &read(request)?),
         ChangeState::ENTRY => moved(conn, &read(request)?),
@@ -264,7 +273,16 @@ fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
             let request: Request<CloseFollowUp> = read(request)?;
             authority::follow_up_closed(conn, entry, &request.params.follow_up)
         }
-        _ => rotation::succeeded(conn, entry, request, done),
+        AdoptRoster::ENTRY => people::adopted(conn, entry, &read(request)?),
+        SuspendPerson::ENTRY => people::suspended(conn, entry, &read(request)?),
+        RestorePerson::ENTRY => people::restored(conn, &read(request)?),
+        SuspendKey::ENTRY => people::key_suspended(conn, entry, &read(request)?),
+        ReinstateKey::ENTRY => people::key_reinstated(conn, &read(request)?),
+        other => {
+            life::succeeded(conn, other, request)?;
+            revocation::succeeded(conn, entry, request, done)?;
+            rotation::succeeded(conn, entry, request, done)
+        }
     }
 }
 
@@ -297,10 +315,24 @@ fn generated(conn: &Connection, request: &Request<GenerateKey>, identity: Identi
 
 fn certified(conn: &Connection, id: &GenerationId, credential: Credential) -> Result<()> {
     let mut generation = at_step(conn, id, State::Certified)?;
+    certified_as(&mut generation, credential)?;
+    store(conn, &generation)
+}
+
+fn certified_as(generation: &mut Generation, credential: Credential) -> Result<()> {
+    let id = generation.id.clone();
     let identity = generation.identities.first_mut();
     let identity = identity.ok_or_else(|| Error::failed("no_identity", format!("{id} has no key to certify")))?;
     identity.credential = Some(credential);
-    store(conn, &generation)
+    Ok(())
+}
+
+/// Remembers who certified a generation.
+fn issued_by(conn: &Connection, id: &GenerationId, issuer: &GenerationId) -> Result<()> {
+    let sql = "INSERT INTO issuers (generation, issuer) VALUES (?1, ?2)
+               ON CONFLICT (generation) DO UPDATE SET issuer = excluded.issuer";
+    conn.execute(sql, params![id.to_string(), issuer.to_string()]).sql(KEEPING)?;
+    Ok(())
 }
 
 fn moved(conn: &Connection, request: &Request<ChangeState>) -> Result<()> {
@@ -309,8 +341,8 @@ fn moved(conn: &Connection, request: &Request<ChangeState>) -> Result<()> {
     if before != *from {
         return Err(Error::failed("bad_transition", format!("{id} is {before}, not {from}")));
     }
-    // A key and a certificate come with these two, and only where they were made.
-    if matches!(to, State::Generated | State::Certified) {
+    // A key, a certificate and a reason come with these, and only where they were made.
+    if matches!(to, State::Generated | State::Certified | State::Revoked) {
         return Err(Error::failed("bad_transition", format!("{id} cannot be declared {to}")));
     }
     let generation = at_step(conn, id, *to)?;
@@ -327,9 +359,11 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
         return Err(Error::failed("artifact_id_taken", message));
     }
     resigned::link(conn, entry, params)?;
+    let repository = (params.format == "apt").then(|| params.options.get(FOLDER)).flatten();
     conn.execute(
-        "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time,
+                                timestamped, repository)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             sql_int(entry.seq),
             params.artifact_id,
@@ -339,10 +373,16 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
             hash_after.to_string(),
             params.generation.to_string(),
             crate::clock::rfc3339(entry.time),
+            done.get("timestamp").is_some(),
+            repository,
         ],
     )
     .sql(KEEPING)?;
-    Ok(())
+    for cosigner in &params.cosigners {
+        let sql = "INSERT OR IGNORE INTO cosigned (artifact, generation) VALUES (?1, ?2)";
+        conn.execute(sql, params![sql_int(entry.seq), cosigner.to_string()]).sql(KEEPING)?;
+    }
+    revocation::signed(conn, entry, params)
 }
 
 /// A key that stays in the keyring keeps the time since when it has been there; one that left begins anew.

@@ -31,7 +31,9 @@ CREATE TABLE intents (
     process    TEXT NOT NULL,               -- lock of the process that owns it
     request    TEXT,                        -- the request, JSON, for closing it; NULL once closed
     outcome    INTEGER CHECK (outcome > seq), -- the outcome's entry; NULL while open
-    CHECK ((request IS NULL) = (outcome IS NOT NULL))
+    result     TEXT CHECK (result IN ('ok', 'failed', 'unknown')), -- what came out; NULL while open
+    CHECK ((request IS NULL) = (outcome IS NOT NULL)),
+    CHECK ((result IS NULL) = (outcome IS NULL))
 ) STRICT;
 CREATE INDEX intents_open ON intents (seq) WHERE outcome IS NULL;
 
@@ -53,9 +55,10 @@ CREATE TABLE public_keys (
 
 -- Serial numbers, reserved before signing, unique for each issuer (H5).
 CREATE TABLE serials (
-    issuer TEXT NOT NULL,                   -- generation of the CA
-    serial TEXT NOT NULL,                   -- lower-case hex
-    seq    INTEGER NOT NULL,                -- the intent that reserved it
+    issuer  TEXT NOT NULL,                  -- generation of the CA
+    serial  TEXT NOT NULL,                  -- lower-case hex
+    seq     INTEGER NOT NULL,               -- the intent that reserved it
+    expires TEXT,                           -- notAfter of the certificate, RFC 3339; NULL where the intent does not say
     PRIMARY KEY (issuer, serial)
 ) STRICT;
 
@@ -68,11 +71,14 @@ CREATE TABLE artifacts (
     hash_before    TEXT NOT NULL,           -- SHA-256 of the file before, lower-case hex
     hash_after     TEXT NOT NULL,           -- and after
     generation     TEXT NOT NULL,           -- the signing key
-    time           TEXT NOT NULL            -- of the outcome, RFC 3339
+    time           TEXT NOT NULL,           -- of the outcome, RFC 3339
+    timestamped    INTEGER NOT NULL CHECK (timestamped IN (0, 1)), -- whether an authority says when it was signed
+    repository     TEXT                     -- folder of an APT repository, whose newest signature replaces the others
 ) STRICT;
 CREATE INDEX artifacts_before ON artifacts (hash_before);
 CREATE INDEX artifacts_after ON artifacts (hash_after);
 CREATE INDEX artifacts_correlation ON artifacts (correlation_id, operation);
+CREATE INDEX artifacts_repository ON artifacts (repository) WHERE repository IS NOT NULL;
 
 -- The keyrings of APT keys as they were last published.
 CREATE TABLE keyrings (
@@ -84,7 +90,7 @@ CREATE TABLE keyrings (
     PRIMARY KEY (key, fingerprint)
 ) STRICT;
 
--- The last entry that moved something which approvals were given for: a key, or 'settings'.
+-- The last entry that moved something which approvals were given for: a key, 'settings', or 'roster'.
 CREATE TABLE touched (
     subject TEXT PRIMARY KEY,
     seq     INTEGER NOT NULL
@@ -125,6 +131,13 @@ CREATE TABLE rosters (
     doc     TEXT NOT NULL                   -- canonical JSON
 ) STRICT;
 
+-- Keys that neither sign nor issue for the time being.
+CREATE TABLE suspensions (
+    key    TEXT PRIMARY KEY,
+    seq    INTEGER NOT NULL,                -- the entry that suspended it
+    reason TEXT NOT NULL
+) STRICT;
+
 -- People whose signatures do not count for the time being.
 CREATE TABLE roster_suspensions (
     email TEXT PRIMARY KEY,
@@ -148,41 +161,3 @@ CREATE TABLE grant_uses (
     seq        INTEGER NOT NULL,            -- the first intent
     PRIMARY KEY (grant_id, generation)
 ) STRICT;
-
--- Approvals of the change advisory board as they were handed in, good or not.
-CREATE TABLE cab_papers (
-    sha256      TEXT PRIMARY KEY,           -- of the approval with its signature, lower-case hex
-    seq         INTEGER NOT NULL,           -- the entry that recorded it first
-    approval_id TEXT NOT NULL,
-    doc         TEXT NOT NULL               -- canonical JSON
-) STRICT;
-CREATE INDEX cab_papers_of ON cab_papers (approval_id);
-
--- Approvals that the board withdrew.
-CREATE TABLE cab_withdrawn (
-    approval_id TEXT PRIMARY KEY,
-    seq         INTEGER NOT NULL            -- the entry that recorded it first
-) STRICT;
-
--- Each signature that rests on such an approval. What failed is not among them.
-CREATE TABLE cab_uses (
-    intent      INTEGER PRIMARY KEY,        -- the intent's entry
-    approval_id TEXT NOT NULL,
-    signed      INTEGER NOT NULL CHECK (signed IN (0, 1)) -- whether the approval carries a signature
-) STRICT;
-CREATE INDEX cab_uses_of ON cab_uses (approval_id);
-
--- What each artifact is, whatever its signatures say: the format's own digest.
-CREATE TABLE artifact_contents (
-    seq    INTEGER PRIMARY KEY,             -- the artifact's entry
-    digest TEXT NOT NULL                    -- with its algorithm before it (sha256:…)
-) STRICT;
-CREATE INDEX artifact_contents_digest ON artifact_contents (digest);
-
--- Artifacts that take the place of others.
-CREATE TABLE resigned (
-    seq         INTEGER PRIMARY KEY,        -- the outcome's entry
-    artifact_id TEXT NOT NULL,              -- the new one
-    resigns     TEXT NOT NULL               -- the old one
-) STRICT;
-CREATE INDEX resigned_of ON resigned (resigns);

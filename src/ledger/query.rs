@@ -5,6 +5,14 @@
 //! [verification's](super::verify::verify()) to say. All give `register_broken` for a record that cannot be read, and
 //! database errors as [`Sql`] says.
 
+mod revocation;
+
+pub use revocation::{
+    CrlEntry, ResignRequired, crl_entries, crl_facts, evidence_outcomes, is_forgettable, issuer, last_crl_number,
+    new_entries, outcomes_about, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
+    unlisted_generations, untold_marks,
+};
+
 use super::genesis::Genesis;
 use super::projection::{load, parse};
 use super::{Sql, sql_int};
@@ -19,15 +27,19 @@ use std::collections::BTreeMap;
 
 mod authority;
 mod grants;
+mod life;
 mod people;
 pub mod rotation;
 
 pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
 pub use grants::{Grant, grant, grants};
-pub use people::{roster, suspended};
+pub use life::{LastFacts, all_outcomes, last_facts, open_about};
+pub use people::{Suspension, roster, suspended, suspended_keys};
 mod cab;
 
-pub use cab::{Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, marked};
+pub use cab::{
+    Artifact, artifact, artifacts_like, artifacts_with, cab_paper, cab_uses, cab_withdrawn, is_marked, marked,
+};
 
 const READING: &str = "reading the register";
 

@@ -96,6 +96,21 @@ impl Witness {
         Ok(Standing::Continues(Box::new(known)))
     }
 
+    /// Holds what a document says of its workspace, which tells nothing of the ledger, against what this machine
+    /// remembers.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; `genesis_changed`.
+    pub fn known(base: &Path, workspace_id: &str, origin: &str, environment: Environment) -> Result<Standing> {
+        match Witness::load(base, workspace_id)? {
+            None => Ok(Standing::New(of_origin(base, origin)?)),
+            Some(known) if known.origin == origin && known.environment == environment => {
+                Ok(Standing::Continues(Box::new(known)))
+            }
+            Some(known) => Err(known.otherwise()),
+        }
+    }
+
     /// Remembers what a request shows, after holding it against what is remembered by now.
     ///
     /// # Errors
@@ -113,9 +128,7 @@ impl Witness {
             && request.origin == self.origin
             && request.environment == self.environment;
         if !same {
-            let message =
-                format!("the workspace {} began otherwise when this machine signed for it", self.workspace_id);
-            return Err(stop("genesis_changed", message));
+            return Err(self.otherwise());
         }
         let (old, new) = (&self.head, &request.log_head);
         if new.size < old.size {
@@ -134,6 +147,11 @@ impl Witness {
             return Err(stop("roster_forked", message));
         }
         Ok(())
+    }
+
+    fn otherwise(&self) -> Error {
+        let message = format!("the workspace {} began otherwise when this machine signed for it", self.workspace_id);
+        stop("genesis_changed", message)
     }
 
     fn check_growth(&self, new: &LogHead, proofs: Option<&Proofs>) -> Result<()> {

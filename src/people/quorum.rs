@@ -6,10 +6,12 @@
 //! role if they have one, and never approves. What does not count is listed with the rule that says so (D8).
 
 pub(in crate::people) mod examine;
+mod succession;
 #[cfg(test)]
 mod tests;
 
 pub use examine::proofs_of_possession;
+pub use succession::{Succession, succession};
 
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::{Role, Rule};
@@ -95,6 +97,8 @@ pub struct Missing {
     pub roles: BTreeSet<Role>,
     /// Who could still approve. Several of them may be needed.
     pub candidates: BTreeSet<Email>,
+    /// What a roster's adoption takes besides ([`Succession::missing`]).
+    pub succession: Vec<String>,
 }
 
 /// The result of counting.
@@ -106,12 +110,14 @@ pub struct Counted {
     pub ignored: Vec<Ignored>,
     /// What is missing.
     pub missing: Missing,
+    /// For a request that would put another roster in force: what comes of that.
+    pub succession: Option<Succession>,
 }
 
 impl Counted {
     /// Whether the request may be run.
     pub fn is_enough(&self) -> bool {
-        !self.missing.requester && self.has_people()
+        !self.missing.requester && self.has_people() && self.missing.succession.is_empty()
     }
 
     /// Whether enough people agree, whoever asked.
@@ -140,6 +146,7 @@ impl fmt::Display for Missing {
             }
             (people, false) => parts.push(format!("{people} more people, among them {}", roles.join(" and "))),
         }
+        parts.extend(self.succession.iter().cloned());
         if parts.is_empty() {
             return f.write_str("nothing");
         }
@@ -159,7 +166,14 @@ pub fn count(ballot: &Ballot<'_>, rule: &Rule, in_force: &InForce<'_>) -> Result
     let mut tally = Tally::new(ballot.bytes, &request.origin, Some(&request.requester), rule, &people);
     tally.requester(ballot.requester);
     ballot.approvals.iter().for_each(|armour| tally.approval(armour, &[Namespace::Approval]));
-    Ok(tally.finish())
+    let mut counted = tally.finish();
+    if let Some(to) = request.new_roster()? {
+        let next = Electorate { roster: &to, ..people };
+        let succession = succession(ballot, rule, in_force.roster, &next)?;
+        counted.missing.succession = succession.missing.clone();
+        counted.succession = Some(succession);
+    }
+    Ok(counted)
 }
 
 /// Counts the same signatures against a roster that is to be adopted by the request. Whoever signed as its new member
@@ -290,8 +304,9 @@ impl<'a> Tally<'a> {
             people: missing_people,
             candidates: if missing_people == 0 { BTreeSet::new() } else { self.candidates(&people) },
             roles,
+            succession: Vec::new(),
         };
-        Counted { participants: self.participants, ignored: self.ignored, missing }
+        Counted { participants: self.participants, ignored: self.ignored, missing, succession: None }
     }
 
     /// Who could still sign and count.

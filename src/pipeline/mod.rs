@@ -7,6 +7,7 @@
 pub mod field;
 pub mod json;
 pub mod toml;
+pub mod value;
 
 pub use field::{FieldPath, Step};
 

@@ -55,7 +55,7 @@ pub(super) fn authority_key_identifier(identifier: &[u8]) -> Result<Extension> {
 
 /// cRLDistributionPoints with one URL.
 pub(super) fn crl_distribution_points(url: &str) -> Result<Extension> {
-    let point = DistributionPoint { distribution_point: Some(point_name(url)?), reasons: None, crl_issuer: None };
+    let point = DistributionPoint { distribution_point: Some(point_names([url])?), reasons: None, crl_issuer: None };
     encode(oid::CRL_DISTRIBUTION_POINTS, false, &CrlDistributionPoints(vec![point]))
 }
 
@@ -80,9 +80,9 @@ pub(super) fn marker(oid: ObjectIdentifier) -> Extension {
     Extension::new(oid, false, asn1::tlv(tag::NULL, &[]))
 }
 
-/// DistributionPointName with one URL as full name.
-pub(super) fn point_name(url: &str) -> Result<DistributionPointName> {
-    Ok(DistributionPointName::FullName(vec![general_name(url)?]))
+/// DistributionPointName with URLs as full names, each for the same list.
+pub(super) fn point_names<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<DistributionPointName> {
+    Ok(DistributionPointName::FullName(urls.into_iter().map(general_name).collect::<Result<_>>()?))
 }
 
 fn general_name(url: &str) -> Result<GeneralName> {

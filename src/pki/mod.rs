@@ -24,6 +24,7 @@ pub mod pem;
 pub mod profile;
 pub mod proof;
 pub mod published;
+pub mod revoked;
 pub mod road;
 pub mod serial;
 pub mod takeover;

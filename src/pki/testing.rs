@@ -167,7 +167,7 @@ impl Hierarchy {
             next_update: now() + chrono::TimeDelta::days(7),
             entries,
             scope: Scope::UserCertificates,
-            url: Some("http://pki.example.com/issuer.crl".into()),
+            urls: vec!["http://pki.example.com/issuer.crl".into()],
             mechanism: self.intermediate_key.mechanism(),
         }
     }

@@ -2,8 +2,10 @@
 
 use crate::clock::{Time, rfc3339};
 use crate::keys::{AttributeState, Credential, Generation, PublishedKeyring, State};
-use crate::model::{Custody, Environment, Purpose};
+use crate::ledger::query::Suspension;
+use crate::model::{Custody, Environment, KeyName, Purpose};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 crate::model::words! {
     /// What a gate found. A gate whose facts cannot be had says `not evaluated`, never `pass`.
@@ -77,6 +79,15 @@ pub fn status(generation: &Generation, allowed: &[State]) -> Gate {
     };
     let holds = generation.quarantined.is_none() && allowed.contains(&generation.state);
     gate("Status", input, limit.join(" or "), pass_if(holds))
+}
+
+/// `Suspended`: nobody stopped the key for the time being.
+pub fn suspended(key: &KeyName, suspended: &BTreeMap<KeyName, Suspension>) -> Gate {
+    let input = suspended.get(key).map_or_else(
+        || format!("{key} is not suspended"),
+        |suspension| format!("{key} since entry {}: {}", suspension.seq, suspension.reason),
+    );
+    gate("Suspended", input, "not suspended", pass_if(!suspended.contains_key(key)))
 }
 
 /// Whole days since `not_before`; negative before it.

@@ -3,11 +3,14 @@
 
 pub mod gates;
 pub mod grants;
+pub mod life;
 pub mod people;
+pub mod revocation;
+pub mod roster;
 pub mod rotation;
-
 pub mod rules;
 pub mod signing;
+mod suspension;
 
 pub use gates::{Decision, Gate, Verdict};
 pub use rules::{Decide, Facts};

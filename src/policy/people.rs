@@ -55,7 +55,8 @@ pub fn may_allow(rule: Operation, operation: &str, purpose: Option<Purpose>) -> 
         // Ending one is the safe direction.
         "end-grant" => matches!(rule, Grant | Suspend),
         "follow-up" => rule == Operation::FollowUp,
-        "roster" => rule == Roster,
+        "roster" | "restore-person" => rule == Roster,
+        "suspend-person" => rule == Suspend,
         "revoke" => matches!(rule, Revoke | Compromise),
         "crl" => matches!(rule, Crl | Revoke | Compromise),
         "destroy" => rule == Destroy,

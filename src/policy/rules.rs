@@ -2,17 +2,20 @@
 
 use super::gates::{self, Decision, Gate, Verdict};
 use super::people::{People, with_people};
+use super::roster::{self, RosterFacts};
 use super::rotation::{RotationFacts, issuer_age, rotation_complete};
 use super::signing::{self, SigningFacts};
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::keys::{Credential, Generation, PublishedKeyring, State};
-use crate::model::{Environment, HashAlgorithm, Purpose};
+use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
+use crate::ledger::query::{LastFacts, Suspension};
+use crate::model::{Environment, HashAlgorithm, KeyName, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, Operation,
-    PublishKeyring, Request, SignArtifact, TIMESTAMP,
+    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, NewCrl,
+    Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
+use std::collections::BTreeMap;
 
 /// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
 /// hold the intent, and from the one clock.
@@ -36,12 +39,31 @@ pub struct Facts<'a> {
     pub has_active: bool,
     /// The number the key's next generation must have.
     pub next_number: u32,
+    /// What was decided about the generation, if it is revoked.
+    pub revocation: Option<Revocation>,
+    /// The lists of the CA whose next one is asked for.
+    pub list: Option<ListFacts>,
     /// What people say to it.
     pub people: People,
     /// What concerns rotations.
     pub rotation: RotationFacts,
     /// What else is known of a file that is to be signed.
     pub signing: Option<SigningFacts<'a>>,
+    /// Keys that neither sign nor issue for the time being.
+    pub suspended_keys: BTreeMap<KeyName, Suspension>,
+    /// The people, where it is about them; `None` where the workspace has none.
+    pub roster: Option<RosterFacts>,
+    /// What else has to be known before a key is destroyed; empty for other acts.
+    pub destruction: LastFacts,
+}
+
+/// What the ledger knows of a CA's lists.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListFacts {
+    /// The greatest number that a list ever had.
+    pub last_number: u64,
+    /// How many certificates belong on the next one.
+    pub entries: u64,
 }
 
 impl Facts<'_> {
@@ -54,6 +76,9 @@ impl Facts<'_> {
 
 /// What a policy says to a request of one operation.
 pub trait Decide: Operation {
+    /// Whether the decision needs to know who there is.
+    const IS_ABOUT_PEOPLE: bool = false;
+
     /// The issuer whose record the decision needs, if any.
     fn issuer(&self) -> Option<&crate::model::GenerationId> {
         None
@@ -74,6 +99,11 @@ pub trait Decide: Operation {
     /// Who has to have agreed, besides those whose signatures a warrant brings. Asked of what is allowed.
     fn approvers(_request: &Request<Self>, _facts: &Facts<'_>) -> Vec<Participant> {
         Vec::new()
+    }
+
+    /// The list that would be signed, with its CA.
+    fn list(&self) -> Option<(&crate::model::GenerationId, &NewCrl)> {
+        None
     }
 
     /// The decision. Pure: the same request and facts give the same gates.
@@ -100,6 +130,7 @@ impl Decide for SignArtifact {
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
+        found.push(gates::suspended(&generation.id.key, &facts.suspended_keys));
         found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
         found.push(rotation_complete(facts.rotation.failure, facts.environment));
         found.extend(repository_gates(&request.params, generation, facts));
@@ -271,6 +302,7 @@ fn certification_gates(generation: &Generation, issuer: &Generation, by_itself: 
         gates::environment(generation, facts.environment),
         gates::holds("Issuer", issuer.id.to_string(), if by_itself { "itself" } else { "another" }, own == by_itself),
     ];
+    gates.push(gates::suspended(&issuer.id.key, &facts.suspended_keys));
     if !own {
         gates.push(gates::status(issuer, &[State::Active]));
         let days = facts.settings.keys.get(&issuer.id.key).map(|key| key.rotation_days);
@@ -302,9 +334,11 @@ impl Decide for CertifyOpenPgp {
 impl Decide for PublishKeyring {
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
-        let states = &[State::Certified, State::Staged, State::Active, State::Retiring, State::Retired, State::Revoked];
+        let states = [State::Certified, State::Staged, State::Active, State::Retiring, State::Retired, State::Revoked];
+        let limit = states.map(State::as_str).join(" or ");
         Decision::from_gates(vec![
-            gates::status(generation, states),
+            // A keyring tells of keys that must not be used, too.
+            gates::holds("Status", generation.state.as_str(), limit, states.contains(&generation.state)),
             gates::environment(generation, facts.environment),
             gates::purpose(generation, Purpose::Apt),
         ])
@@ -320,14 +354,16 @@ impl Decide for ChangeState {
                 "Status",
                 generation.state.as_str(),
                 params.from.as_str(),
-                generation.state == params.from && generation.quarantined.is_none(),
+                generation.state == params.from && (generation.quarantined.is_none() || ends(params.to)),
             ),
-            // A key and its certificate come from keygen, issuing and import, never from a mere step.
+            // A key and its certificate come from keygen, issuing and import, and their end from a revocation, never
+            // from a mere step.
             gates::holds(
                 "Transition",
                 params.from.as_str(),
                 params.to.as_str(),
-                params.from.may_become(params.to) && !matches!(params.to, State::Generated | State::Certified),
+                params.from.may_become(params.to)
+                    && !matches!(params.to, State::Generated | State::Certified | State::Revoked),
             ),
         ];
         if params.to == State::Active {
@@ -336,6 +372,11 @@ impl Decide for ChangeState {
         }
         with_people(gates, facts)
     }
+}
+
+/// A key that must not be used can still make room for its successor.
+fn ends(to: State) -> bool {
+    matches!(to, State::Retiring | State::Retired | State::CrlOnly)
 }
 
 impl Decide for MakeCsr {
@@ -363,15 +404,18 @@ impl Decide for ImportCertificate {
 }
 
 impl Decide for AdoptSettings {
+    const IS_ABOUT_PEOPLE: bool = true;
+
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let params = &request.params;
         let from = facts.settings.sha256().ok();
-        let gates = vec![gates::holds(
+        let mut gates = vec![gates::holds(
             "SettingsInForce",
             params.from_sha256.to_string(),
             from.map(|hash| hash.to_string()).unwrap_or_default(),
             Some(params.from_sha256) == from,
         )];
+        gates.extend(facts.roster.as_ref().map(|people| roster::satisfies(people, &params.settings, facts)));
         with_people(gates, facts)
     }
 }
@@ -391,7 +435,6 @@ pub(crate) mod tests {
     use crate::policy::Verdict;
     use crate::request::PackReference;
     use chrono::TimeDelta;
-    use std::collections::BTreeMap;
     use std::path::Path;
 
     pub(crate) fn settings() -> Settings {
@@ -497,9 +540,14 @@ pub(crate) mod tests {
             keyring: None,
             has_active: false,
             next_number: 2,
+            revocation: None,
+            list: None,
             rotation: RotationFacts::default(),
             people: if environment == Environment::Sandbox { People::Waived } else { People::Missing },
             signing: Some(signing::testing::nobody(environment, now)),
+            suspended_keys: BTreeMap::new(),
+            roster: None,
+            destruction: LastFacts::default(),
         }
     }
 

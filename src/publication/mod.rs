@@ -11,6 +11,7 @@
 //! commit. A remote that cannot be reached is no failure of the command: the state says `committed, not pushed`, and the
 //! next command tries again.
 
+pub mod edited;
 pub mod git;
 pub mod known;
 pub mod private;
@@ -24,11 +25,10 @@ pub use repository::{ObjectId, Repository, private_material};
 use crate::clock::Time;
 use crate::config::{Publication, Retry};
 use crate::error::{Error, Kind, Result};
-use crate::files::safe;
 use crate::model::{CorrelationId, Hash256};
 use crate::retry::{Waiter, backoff};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use survey::Survey;
@@ -290,7 +290,12 @@ fn not_published(path: &str, why: &str) -> Error {
 }
 
 /// Tries again what cannot be reached for now.
-fn patiently(retry: &Retry, attempts: u32, waiter: &dyn Waiter, mut step: impl FnMut() -> Result<()>) -> Result<()> {
+pub(crate) fn patiently(
+    retry: &Retry,
+    attempts: u32,
+    waiter: &dyn Waiter,
+    mut step: impl FnMut() -> Result<()>,
+) -> Result<()> {
     let mut failures = 0;
     loop {
         match step() {
@@ -312,22 +317,6 @@ fn message<'a>(paths: impl Iterator<Item = &'a String>, act: &Act) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let (id, workspace) = (&act.correlation_id, &act.workspace_id);
     format!("Publish {names}{more}\n\nCorrelation-Id: {id}\nWorkspace-Id: {workspace}\n")
-}
-
-/// Writes a file into `published/`, readable for all, after making sure that it is what its name says and holds nothing
-/// private. `folder` is `published/`.
-///
-/// # Errors
-/// `private_material`; a bug for bytes that are not of the name's kind; write errors.
-pub fn put(folder: &Path, path: &str, bytes: &[u8], secrets: &Secrets) -> Result<()> {
-    if let Some(what) = private::found_in(bytes, secrets) {
-        return Err(private_material(path, what));
-    }
-    let kind = known::Kind::of(path).ok_or_else(|| Error::bug(format!("published/{path} is no name of ours")))?;
-    if let Some(why) = kind.objection(bytes) {
-        return Err(Error::bug(format!("published/{path} would not be what its name says: {why}")));
-    }
-    safe::write_atomic(&folder.join(path), bytes, 0o644).map(drop)
 }
 
 #[cfg(test)]

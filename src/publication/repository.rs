@@ -161,19 +161,24 @@ impl Repository {
         }
     }
 
-    /// The files of a commit with their objects, by path from the top with `/`.
+    /// The files of a commit with their objects, by path from the top with `/`. Links are no files.
     ///
     /// # Errors
     /// Git's.
     pub fn files(&self, commit: &ObjectId) -> Result<BTreeMap<String, ObjectId>> {
+        Ok(self.entries(commit)?.into_iter().map(|(path, (_, object))| (path, object)).collect())
+    }
+
+    /// Files with mode and object.
+    fn entries(&self, commit: &ObjectId) -> Result<BTreeMap<String, (String, ObjectId)>> {
         let said = self.git.run(&["ls-tree", "-r", "-z", "--full-tree", commit.as_str()], b"")?;
         let mut files = BTreeMap::new();
         for line in said.out.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
             // MODE TYPE OBJECT\tPATH; a path that is no text is not ours.
             let Ok(line) = std::str::from_utf8(line) else { continue };
             let Some((head, path)) = line.split_once('\t') else { continue };
-            if let [_, "blob", object] = head.split(' ').collect::<Vec<_>>().as_slice() {
-                files.insert(path.to_owned(), ObjectId::parse(object)?);
+            if let [mode @ ("100644" | "100755"), "blob", object] = head.split(' ').collect::<Vec<_>>()[..] {
+                files.insert(path.to_owned(), (mode.to_owned(), ObjectId::parse(object)?));
             }
         }
         Ok(files)
@@ -209,7 +214,8 @@ impl Repository {
         Ok(self.git.run(&["cat-file", "blob", &format!("{commit}:{path}")], b"")?.out)
     }
 
-    /// Commits stored files on top of the last commit. `None` if they are all in it as they are.
+    /// Commits stored files on top of the last commit, each with the mode it had there. `None` if they are all in it as
+    /// they are.
     ///
     /// # Errors
     /// Git's; `git_failed` if somebody else committed meanwhile.
@@ -228,15 +234,16 @@ impl Repository {
         let known = match &parent {
             Some(parent) => {
                 aside.run(&["read-tree", parent.as_str()], b"")?;
-                self.files(parent)?
+                self.entries(parent)?
             }
             None => BTreeMap::new(),
         };
-        let changed: String = files
-            .iter()
-            .filter(|(path, object)| known.get(*path) != Some(*object))
-            .map(|(path, object)| format!("100644 {object}\t{path}\0"))
-            .collect();
+        let line = |(path, object): (&String, &ObjectId)| match known.get(path) {
+            Some((_, known)) if known == object => None,
+            Some((mode, _)) => Some(format!("{mode} {object}\t{path}\0")),
+            None => Some(format!("100644 {object}\t{path}\0")),
+        };
+        let changed: String = files.iter().filter_map(line).collect();
         if changed.is_empty() {
             return Ok(None);
         }

@@ -5,6 +5,7 @@ use crate::clock::parse;
 use crate::config::GitUse;
 use crate::retry::testing::Hourglass;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -424,17 +425,4 @@ fn what_a_killed_run_left_is_not_in_the_way() {
     scene.write(REGISTER, "{}\n");
     scene.settle().unwrap().committed.unwrap();
     assert_eq!(scene.commits(), 2);
-}
-
-#[test]
-fn only_public_files_of_our_kinds_are_put() {
-    let scene = Scene::folder();
-    let folder = scene.path("");
-    put(&folder, SOURCES, b"Types: deb\n", &scene.secrets).unwrap();
-    assert_eq!(scene.path(SOURCES).metadata().unwrap().permissions().mode() & 0o777, 0o644);
-    let code = |path: &str, bytes: &[u8]| put(&folder, path, bytes, &scene.secrets).unwrap_err().code();
-    assert_eq!(code(SOURCES, SECRET.as_bytes()), "private_material");
-    assert_eq!(code("notes.txt", b"x"), "internal");
-    assert_eq!(code("certs/root-1.pem", b"x"), "internal");
-    assert_eq!(std::fs::read(scene.path(SOURCES)).unwrap(), b"Types: deb\n");
 }

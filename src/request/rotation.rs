@@ -32,6 +32,9 @@ pub struct LinkRoots {
     pub tbs_sha256: Hash256,
     /// SHA-256 of the same with public key and both key identifiers blanked.
     pub template_sha256: Hash256,
+    /// End of validity.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub not_after: Time,
 }
 
 /// Publishes the certificates of a generation.

@@ -129,6 +129,10 @@ impl World {
             Error::blocked("not_in_roster", message).hint("--identity names one of your keys in roster.toml")
         };
         let (email, ..) = roster.holder(signer.public()).ok_or_else(stranger)?;
+        if query::suspended(self.ledger.connection())?.contains(email) {
+            let message = format!("{email} is suspended, and so asks for nothing");
+            return Err(Error::blocked("person_suspended", message).hint(format!("keyctl roster restore {email}")));
+        }
         match &self.globals.actor {
             Some(actor) if actor != email => {
                 let message = format!("--identity is the key of {email}, and --actor says {actor}");

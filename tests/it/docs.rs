@@ -98,10 +98,17 @@ fn example(line: &str) {
     }
     place.copy(&place.published("certs/windows-1.pem"), "windows.pem");
     place.copy(&place.workspace().join("keyctl.toml"), "keyctl.toml");
+    if line.contains("roster.toml") {
+        place.copy(&place.workspace().join("roster.toml"), "roster.toml");
+    }
     repository(&place.path("dists/stable"));
     place.copy(&place.published("apt/apt.pgp"), "archive.pgp");
+    place.copy(&place.workspace().join("revocations/apt-root-1.asc"), "apt-root-1.asc");
     if line.contains(" verify dists") {
         place.keyctl(&["sign", "dists/stable"]).ok();
+    }
+    if line.contains(" approve ") {
+        crate::approve::example(&place);
     }
     let fresh = line.contains(" init ");
     let script = format!("set -o pipefail; keyctl() {{ \"$KEYCTL_BINARY\" \"$@\"; }}; {line}");
@@ -138,10 +145,16 @@ fn repository(dir: &Path) {
 /// Usage errors that an example may rightly meet in a sandbox: its key has no external issuer, and so on.
 const EXPECTED_USAGE: &[&str] = &[
     "unknown_key",
+    "unknown_generation",
     "csr_not_wanted",
     "workspace_exists",
+    "not_confirmed",
+    "bad_time",
     "no_grant",
     "no_follow_up",
     "no_request",
     "no_review_wanted",
+    "key_not_at_hand",
+    "no_terminal",
+    "not_found",
 ];

@@ -2,7 +2,8 @@
 //! not ours: osslsigncode, sbverify, LIEF.
 
 use crate::support::{Place, tool};
-use crate::tsa::{Does, Server, Tsa};
+use crate::tsa::{Does, Server, Tsa, must};
+use keyctl::formats::pe::Layout;
 use keyctl::model::Hash256;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -191,6 +192,44 @@ fn twenty_shapes_signed_in_every_way_are_accepted_and_damage_is_not() {
         let after = Hash256::of(&std::fs::read(file).expect("readable"));
         assert_eq!(after == *before, !foreign, "{}", file.display());
     }
+    place.keyctl(&["audit", "log"]).ok();
+}
+
+/// Boot loaders may have several entries in their certificate table, as sbsign makes them. Ours is nested into the first,
+/// and the others stay.
+#[test]
+fn appending_to_an_image_with_several_entries_keeps_them_all() {
+    let place = Place::with_sandbox();
+    let image = place.copy(Path::new("/usr/lib/systemd/boot/efi/systemd-bootx64.efi"), "boot.efi");
+    let folder = place.path("");
+    for name in ["one", "two"] {
+        let (key, pem) = (format!("{name}.key"), format!("{name}.pem"));
+        let subject = format!("/CN={name}");
+        let args = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", &subject, "-keyout", &key, "-out", &pem];
+        must("openssl", &folder, &args);
+        must("sbsign", &folder, &["--key", &key, "--cert", &pem, "--output", "boot.efi", "boot.efi"]);
+    }
+    let tags = || Layout::parse(&std::fs::read(&image).expect("readable")).expect("an image").certificates().len();
+    assert_eq!(tags(), 2);
+    place.keyctl(&["sign", "boot.efi"]).fails(1, "already_signed");
+    place.keyctl(&["sign", "--append", "boot.efi"]).ok();
+    assert_eq!(tags(), 2);
+    for name in ["one", "two"] {
+        must("sbverify", &folder, &["--cert", &format!("{name}.pem"), "boot.efi"]);
+    }
+    let row = place.keyctl(&["verify", "boot.efi"]).exits(6).json().remove(0);
+    let verdicts: Vec<_> = row["signatures"].as_array().expect("a list").iter().map(|one| &one["verdict"]).collect();
+    assert_eq!(verdicts, ["unknown_issuer", "valid", "unknown_issuer"], "the nested one after its outer one");
+    // What else may stand in such a table has no place beside ours.
+    let mut bytes = std::fs::read(&image).expect("readable");
+    let first = crate::support::Pe::of(&bytes).certificates.start;
+    assert_eq!(bytes[first + 4..first + 8], [0, 2, 2, 0], "revision and type");
+    bytes[first + 6] = 1;
+    std::fs::write(&image, &bytes).expect("writable");
+    place.keyctl(&["sign", "--append", "boot.efi"]).fails(1, "pe_other_certificate");
+    assert_eq!(std::fs::read(&image).expect("readable"), bytes);
+    place.keyctl(&["sign", "--replace", "boot.efi"]).ok();
+    must("sbverify", &folder, &["--cert", place.published("certs/windows-1.pem").to_str().expect("UTF-8"), "boot.efi"]);
     place.keyctl(&["audit", "log"]).ok();
 }
 

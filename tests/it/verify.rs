@@ -172,7 +172,7 @@ fn crl(scene: &Scene, ca: &Ca, serial: &str, revoked: Time, reason: Reason, scop
         next_update: this_update + chrono::TimeDelta::days(7),
         entries: vec![revocation],
         scope,
-        url: None,
+        urls: Vec::new(),
         mechanism: Mechanism::Ecdsa(HashAlgorithm::Sha256),
     };
     let linted = rehearse(CrlDraft::new(plan).expect("a draft")).expect("a list");

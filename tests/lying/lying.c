@@ -198,7 +198,19 @@ static ulong generate(ulong session, void *mechanism, void *public, ulong n, voi
 static ulong destroy(ulong session, ulong object)
 {
     note("C_DestroyObject");
-    return lie("not-destroyed") ? 0 : real.f[DESTROY_OBJECT](session, object);
+    if (lie("not-destroyed"))
+        return 0;
+    /* CKR_ACTION_PROHIBITED, then CKR_DEVICE_REMOVED before and after it was done. */
+    if (lie("prohibited"))
+        return 0x1b;
+    if (lie("removed-before"))
+        return 0x32;
+    if (lie("abort-before"))
+        abort();
+    ulong rv = real.f[DESTROY_OBJECT](session, object);
+    if (lie("abort-after"))
+        abort();
+    return lie("removed-after") ? 0x32 : rv;
 }
 
 __attribute__((visibility("default"))) ulong C_GetFunctionList(table **list)

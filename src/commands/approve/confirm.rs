@@ -36,10 +36,7 @@ fn memory(words: &mut Words, checked: &Checked) {
             }
         }
         Standing::New(others) => {
-            let new = checked.document.request().is_some();
-            if new {
-                words.line("NEW HERE", "this machine has not approved anything for this workspace");
-            }
+            words.line("NEW HERE", "this machine has not approved a request of this workspace");
             for other in others {
                 words.line("WARNING", &format!("it has for another workspace of the same origin: {other}"));
             }

@@ -3,16 +3,20 @@
 
 use super::words::{self, Words};
 use crate::clock::{Time, rfc3339};
+use crate::config::policy::Operation;
 use crate::crypto::jcs;
 use crate::crypto::ssh::{PublicKey, Signature};
 use crate::error::{Context, Error, Result};
+use crate::model::Environment;
+use crate::people::cab::{self, CabApproval};
+use crate::people::founding::Beginning;
 use crate::people::request::{self, ApprovalRequest};
-use crate::people::{Namespace, roster};
+use crate::people::{Namespace, Roster};
 use chrono::TimeDelta;
 use serde_json::Value;
 
 /// The most bytes of a document of any kind.
-const MAX_DOCUMENT: usize = 256 * 1024;
+const MAX_DOCUMENT: usize = cab::MAX_CAB;
 
 /// How far the clocks of two machines may be apart.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
@@ -21,6 +25,17 @@ const SKEW: TimeDelta = TimeDelta::minutes(5);
 pub(super) enum Document {
     /// A request of a workspace.
     Request(Box<ApprovalRequest>),
+    /// The request to found a workspace.
+    Founding(Box<ApprovalRequest>, Box<Beginning>),
+    /// An approval of artifacts by a change advisory board.
+    Cab(Box<CabApproval>),
+}
+
+/// The workspace that a document is for, as it says itself.
+pub(super) struct Workspace<'a> {
+    pub(super) id: &'a str,
+    pub(super) origin: &'a str,
+    pub(super) environment: Environment,
 }
 
 impl Document {
@@ -32,7 +47,14 @@ impl Document {
         let value = jcs::parse_strict(bytes, MAX_DOCUMENT)
             .or_failed("bad_document", || "this is no document that can be signed".into())?;
         match value.get("schema").and_then(Value::as_str) {
-            Some(request::SCHEMA) => ApprovalRequest::parse(bytes).map(Box::new).map(Document::Request),
+            Some(request::SCHEMA) => {
+                let request = Box::new(ApprovalRequest::parse(bytes)?);
+                match request.is_founding() {
+                    true => Ok(Document::Founding(request.clone(), Box::new(Beginning::of(&request)?))),
+                    false => rosters(&request).map(|_| Document::Request(request)),
+                }
+            }
+            Some(cab::SCHEMA) => CabApproval::parse(bytes).map(Box::new).map(Document::Cab),
             Some(other) => Err(unknown(format!("there is no approving of {other:?}"))),
             None => Err(unknown("this does not say what kind of document it is".to_owned())),
         }
@@ -41,14 +63,16 @@ impl Document {
     /// What it says.
     pub(super) fn words(&self) -> Words {
         match self {
-            Document::Request(request) => words::of_request(request),
+            Document::Request(request) | Document::Founding(request, _) => words::of_request(request),
+            Document::Cab(approval) => words::of_cab(approval),
         }
     }
 
     /// Its identifier, which is also the stem of its files' names.
     pub(super) fn id(&self) -> &str {
         match self {
-            Document::Request(request) => &request.request_id,
+            Document::Request(request) | Document::Founding(request, _) => &request.request_id,
+            Document::Cab(approval) => approval.approval_id.as_str(),
         }
     }
 
@@ -56,6 +80,8 @@ impl Document {
     pub(super) fn object(&self) -> &str {
         match self {
             Document::Request(request) => &request.object,
+            Document::Founding(request, _) => &request.origin,
+            Document::Cab(approval) => approval.approval_id.as_str(),
         }
     }
 
@@ -63,20 +89,28 @@ impl Document {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Document::Request(_) => "request",
+            Document::Founding(..) => "founding",
+            Document::Cab(_) => "cab-approval",
         }
     }
 
-    /// The workspace's origin.
-    pub(super) fn origin(&self) -> &str {
+    /// The workspace that it is for.
+    pub(super) fn workspace(&self) -> Workspace<'_> {
         match self {
-            Document::Request(request) => &request.origin,
+            Document::Request(request) | Document::Founding(request, _) => {
+                Workspace { id: &request.workspace_id, origin: &request.origin, environment: request.environment }
+            }
+            Document::Cab(approval) => {
+                Workspace { id: &approval.workspace_id, origin: &approval.origin, environment: approval.environment }
+            }
         }
     }
 
     /// The request, if it is one.
     pub(super) fn request(&self) -> Option<&ApprovalRequest> {
         match self {
-            Document::Request(request) => Some(request),
+            Document::Request(request) | Document::Founding(request, _) => Some(request),
+            Document::Cab(_) => None,
         }
     }
 
@@ -86,25 +120,30 @@ impl Document {
     /// `request_expired`, `request_future`.
     pub(super) fn check_time(&self, now: Time) -> Result<()> {
         let (made, until) = match self {
-            Document::Request(request) => (request.created_at, request.not_after),
+            Document::Request(request) | Document::Founding(request, _) => {
+                (Some(request.created_at), request.not_after)
+            }
+            Document::Cab(approval) => (None, approval.expiry),
         };
         if now >= until {
             let message = format!("it could be used until {}, and now it is {}", rfc3339(until), rfc3339(now));
-            return Err(Error::blocked("request_expired", message).hint("have a new request made"));
+            return Err(Error::blocked("request_expired", message).hint("have a new one made"));
         }
-        if made > now + SKEW {
-            let message = format!("it was made at {}, and now it is {}", rfc3339(made), rfc3339(now));
-            return Err(Error::blocked("request_future", message).hint("set the clocks of both machines"));
+        match made.filter(|made| *made > now + SKEW) {
+            None => Ok(()),
+            Some(made) => {
+                let message = format!("it was made at {}, and now it is {}", rfc3339(made), rfc3339(now));
+                Err(Error::blocked("request_future", message).hint("set the clocks of both machines"))
+            }
         }
-        Ok(())
     }
 
-    /// Checks that whoever asks signed these bytes. Gives their key.
+    /// Checks that whoever asks signed these bytes. Gives their key. What a board approves is asked for elsewhere.
     ///
     /// # Errors
     /// `no_requester_signature`, `wrong_requester`, and what is wrong with the signature.
     pub(super) fn check_requester(&self, bytes: &[u8], signature: Option<&str>) -> Result<Option<PublicKey>> {
-        let Document::Request(request) = self;
+        let (Document::Request(request) | Document::Founding(request, _)) = self else { return Ok(None) };
         let Some(signature) = signature else {
             let message = format!("the signature of {}, who asks, is not there", request.requester.email);
             return Err(Error::usage("no_requester_signature", message)
@@ -124,46 +163,61 @@ impl Document {
         Ok(Some(verified.key))
     }
 
-    /// What a signature by this key means here.
+    /// The namespaces that this key signs in: what its signatures will mean.
     ///
     /// # Errors
-    /// `own_request`.
-    pub(super) fn meanings(&self, key: &PublicKey) -> Result<Vec<Namespace>> {
-        let Document::Request(request) = self;
-        // Who is named in a new roster shows that the key is theirs, beside agreeing to it.
-        let named = request.steps.iter().any(|step| names(&step.params, &key.to_string()));
-        let founding = request.genesis_sha256.is_none();
-        match (request.requester.key_sha256 == key.fingerprint(), named, founding) {
-            (_, true, true) => Ok(vec![Namespace::Roster]),
-            (true, _, _) => Err(Error::blocked("own_request", "whoever asks does not approve")
-                .hint("somebody else has to, with their own key")),
-            (false, true, false) => Ok(vec![Namespace::Approval, Namespace::Roster]),
-            (false, false, _) => Ok(vec![Namespace::Approval]),
+    /// `own_request`; `not_in_roster` if a founding has no place for the key.
+    pub(super) fn namespaces(&self, key: &PublicKey) -> Result<Vec<String>> {
+        match self {
+            Document::Request(request) => of_request(request, key),
+            Document::Founding(request, beginning) => {
+                let listed = beginning.roster.holder(key).map(|_| Namespace::Roster.of(&request.origin));
+                let earlier = beginning.earlier.iter().map(|earlier| Namespace::Approval.of(&earlier.origin));
+                let namespaces: Vec<_> = listed.into_iter().chain(earlier).collect();
+                match namespaces.is_empty() {
+                    false => Ok(namespaces),
+                    true => Err(Error::blocked("not_in_roster", "the roster of this founding does not have your key")
+                        .hint("ask who wrote the roster")),
+                }
+            }
+            Document::Cab(approval) => Ok(vec![Namespace::Cab.of(&approval.origin)]),
         }
     }
+}
+
+fn of_request(request: &ApprovalRequest, key: &PublicKey) -> Result<Vec<String>> {
+    if request.requester.key_sha256 == key.fingerprint() {
+        return Err(Error::blocked("own_request", "whoever asks does not approve")
+            .hint("somebody else has to, with their own key"));
+    }
+    let (approval, roster) = (Namespace::Approval.of(&request.origin), Namespace::Roster.of(&request.origin));
+    let Some((from, to)) = rosters(request)? else { return Ok(vec![approval]) };
+    let holder = |roster: &Roster| roster.holder(key).map(|(email, ..)| email.clone());
+    match (holder(&from), holder(&to)) {
+        (None, None) => Err(Error::blocked("not_in_roster", "neither the old roster nor the new one has your key")
+            .hint("--identity names the key that the roster has for you")),
+        (Some(before), Some(after)) if before != after => Ok(vec![approval, roster]),
+        (Some(_), _) => Ok(vec![approval]),
+        // A new key: it agrees, and shows that it is in somebody's hands.
+        (None, Some(_)) => Ok(vec![roster]),
+    }
+}
+
+/// The roster in force and the one to come, if the request is for a new one.
+///
+/// # Errors
+/// `bad_request`.
+fn rosters(request: &ApprovalRequest) -> Result<Option<(Roster, Roster)>> {
+    let Some(step) = request.steps.iter().find(|step| step.operation == Operation::Roster.as_str()) else {
+        return Ok(None);
+    };
+    let read = |name: &str| {
+        let value = step.params.get(name).unwrap_or(&Value::Null);
+        Roster::from_value(value).or_failed("bad_request", || format!("the roster {name:?} cannot be read"))
+    };
+    Ok(Some((read("from")?, read("to")?)))
 }
 
 fn unknown(message: String) -> Error {
     Error::failed("unknown_document", message).hint("a newer keyctl may know it")
-}
-
-/// Whether there is a roster in these parameters that lists the key.
-fn names(value: &Value, line: &str) -> bool {
-    match value {
-        Value::Object(members) => {
-            let is_roster = members.get("schema").and_then(Value::as_str) == Some(roster::SCHEMA);
-            (is_roster && contains(value, line)) || members.values().any(|member| names(member, line))
-        }
-        Value::Array(items) => items.iter().any(|item| names(item, line)),
-        _ => false,
-    }
-}
-
-fn contains(value: &Value, text: &str) -> bool {
-    match value {
-        Value::String(found) => found == text,
-        Value::Array(items) => items.iter().any(|item| contains(item, text)),
-        Value::Object(members) => members.values().any(|member| contains(member, text)),
-        _ => false,
-    }
 }

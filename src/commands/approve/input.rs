@@ -108,8 +108,7 @@ pub(super) fn in_workspace(path: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let workspace = folder.parent()?;
     let is_one = folder.file_name()? == crate::world::authority::REQUESTS
-        && workspace.join(crate::config::workspace::CONFIG).is_file()
-        && workspace.join(crate::ledger::FILE).is_file();
+        && workspace.join(crate::config::workspace::CONFIG).is_file();
     is_one.then_some(folder)
 }
 

@@ -13,9 +13,9 @@ use crate::crypto::ssh::{PublicKey, Signature, Signer};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
 use crate::ledger::anchor::{Pin, state_dir};
+use crate::ledger::trust::{self, HostTrust};
 use crate::ledger::witness::{Standing, Witness};
 use crate::model::{Hash256, hex};
-use crate::people::Namespace;
 use crate::ui::{Output, Row, Worst};
 use crate::world::Globals;
 use document::Document;
@@ -78,7 +78,7 @@ struct Checked {
     sha256: Hash256,
     requester: Option<PublicKey>,
     standing: Standing,
-    /// A [`Pin`] of this user vouches for the genesis.
+    /// A [`Pin`] of this user or a [`HostTrust`] of root vouches for the genesis.
     pinned: bool,
 }
 
@@ -101,18 +101,18 @@ pub fn run(args: &ApproveArgs, globals: &Globals) -> Result<Worst> {
         Error::usage("identity_needed", "it takes a key to approve").hint("--identity SSHKEY, your own key")
     })?;
     let key = Signer::public_of(identity)?;
-    let meanings = checked.document.meanings(&key)?;
+    let namespaces = checked.document.namespaces(&key)?;
     confirm::ask(args, globals, &checked)?;
     let signer = Signer::open(identity, &mut crate::ui::passphrase)?;
     if *signer.public() != key {
         return Err(Error::failed("bad_identity", "the identity was exchanged meanwhile"));
     }
-    let signatures = sign(&checked, &signer, &meanings, globals)?;
+    let signatures = sign(&checked, &signer, &namespaces, globals)?;
     // First remembered, then handed out: a signature that is in the world is always remembered here.
     if let Some(request) = checked.document.request() {
         Witness::keep(&base, request, checked.input.proofs.as_ref())?;
     }
-    hand_out(args, globals, &checked, &key, &meanings, &signatures)?;
+    hand_out(args, globals, &checked, &key, &namespaces, &signatures)?;
     Ok(Worst::default())
 }
 
@@ -129,18 +129,23 @@ fn check(args: &ApproveArgs, globals: &Globals, base: &Path) -> Result<Checked> 
     }
     let requester = document.check_requester(&input.bytes, input.requester.as_deref())?;
     document.check_time(globals.clock.now())?;
-    let (mut standing, mut pinned) = (Standing::New(Vec::new()), false);
-    if let Some(request) = document.request() {
-        standing = Witness::judge(base, request, input.proofs.as_ref())?;
-        pinned = check_genesis(args, base, &request.workspace_id, request.genesis_sha256)?;
-    }
+    let (standing, pinned) = match document.request() {
+        Some(request) => (
+            Witness::judge(base, request, input.proofs.as_ref())?,
+            check_genesis(args, base, &request.workspace_id, request.genesis_sha256)?,
+        ),
+        None => {
+            let workspace = document.workspace();
+            (Witness::known(base, workspace.id, workspace.origin, workspace.environment)?, false)
+        }
+    };
     Ok(Checked { input, document, sha256, requester, standing, pinned })
 }
 
-/// Holds the genesis against what was said, and against this user's own pin. Says whether that pin vouches for it.
+/// Holds the genesis against what was said and what this machine trusts. Says whether that vouches for it.
 fn check_genesis(args: &ApproveArgs, base: &Path, workspace: &str, genesis: Option<Hash256>) -> Result<bool> {
-    let pin = Pin::load(base, workspace)?;
-    let trusted = pin.as_ref().map(|pin| pin.genesis_leaf_hash);
+    let host = HostTrust::load(&trust::folder(), workspace)?.map(|host| host.genesis_leaf_hash);
+    let trusted = host.or(Pin::load(base, workspace)?.map(|pin| pin.genesis_leaf_hash));
     if args.genesis.is_some_and(|said| genesis != Some(said)) || trusted.is_some_and(|known| genesis != Some(known)) {
         let shown = genesis.map_or_else(|| "none".to_owned(), |genesis| genesis.to_string());
         let message = format!("the workspace {workspace} has another genesis: {shown}");
@@ -149,15 +154,14 @@ fn check_genesis(args: &ApproveArgs, base: &Path, workspace: &str, genesis: Opti
     Ok(trusted.is_some())
 }
 
-fn sign(checked: &Checked, signer: &Signer, meanings: &[Namespace], globals: &Globals) -> Result<Vec<Signature>> {
-    let origin = checked.document.origin();
-    let sign = |meaning: &Namespace| {
+fn sign(checked: &Checked, signer: &Signer, namespaces: &[String], globals: &Globals) -> Result<Vec<Signature>> {
+    let sign = |namespace: &String| {
         if signer.needs_touch() {
-            globals.ui.say(&format!("touch the security key for {meaning}"));
+            globals.ui.say(&format!("touch the security key for {namespace}"));
         }
-        signer.sign(&meaning.of(origin), &checked.input.bytes)
+        signer.sign(namespace, &checked.input.bytes)
     };
-    meanings.iter().map(sign).collect()
+    namespaces.iter().map(sign).collect()
 }
 
 fn hand_out(
@@ -165,7 +169,7 @@ fn hand_out(
     globals: &Globals,
     checked: &Checked,
     key: &PublicKey,
-    meanings: &[Namespace],
+    namespaces: &[String],
     signatures: &[Signature],
 ) -> Result<()> {
     let armour: String = signatures.iter().map(ToString::to_string).collect();
@@ -184,7 +188,7 @@ fn hand_out(
     let row = Row::new()
         .with("key", key.openssh_fingerprint())
         .with("key_sha256", key.fingerprint().to_string())
-        .with("meaning", meanings.iter().map(|meaning| meaning.as_str()).collect::<Vec<_>>())
+        .with("namespaces", namespaces.to_vec())
         .with("files", files)
         .with("signature", armour.as_str());
     print(globals, checked, row, &armour);
@@ -194,6 +198,12 @@ fn hand_out(
 /// Where the signature goes if the document lies in a workspace: `ID.KEYFPRINT16.sig`.
 fn beside(checked: &Checked, key: &PublicKey) -> Option<PathBuf> {
     let path = checked.input.path.as_ref()?;
+    if let Document::Cab(_) = checked.document {
+        // Where ssh-keygen would put it, and where signing looks for it.
+        let mut name = path.as_os_str().to_owned();
+        name.push(".sig");
+        return Some(PathBuf::from(name));
+    }
     let folder = input::in_workspace(path)?;
     let id = checked.document.id();
     let fingerprint = hex(key.fingerprint().0.first_chunk::<8>()?);
@@ -211,11 +221,11 @@ fn print(globals: &Globals, checked: &Checked, row: Row, armour: &str) {
         .with("id", document.id())
         .with("object", document.object())
         .with("sha256", checked.sha256.to_string())
-        .with("origin", document.origin());
+        .with("workspace_id", document.workspace().id)
+        .with("origin", document.workspace().origin);
     if let Some(request) = document.request() {
         all = all
             .with("operation", request.rule().as_str())
-            .with("workspace_id", request.workspace_id.as_str())
             .with("requester", request.requester.email.as_str())
             .with("ledger_size", request.log_head.size)
             .with("first_sight", matches!(checked.standing, Standing::New(_)));

@@ -35,9 +35,9 @@ pub(super) fn run(args: &ApproveArgs, globals: &Globals) -> Result<Worst> {
 
 /// Adds the proof that the request's ledger continues the first `from` entries, in the file beside it as well.
 fn prove(input: &mut Input, document: &Document, from: u64, globals: &Globals) -> Result<()> {
-    let request = document
-        .request()
-        .ok_or_else(|| Error::usage("no_ledger_head", format!("a {} says nothing about a ledger", document.kind())))?;
+    let Document::Request(request) = document else {
+        return Err(Error::usage("no_ledger_head", format!("a {} says nothing about a ledger", document.kind())));
+    };
     let workspace = input::workspace_of(input.path.as_deref())?;
     let ledger = Ledger::open_read_only(&workspace.join(ledger::FILE), globals.clock.clone())?;
     let hashes = proof(&ledger, request, from)?;

@@ -4,8 +4,9 @@
 use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
-use crate::people::ApprovalRequest;
+use crate::people::cab::CabApproval;
 use crate::people::request::Step;
+use crate::people::{ApprovalRequest, Roster};
 use serde_json::Value;
 
 /// Where the text of a line begins.
@@ -66,11 +67,29 @@ pub(super) fn of_request(request: &ApprovalRequest) -> Words {
     words
 }
 
+/// What an approval of artifacts says.
+pub(super) fn of_cab(approval: &CabApproval) -> Words {
+    let mut words = Words::default();
+    approval.describe().iter().for_each(|(label, text)| words.line(label, text));
+    words
+}
+
 fn of_step(words: &mut Words, number: usize, step: &Step) {
-    words.line(&format!("step {number}"), &format!("{} {}", step_phrase(&step.operation), step.object));
+    words.line(&format!("step {number}"), &format!("{}: {}", step_phrase(&step.operation), step.object));
+    people(step).iter().for_each(|line| words.line("", &format!("  {line}")));
     let mut params = Vec::new();
     flatten("", &step.params, &mut params);
     params.iter().for_each(|param| words.line("", &format!("  {param}")));
+}
+
+/// What a step says about people, before the rosters themselves: who is there at first, and what changes later.
+fn people(step: &Step) -> Vec<String> {
+    let roster = |name: &str| step.params.get(name).and_then(|value| Roster::from_value(value).ok());
+    match (roster("roster"), roster("from"), roster("to")) {
+        (Some(first), ..) => first.description(),
+        (None, Some(from), Some(to)) => Roster::difference(&from, &to),
+        _ => Vec::new(),
+    }
 }
 
 fn of_state(words: &mut Words, request: &ApprovalRequest) {
@@ -171,16 +190,27 @@ fn phrase(operation: Operation, object: &str) -> String {
 /// What one act is; the name itself where there is no better word.
 fn step_phrase(operation: &str) -> String {
     let verb = match operation {
-        "keygen" => "make a key:",
-        "issue" => "issue a certificate:",
-        "certify" => "certify an OpenPGP key:",
-        "publish-keyring" => "publish the keyring:",
-        "state" => "change the state:",
-        "csr" => "make a certificate signing request:",
-        "import" => "take in a certificate:",
-        "sign" => "sign:",
-        "adopt" => "adopt settings:",
-        other => return format!("{other}:"),
+        "found" => "found a workspace",
+        "keygen" => "make a key",
+        "issue" => "issue a certificate",
+        "certify" => "certify an OpenPGP key",
+        "publish-keyring" => "publish a keyring",
+        "state" => "change the state",
+        "csr" => "make a certificate signing request",
+        "import" => "take in a certificate",
+        "sign" => "sign",
+        "adopt" => "adopt settings",
+        "revoke" => "revoke a certificate",
+        "crl" => "issue a revocation list",
+        "grant" => "give a standing approval",
+        "end-grant" => "end a standing approval",
+        "destroy" => "DESTROY a private key",
+        "roster" => "put a roster in force",
+        "suspend-person" => "let a person's signatures count for nothing",
+        "restore-person" => "let a person's signatures count again",
+        "suspend" => "stop a key",
+        "reinstate" => "let a key go on",
+        other => return other.to_owned(),
     };
     format!("{verb} ({operation})")
 }

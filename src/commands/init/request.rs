@@ -15,13 +15,11 @@ use crate::people::founding::{Beginning, Founded, Unsigned, signatures};
 use crate::people::request::{LogHead, MAX_REQUEST, Requester, SCHEMA};
 use crate::people::{ApprovalRequest, Namespace, Roster};
 use crate::ui::Row;
+use crate::world::authority::REQUESTS;
 use crate::world::{Globals, grouped, tool};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// The folder of requests in a workspace.
-const REQUESTS: &str = "requests";
 
 /// A founding that is to be agreed to.
 pub(super) struct Plan<'a> {
@@ -40,15 +38,20 @@ pub(super) fn agreed(plan: &Plan<'_>, globals: &Globals) -> Result<Founded> {
     if plan.config.environment == Environment::Sandbox {
         return sandbox(plan, globals);
     }
+    let pending = pending(plan, globals)?;
     let signer = globals.identity.as_ref().map(|key| Signer::open(key, &mut crate::ui::passphrase)).transpose()?;
-    let (path, document) = match pending(plan, globals)? {
-        Some(pending) => pending,
-        None => write(plan, document(plan, founder(&plan.beginning.roster, signer.as_ref(), globals)?, globals)?)?,
+    let (path, document) = match (pending, &signer) {
+        (Some(pending), _) => pending,
+        (None, Some(signer)) => write(plan, signer, globals)?,
+        (None, None) => {
+            return Err(Error::usage("identity_needed", "founding this workspace takes somebody of its roster")
+                .hint("keyctl --identity SSHKEY init"));
+        }
     };
     let bytes = document.to_bytes()?;
     let mut found = armours_beside(&path)?;
     // Who runs this with a key of theirs signs with it too.
-    if let Some(signer) = signer {
+    if let Some(signer) = signer.filter(|signer| plan.beginning.roster.holder(signer.public()).is_some()) {
         let signature = signer.sign(&Namespace::Roster.of(&document.origin), &bytes)?.to_string();
         let name = format!("{}.sig", signer.public().fingerprint());
         safe::write_atomic(&path.with_extension(name), signature.as_bytes(), 0o644)?;
@@ -85,21 +88,6 @@ fn sandbox(plan: &Plan<'_>, globals: &Globals) -> Result<Founded> {
         return Err(Error::usage("key_not_at_hand", message).hint("leave roster.toml out; init then makes people"));
     }
     Ok(Founded { request: text(bytes)?, signatures, earlier: Vec::new() })
-}
-
-/// Who founds it: whose key `--identity` names, or else the named person, if the roster has them.
-fn founder(roster: &Roster, signer: Option<&Signer>, globals: &Globals) -> Result<Requester> {
-    let stranger = |who: &str| Error::blocked("not_in_roster", format!("the roster does not have {who}"));
-    if let Some(signer) = signer {
-        let (email, ..) = roster.holder(signer.public()).ok_or_else(|| stranger("the key of --identity"))?;
-        return Ok(Requester { email: email.clone(), key_sha256: signer.public().fingerprint() });
-    }
-    let named = globals.actor.as_ref().ok_or_else(|| {
-        Error::usage("actor_needed", "founding this workspace takes somebody of its roster")
-            .hint("keyctl --identity SSHKEY init, or keyctl --actor EMAIL init")
-    })?;
-    let (email, _) = roster.person(named).ok_or_else(|| stranger(named.as_str()))?;
-    first_key(roster, email)
 }
 
 fn first_key(roster: &Roster, email: &Email) -> Result<Requester> {
@@ -165,9 +153,20 @@ fn pending(plan: &Plan<'_>, globals: &Globals) -> Result<Option<(PathBuf, Approv
     Ok(found)
 }
 
-fn write(plan: &Plan<'_>, document: ApprovalRequest) -> Result<(PathBuf, ApprovalRequest)> {
+/// Writes a new one, by the person whose key this is.
+fn write(plan: &Plan<'_>, signer: &Signer, globals: &Globals) -> Result<(PathBuf, ApprovalRequest)> {
+    let (email, ..) = plan.beginning.roster.holder(signer.public()).ok_or_else(|| {
+        let message = format!("the roster has nobody with the key {}", signer.public().openssh_fingerprint());
+        Error::blocked("not_in_roster", message).hint("--identity names one of your keys in roster.toml")
+    })?;
+    let requester = Requester { email: email.clone(), key_sha256: signer.public().fingerprint() };
+    let document = document(plan, requester, globals)?;
+    let bytes = document.to_bytes()?;
+    let signature = signer.sign(&Namespace::Request.of(&document.origin), &bytes)?.to_string();
     let path = plan.dir.join(REQUESTS).join(format!("{}.json", document.request_id));
-    safe::write_new(&path, &document.to_bytes()?, 0o644)?;
+    safe::write_new(&path.with_extension("request.sig"), signature.as_bytes(), 0o644)?;
+    // Last, since its being there says that the rest is.
+    safe::write_new(&path, &bytes, 0o644)?;
     Ok((path, document))
 }
 
@@ -180,9 +179,10 @@ fn armours_beside(path: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let Some(name) = name.to_str().filter(|name| name.starts_with(stem) && name.ends_with(".sig")) else {
+        let Some(name) = name.to_str() else { continue };
+        if !name.starts_with(stem) || !name.ends_with(".sig") || name.ends_with(".request.sig") {
             continue;
-        };
+        }
         found.extend(armours(&safe::read_text(&folder.join(name), MAX_TEXT as u64)?)?);
     }
     Ok(found)
@@ -221,7 +221,7 @@ fn waits(
     let namespace = Namespace::Roster.of(&document.origin);
     let beside = path.with_extension("NAME.sig");
     let mut hint = format!(
-        "each on their own machine: keyctl approve {id}.json, or ssh-keygen -Y sign -n {namespace} -f KEY {id}.json; \
+        "each on their own machine: keyctl --identity SSHKEY approve {id}.json, or ssh-keygen -Y sign -n {namespace} -f KEY {id}.json; \
          put each signature into {}; then: keyctl --workspace {} init",
         shown_path(&beside),
         shown_path(plan.dir),

@@ -67,6 +67,8 @@ pub struct RotateArgs {
     /// Where the certificate signing request goes (PEM) if the issuer is external (default: requests/KEY-N.csr)
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
+    #[command(flatten)]
+    break_glass: super::BreakGlassArgs,
 }
 
 /// How a rotation is to be gone about.
@@ -113,6 +115,7 @@ pub(super) struct Progress {
 /// # Errors
 /// As each step says; whatever was done stays done.
 pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
+    args.break_glass.apply(world);
     let settings = world.settings()?;
     let key = keygen::setting(&settings, &args.key)?;
     rotation::is_available(&args.key, key.purpose)?;

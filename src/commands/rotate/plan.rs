@@ -146,6 +146,7 @@ fn link_step(world: &World, known: &Known, subject: &Generation, issuer: &Genera
         serial: draft.serial_hex(),
         tbs_sha256: draft.tbs_hash(),
         template_sha256: draft.template_hash(),
+        not_after: draft.validity().not_after,
     };
     step(steps::link_object(&subject.id, &issuer.id), &params)
 }

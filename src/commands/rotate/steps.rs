@@ -157,6 +157,7 @@ fn link_roots(world: &mut World, subject: &Generation, issuer: &Generation) -> R
         serial: draft.serial_hex(),
         tbs_sha256: draft.tbs_hash(),
         template_sha256: draft.template_hash(),
+        not_after: draft.validity().not_after,
     };
     let mut request = world.request(object, params);
     let spki = issuer.identity()?.spki_sha256;

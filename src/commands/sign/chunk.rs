@@ -1,14 +1,17 @@
 //! A chunk of files on the road together: one transaction for their intents, one for their outcomes, one checkpoint.
 
+use super::cab::Cab;
 use super::inputs::Job;
-use super::replay;
+use super::{again, leave, replay};
+use crate::clock::Laps;
 use crate::commands::recover;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
 use crate::gate::{self, Failure, Permit};
 use crate::model::hex;
 use crate::outcome::{self, Receipt};
 use crate::policy::Decision;
+use crate::policy::signing::RE_SIGN_REQUIRED;
 use crate::request::{Covered, PackReference, Provenance, Request, Role, SignArtifact};
 use crate::world::World;
 use std::path::PathBuf;
@@ -28,6 +31,12 @@ pub(super) struct Plan {
     pub threads: usize,
     /// The ledger's size when the run began; what was signed before that may be printed again.
     pub began: u64,
+    /// Whether each file takes the place of one in the ledger.
+    pub again: bool,
+    /// The approval that the signatures rest on.
+    pub cab: Option<Cab>,
+    /// The command line without the files.
+    pub command: Vec<String>,
 }
 
 /// A file that is done, one way or the other.
@@ -46,6 +55,8 @@ pub(super) struct Signed {
     pub no_evidence: Option<Error>,
     /// A token stopped answering: whether it signed is unknown, and nothing more is asked of it.
     pub hung: bool,
+    /// How long each stage took; stages of files are summed over all threads.
+    pub laps: Laps,
 }
 
 /// Signs a chunk.
@@ -63,14 +74,29 @@ pub(super) fn sign(
     if !jobs.is_empty() {
         recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     }
-    let ready = prepare(plan, jobs, stop, &mut finished);
-    let requests = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
+    let mut ready = prepare(plan, jobs, stop, &mut finished);
+    let requests = resolve(world, plan, &mut ready, &mut finished)?;
+    let files: Vec<_> = ready.iter().map(|(job, _)| job.file.clone()).collect();
     let process = world.process()?;
-    let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), requests)?;
+    let mut laps = Laps::default();
+    let asked = leave::ask(world, &plan.command, &files, &requests);
+    let leave = match asked {
+        Ok(leave) => leave,
+        Err(error) if error.kind() == Kind::ApprovalNeeded => {
+            finished.extend(files.into_iter().map(|file| Finished { file, result: Err(leave::again(&error)) }));
+            return Ok(Signed { finished, no_evidence: None, hung: false, laps });
+        }
+        Err(error) => return Err(error),
+    };
+    let warrant = leave.as_ref().or(world.warrant.as_ref());
+    let answers = laps.lap("gate", || gate::admit(&mut world.ledger, &process, warrant, requests))?;
     let mut admitted = Vec::new();
     for ((job, prepared), answer) in ready.into_iter().zip(answers) {
         match answer {
-            Ok(permit) => admitted.push((job, prepared, permit)),
+            Ok(permit) => {
+                warn_if_marked(world, &job, &permit);
+                admitted.push((job, prepared, permit));
+            }
             Err(refusal) => finished.push(Finished { file: job.file, result: Err(refusal.error) }),
         }
     }
@@ -79,7 +105,7 @@ pub(super) fn sign(
         let result = finish(store, &plan.signer, stamp, prepared, &permit);
         (job, permit, result)
     });
-    let mut signed = close(world, done)?;
+    let mut signed = close(world, done, laps)?;
     finished.append(&mut signed.finished);
     Ok(Signed { finished, ..signed })
 }
@@ -99,9 +125,10 @@ pub(super) fn preview(
 ) -> Result<(Vec<Finished>, Vec<Preview>)> {
     recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     let mut finished = Vec::new();
-    let ready = prepare(plan, jobs, stop, &mut finished);
-    let requests: Vec<_> = ready.iter().map(|(_, prepared)| request(world, plan, prepared)).collect();
-    let decisions = gate::preview(&mut world.ledger, &requests)?;
+    let mut ready = prepare(plan, jobs, stop, &mut finished);
+    let requests = resolve(world, plan, &mut ready, &mut finished)?;
+    let handed_in = plan.cab.as_ref().and_then(|cab| cab.handed_in(world));
+    let decisions = gate::preview_on(&mut world.ledger, handed_in.as_ref(), &requests)?;
     Ok((finished, requests.into_iter().zip(decisions).collect()))
 }
 
@@ -121,11 +148,44 @@ fn prepare(plan: &Plan, jobs: Vec<Job>, stop: &AtomicBool, finished: &mut Vec<Fi
     ready
 }
 
-fn request(world: &World, plan: &Plan, prepared: &Prepared) -> Request<SignArtifact> {
+/// The requests of a chunk; files that are not what they should be drop out.
+fn resolve(
+    world: &World,
+    plan: &Plan,
+    ready: &mut Vec<(Job, Prepared)>,
+    finished: &mut Vec<Finished>,
+) -> Result<Vec<Request<SignArtifact>>> {
+    let mut requests = Vec::new();
+    for (job, prepared) in std::mem::take(ready) {
+        match request(world, plan, &prepared) {
+            Ok(request) => {
+                requests.push(request);
+                ready.push((job, prepared));
+            }
+            Err(error) => finished.push(Finished { file: job.file, result: Err(error) }),
+        }
+    }
+    leave::as_planned(world, &mut requests)?;
+    Ok(requests)
+}
+
+/// The file is signed as if it were any other, and that is said.
+fn warn_if_marked(world: &World, job: &Job, permit: &Permit<SignArtifact>) {
+    for gate in permit.gates().iter().filter(|gate| gate.name == RE_SIGN_REQUIRED) {
+        let name = crate::files::shown_path(&job.file);
+        world.ui().warn(&format!("{name}: {}; {}", gate.input, gate.limit));
+    }
+}
+
+fn request(world: &World, plan: &Plan, prepared: &Prepared) -> Result<Request<SignArtifact>> {
     let (signer, tbs) = (&plan.signer, prepared.tbs());
     let mut params = prepared.params(&signer.generation);
     params.pack.clone_from(&plan.pack);
     params.provenance.clone_from(&plan.provenance);
+    params.cab = plan.cab.as_ref().map(|cab| cab.reference.clone());
+    if plan.again {
+        params.resigns = Some(again::found(world, &params.hash_before, &params.content_digest)?);
+    }
     let mut request = world.request(prepared.hash_before().to_string(), params);
     request.signatures = vec![Covered {
         role: Role::Artifact,
@@ -136,7 +196,7 @@ fn request(world: &World, plan: &Plan, prepared: &Prepared) -> Request<SignArtif
         content: hex(&tbs.content()),
         count: 1,
     }];
-    request
+    Ok(request)
 }
 
 /// Key, format, place: from the permit to the file under its final name.
@@ -152,24 +212,29 @@ fn finish(
     Ok(signed.place()?)
 }
 
-fn close(world: &mut World, done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>) -> Result<Signed> {
+fn close(
+    world: &mut World,
+    done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>,
+    mut laps: Laps,
+) -> Result<Signed> {
     let mut files = Vec::new();
     let mut results = Vec::new();
     for (job, permit, result) in done {
         files.push(job.file);
+        result.iter().for_each(|placed| laps.add(placed.laps()));
         results.push((permit, result));
     }
     let hung = results.iter().any(|(_, result)| result.as_ref().is_err_and(|failure| failure.unknown));
-    let answers = outcome::close(&mut world.ledger, crate::world::tool(), results)?;
+    let answers = laps.lap("outcome", || outcome::close(&mut world.ledger, crate::world::tool(), results))?;
     let receipts: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
-    let no_evidence = world.fragments(&receipts).err();
+    let no_evidence = laps.lap("evidence", || world.fragments(&receipts)).err();
     let mut finished = Vec::new();
     for (file, answer) in files.into_iter().zip(answers) {
         let result = answer.and_then(|receipt| world.fragment_path(&receipt).map(|path| (receipt, path)));
         finished.push(Finished { file, result });
     }
-    Ok(Signed { finished, no_evidence, hung })
+    Ok(Signed { finished, no_evidence, hung, laps })
 }
 
 /// Runs `work` over `items` on some threads; the answers come in the order of the items.

@@ -2,11 +2,16 @@
 
 use super::SignArgs;
 use crate::error::{Error, Result};
+use crate::files::copy::read_while;
+use crate::files::source::{Source, SourcePolicy};
 use crate::files::{safe, shown_path, sweep};
+use crate::model::Hash256;
+use sha2::Digest;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// The largest list of files, in bytes.
 const MAX_LIST: u64 = 64 << 20;
@@ -58,8 +63,19 @@ pub(super) fn sweep_folders(jobs: &[Job]) {
     }
 }
 
+/// SHA-256 of a file as it is.
+///
+/// # Errors
+/// It cannot be read.
+pub(in crate::commands) fn hash_of(path: &Path) -> Result<Hash256> {
+    let source = Source::open(path, SourcePolicy::READ)?;
+    let mut hasher = sha2::Sha256::new();
+    read_while(&source, &mut [&mut |bytes: &[u8]| hasher.update(bytes)], &AtomicBool::new(false))?;
+    Ok(Hash256(hasher.finalize().into()))
+}
+
 /// One name a line, or NUL-separated as `find -print0` writes it; `-` is standard input.
-fn listed(list: &Path) -> Result<Vec<PathBuf>> {
+pub(in crate::commands) fn listed(list: &Path) -> Result<Vec<PathBuf>> {
     let bytes = if list == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin().lock(), MAX_LIST), &mut bytes)?;

@@ -1,13 +1,17 @@
 //! `sign`: artifacts, in chunks that share their ledger transactions and their checkpoint.
 
+mod again;
+pub(super) mod cab;
 mod chunk;
-mod inputs;
+pub(super) mod inputs;
+mod leave;
 mod pack;
 mod remove;
 mod replay;
 pub(super) mod repository;
 
 use super::{init, publication, timestamps};
+use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
 use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
@@ -17,7 +21,9 @@ use crate::ledger::query;
 use crate::ledger::query::rotation::RootLink;
 use crate::model::{GenerationId, HashAlgorithm, KeyName, Purpose};
 use crate::outcome::Receipt;
+use crate::people::cab::ApprovalId;
 use crate::policy::Decision;
+use crate::policy::signing::RE_SIGN_REQUIRED;
 use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
 use chunk::{Finished, Plan, Signed};
@@ -37,6 +43,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// listed index is compared with the disk, then InRelease and Release.gpg are made and put in place together. While
 /// clients change over to a new key, the retiring one signs too.
 ///
+/// Signing again (--re-sign) takes out the signature that is there and makes a new artifact, which takes the place of
+/// the old one in the ledger and in evidence. In production it takes the approval of the change advisory board: --cab
+/// names it, keyctl cab drafts it, and an approver signs it. Each of its conditions has to be acknowledged word for
+/// word. The unsigned file {"cab":[…]} is taken in sandboxes and staging only.
+///
 /// With --sandbox a sandbox in .keyctl-sandbox is made if needed, and NAME.EXT becomes NAME.sandbox-signed.EXT.
 /// The same file signed again under the same --correlation-id gives the stored result and signs nothing.
 ///
@@ -46,6 +57,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///   keyctl sign app.exe --to app-signed.exe
 ///   keyctl sign app.exe --timestamp http://timestamp.digicert.com --timestamp-roots digicert.pem
 ///   keyctl sign --replace --program-name "Example" signed.exe
+///   keyctl sign --re-sign --cab cab.json --acknowledge "only after 22:00" app.exe
 ///   keyctl sign dists/stable
 ///   find . -name '*.dll' -print0 | keyctl sign --files-from -
 #[derive(Debug, clap::Args)]
@@ -69,6 +81,9 @@ pub struct SignArgs {
     /// Take out the signatures that are there
     #[arg(long, conflicts_with = "remove")]
     replace: bool,
+    /// Take out the signature and sign anew: a new artifact in place of the one in the ledger
+    #[arg(long, conflicts_with_all = ["append", "replace", "remove"])]
+    re_sign: bool,
     /// Take out the signatures and sign nothing
     #[arg(long)]
     remove: bool,
@@ -87,6 +102,15 @@ pub struct SignArgs {
     /// Evidence pack whose artifact this is; required in production
     #[arg(long, value_name = "FILE")]
     for_pack: Option<PathBuf>,
+    /// Approval of the change advisory board, with its signature in FILE.sig or in the file
+    #[arg(long, value_name = "FILE", conflicts_with = "remove")]
+    cab: Option<PathBuf>,
+    /// Which approval, where an unsigned FILE has several
+    #[arg(long, value_name = "ID", requires = "cab")]
+    cab_id: Option<ApprovalId>,
+    /// A condition of the approval, word for word; may be repeated
+    #[arg(long, value_name = "TEXT", requires = "cab")]
+    acknowledge: Vec<String>,
     /// Provenance: who built the files (default: from the CI environment)
     #[arg(long, value_name = "WHO")]
     builder: Option<String>,
@@ -128,31 +152,48 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
         return remove::run(args, jobs, globals);
     }
     globals.sessions = args.jobs.into();
-    let mut world = open_world(args, globals)?;
+    let mut laps = Laps::default();
+    let mut world = laps.lap("open", || open_world(args, globals))?;
+    run_in(args, jobs, &mut world, laps)
+}
+
+/// Signs what was approved; the warrant is in the world.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_approved(args: &SignArgs, world: &mut World) -> Result<Worst> {
+    run_in(args, inputs::jobs(args)?, world, Laps::default())
+}
+
+fn run_in(args: &SignArgs, jobs: Vec<inputs::Job>, world: &mut World, laps: Laps) -> Result<Worst> {
     let settings = world.settings()?;
     let stop = crate::world::interrupts()?;
     let (folders, files): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.file.is_dir());
     inputs::sweep_folders(&files);
     // Every key and authority is found before anything is signed. Repositories are not timestamped.
-    let authorities = || timestamps::authorities(&args.timestamps, &world, &settings, &stop);
+    let authorities = || timestamps::authorities(&args.timestamps, world, &settings, &stop);
     let stamp = if files.is_empty() { None } else { authorities()? };
     let stamp = stamp.as_ref().map(|stamp| stamp as &dyn Stamp);
-    let for_files = (!files.is_empty()).then(|| plan(args, stamp.is_some(), &world)).transpose()?;
-    let for_folders = (!folders.is_empty()).then(|| repository::plan(args, &world)).transpose()?;
+    let for_files = (!files.is_empty()).then(|| plan(args, stamp.is_some(), world)).transpose()?;
+    let for_folders = (!folders.is_empty()).then(|| repository::plan(args, world)).transpose()?;
+    if let (Some(cab), false) = (cab::given(args)?, world.globals.dry_run) {
+        cab.keep(world)?;
+    }
     let (repositories, missing) = repository::expand(folders);
-    let mut run = Run { worst: Worst::default(), first: true, hung: false };
-    run.show(&world, missing);
+    let mut run = Run { worst: Worst::default(), first: true, hung: false, laps };
+    run.show(world, missing);
     if let Some(plan) = &for_files {
         if world.globals.dry_run {
-            run.preview_files(&mut world, plan, &files, &stop)?;
+            run.preview_files(world, plan, &files, &stop)?;
         } else {
-            run.sign_files(&mut world, plan, stamp, &files, &stop)?;
+            run.sign_files(world, plan, stamp, &files, &stop)?;
         }
     }
     if let Some(plan) = &for_folders {
-        run.repositories(&mut world, plan, &repositories, &stop)?;
+        run.repositories(world, plan, &repositories, &stop)?;
     }
-    publication::after_signing(&world, Ok(run.worst))
+    world.ui().detail(&format!("time, summed over threads: {}", run.laps));
+    publication::after_signing(world, Ok(run.worst))
 }
 
 /// What came of it so far.
@@ -162,6 +203,8 @@ struct Run {
     first: bool,
     /// A token stopped answering; nothing more is asked of any.
     hung: bool,
+    /// How long each stage took so far.
+    laps: Laps,
 }
 
 impl Run {
@@ -175,6 +218,7 @@ impl Run {
 
     /// Shows what was signed, and says when its evidence has to wait.
     fn take(&mut self, world: &World, signed: Signed) {
+        self.laps.add(&signed.laps);
         self.show(world, signed.finished);
         if let Some(error) = signed.no_evidence {
             self.worst.add(error.kind());
@@ -202,7 +246,8 @@ impl Run {
         stop: &AtomicBool,
     ) -> Result<()> {
         let bar = world.ui().progress(jobs.len() as u64, "signing");
-        for chunk in jobs.chunks(CHUNK) {
+        let size = if world.globals.identity.is_some() { leave::FILES } else { CHUNK };
+        for chunk in jobs.chunks(size) {
             if !self.goes_on(stop) {
                 break;
             }
@@ -285,7 +330,7 @@ fn plan(args: &SignArgs, timestamp: bool, world: &World) -> Result<Plan> {
     let pack = args.for_pack.as_deref().map(pack::read).transpose()?;
     let options = SignOptions {
         hash: args.hash,
-        existing: match (args.replace, args.append) {
+        existing: match (args.replace || args.re_sign, args.append) {
             (true, _) => Existing::Replace,
             (_, true) => Existing::Append,
             _ => Existing::Refuse,
@@ -304,6 +349,9 @@ fn plan(args: &SignArgs, timestamp: bool, world: &World) -> Result<Plan> {
         provenance,
         threads: args.jobs.into(),
         began: world.ledger.head()?.size,
+        again: args.re_sign,
+        cab: cab::given(args)?,
+        command: leave::command(args)?,
     })
 }
 
@@ -413,7 +461,7 @@ fn result_row(file: &str, receipt: &Receipt, evidence: &Path) -> Row {
     let done = |name: &str| text(body.get("done").and_then(|done| done.get(name)));
     let params = receipt.intent().body.get("request").and_then(|request| request.get("params"));
     let param = |name: &str| text(params.and_then(|params| params.get(name)));
-    Row::new()
+    let row = Row::new()
         .with("file", file)
         .with("result", "signed")
         .with("generation", param("generation"))
@@ -423,5 +471,17 @@ fn result_row(file: &str, receipt: &Receipt, evidence: &Path) -> Row {
         .with("timestamp", body.pointer("/done/timestamp/time").cloned())
         .with("correlation_id", receipt.outcome().correlation_id.as_str())
         .with("entry", receipt.outcome().seq)
-        .with("evidence", evidence.to_string_lossy().into_owned())
+        .with("evidence", evidence.to_string_lossy().into_owned());
+    // Only where there is something to say.
+    let gates = receipt.intent().body.get("gates").and_then(Value::as_array);
+    let marked = gates.into_iter().flatten().find(|gate| gate.get("name") == Some(&RE_SIGN_REQUIRED.into()));
+    let more = [
+        ("cab", params.and_then(|params| params.pointer("/cab/approval_id"))),
+        ("supersedes", params.and_then(|params| params.pointer("/resigns/artifact_id"))),
+        ("re_sign_required", marked.and_then(|gate| gate.get("input"))),
+    ];
+    more.into_iter().fold(row, |row, (name, value)| match value {
+        Some(value) => row.with(name, value.clone()),
+        None => row,
+    })
 }

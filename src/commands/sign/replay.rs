@@ -1,10 +1,8 @@
 //! Idempotent replay (design §6): the same correlation id, operation and file give the stored result again.
 
 use super::chunk::{Finished, Plan};
-use super::inputs::Job;
+use super::inputs::{Job, hash_of};
 use crate::error::{Error, Result};
-use crate::files::copy::read_while;
-use crate::files::source::{Source, SourcePolicy};
 use crate::formats::artifact;
 use crate::ledger::query;
 use crate::model::{Hash256, KeyName};
@@ -12,10 +10,8 @@ use crate::outcome::Receipt;
 use crate::policy::rules::KEYRING_OPTION;
 use crate::request::{PackReference, SignArtifact};
 use crate::world::World;
-use sha2::Digest;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 /// Takes out the files that were signed under this correlation id already. Files are only read for this if the
 /// ledger knows the correlation id at all.
@@ -41,7 +37,12 @@ pub(super) fn split(world: &mut World, plan: &Plan, jobs: Vec<Job>) -> Result<(V
             None => left.push(job),
             Some(seq) => {
                 let options = artifact::option_words(&plan.options);
-                let wanted = Wanted { key: &plan.signer.generation.key, options: &options, pack: plan.pack.as_ref() };
+                let wanted = Wanted {
+                    key: &plan.signer.generation.key,
+                    options: &options,
+                    pack: plan.pack.as_ref(),
+                    again: plan.again,
+                };
                 let result = again(world, &wanted, seq);
                 if let (Ok((receipt, _)), Some(hash)) = (&result, hash) {
                     warn_if_unsigned(world, &job.file, receipt, &hash);
@@ -63,13 +64,6 @@ fn warn_if_unsigned(world: &World, file: &Path, receipt: &Receipt, hash: &Hash25
     }
 }
 
-fn hash_of(path: &Path) -> Result<Hash256> {
-    let source = Source::open(path, SourcePolicy::READ)?;
-    let mut hasher = sha2::Sha256::new();
-    read_while(&source, &mut [&mut |bytes: &[u8]| hasher.update(bytes)], &AtomicBool::new(false))?;
-    Ok(Hash256(hasher.finalize().into()))
-}
-
 /// The parameters that have to be the same as then.
 pub(super) struct Wanted<'a> {
     /// The key, in whichever generation.
@@ -78,6 +72,8 @@ pub(super) struct Wanted<'a> {
     pub options: &'a BTreeMap<String, String>,
     /// The evidence pack.
     pub pack: Option<&'a PackReference>,
+    /// Whether it took the place of another artifact.
+    pub again: bool,
 }
 
 /// The stored result, if the parameters are the same as then.
@@ -93,7 +89,8 @@ pub(super) fn again(world: &mut World, wanted: &Wanted<'_>, seq: u64) -> Result<
     stored.options.remove(KEYRING_OPTION);
     let same = stored.generation.key == *wanted.key
         && stored.options == *wanted.options
-        && stored.pack.as_ref() == wanted.pack;
+        && stored.pack.as_ref() == wanted.pack
+        && stored.resigns.is_some() == wanted.again;
     if !same {
         let message = format!("entry {seq} signed this file under the same correlation id with other parameters");
         return Err(Error::blocked("other_parameters", message).hint("use another --correlation-id"));

@@ -3,21 +3,24 @@
 //! One repository after the other, each under its own lock. The active generation signs, and with it the retiring
 //! ones that still may, so that clients with either keyring accept it.
 
+use super::cab::{self, Cab};
 use super::chunk::{Finished, Signed};
 use super::inputs::Job;
-use super::{SignArgs, choose_key, pack, replay};
+use super::{SignArgs, again, choose_key, leave, pack, replay};
+use crate::clock::Laps;
 use crate::commands::{keygen, openpgp, recover};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
 use crate::formats::apt::{place, road};
-use crate::gate::{self, Failure, Permit};
+use crate::gate::{self, Failure, Permit, Warrant};
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
 use crate::model::{GenerationId, Hash256, HashAlgorithm, KeyName, Purpose};
 use crate::outcome::{self, Receipt};
 use crate::pki::openpgp::certificate::{Certificate, SigningKeyInfo};
 use crate::policy::rules::KEYRING_OPTION;
+use crate::policy::signing::RE_SIGN_REQUIRED;
 use crate::policy::{Decision, rules};
 use crate::request::{PackReference, Provenance, Request, Role, SignArtifact};
 use crate::world::World;
@@ -27,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The option that says where the repository is, for `recover`.
-pub(in crate::commands) const FOLDER_OPTION: &str = "folder";
+pub(in crate::commands) const FOLDER_OPTION: &str = crate::request::FOLDER;
 
 /// What is the same for every repository of a run.
 pub(super) struct Plan {
@@ -39,6 +42,9 @@ pub(super) struct Plan {
     pack: Option<PackReference>,
     provenance: Option<Provenance>,
     is_sandboxed: bool,
+    again: bool,
+    cab: Option<Cab>,
+    command: Vec<String>,
 }
 
 /// Finds the keys.
@@ -63,6 +69,9 @@ pub(super) fn plan(args: &SignArgs, world: &World) -> Result<Plan> {
         pack: args.for_pack.as_deref().map(pack::read).transpose()?,
         provenance: pack::provenance(args),
         is_sandboxed: args.sandbox,
+        again: args.re_sign,
+        cab: cab::given(args)?,
+        command: leave::command(args)?,
         ..plan_of(world, key)?
     })
 }
@@ -84,6 +93,9 @@ fn plan_of(world: &World, key: KeyName) -> Result<Plan> {
         pack: None,
         provenance: None,
         is_sandboxed: false,
+        again: false,
+        cab: None,
+        command: Vec::new(),
     })
 }
 
@@ -124,7 +136,7 @@ pub(super) fn expand(folders: Vec<Job>) -> (Vec<PathBuf>, Vec<Finished>) {
 
 /// Signs one repository.
 pub(super) fn sign(world: &mut World, plan: &Plan, dir: &Path, stop: &AtomicBool) -> Signed {
-    let mut signed = Signed { finished: Vec::new(), no_evidence: None, hung: false };
+    let mut signed = Signed { finished: Vec::new(), no_evidence: None, hung: false, laps: Laps::default() };
     let result = sign_one(world, plan, dir, stop, &mut signed);
     signed.finished.push(Finished { file: dir.to_owned(), result });
     signed
@@ -146,17 +158,30 @@ fn sign_one(
     if let Some(stored) = stored(world, plan, &dir)? {
         return Ok(stored);
     }
-    let (prepared, request) = prepare(world, plan, &dir)?;
+    let (prepared, request) = signed.laps.lap("read", || prepare(world, plan, &dir))?;
     for note in prepared.notes() {
         world.ui().warn(note);
     }
     if stop.load(Ordering::SeqCst) {
         return Err(Error::new(crate::error::Kind::Interrupted, "interrupted", "nothing was signed"));
     }
-    let permit = keygen::admit_one(world, request)?;
-    let result = finish(&world.store, plan, prepared, &permit);
+    let leave = leave::ask(world, &plan.command, std::slice::from_ref(&dir), std::slice::from_ref(&request))?;
+    let permit = signed.laps.lap("gate", || admit(world, leave.as_ref(), request))?;
+    let result = finish(&world.store, plan, prepared, &permit, &mut signed.laps);
     signed.hung = result.as_ref().is_err_and(|failure| failure.unknown);
     close(world, permit, result, signed)
+}
+
+fn admit(world: &mut World, leave: Option<&Warrant>, request: Request<SignArtifact>) -> Result<Permit<SignArtifact>> {
+    let process = world.process()?;
+    let warrant = leave.or(world.warrant.as_ref());
+    let answers = gate::admit(&mut world.ledger, &process, warrant, vec![request])?;
+    let answer = answers.into_iter().next().ok_or_else(|| Error::bug("the gate gave no answer"))?;
+    let permit = answer.map_err(|refusal| refusal.error)?;
+    for gate in permit.gates().iter().filter(|gate| gate.name == RE_SIGN_REQUIRED) {
+        world.ui().warn(&format!("{}; {}", gate.input, gate.limit));
+    }
+    Ok(permit)
 }
 
 /// What a dry run shows. Nothing is written and no key is touched.
@@ -167,7 +192,9 @@ pub(super) fn preview(world: &mut World, plan: &Plan, dir: &Path) -> Result<(Req
     let dir = dir.canonicalize()?;
     let (_, request) = prepare(world, plan, &dir)?;
     recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
-    let decision = gate::preview(&mut world.ledger, std::slice::from_ref(&request))?.into_iter().next();
+    let handed_in = plan.cab.as_ref().and_then(|cab| cab.handed_in(world));
+    let decision = gate::preview_on(&mut world.ledger, handed_in.as_ref(), std::slice::from_ref(&request))?;
+    let decision = decision.into_iter().next();
     Ok((request, decision.ok_or_else(|| Error::bug("the gate gave no answer"))?))
 }
 
@@ -218,7 +245,8 @@ fn stored(world: &mut World, plan: &Plan, dir: &Path) -> Result<Option<(Receipt,
         (Some(_), Some(seq)) => {
             let mut options = options(plan, dir);
             options.remove(KEYRING_OPTION);
-            let wanted = replay::Wanted { key: &plan.key, options: &options, pack: plan.pack.as_ref() };
+            let wanted =
+                replay::Wanted { key: &plan.key, options: &options, pack: plan.pack.as_ref(), again: plan.again };
             replay::again(world, &wanted, seq).map(Some)
         }
         _ => Ok(None),
@@ -247,7 +275,14 @@ fn prepare(world: &World, plan: &Plan, dir: &Path) -> Result<(road::Prepared, Re
     let mut params = prepared.params(active, cosigners, options(plan, dir));
     params.pack.clone_from(&plan.pack);
     params.provenance.clone_from(&plan.provenance);
+    params.cab = plan.cab.as_ref().map(|cab| cab.reference.clone());
+    if plan.again {
+        // What is out there is the signed form; the index may be another by now.
+        let signed = road::hash_of(&dir.join("InRelease"))?.unwrap_or(prepared.hash_before());
+        params.resigns = Some(again::found(world, &signed, &params.content_digest)?);
+    }
     let mut request = world.request(prepared.hash_before().to_string(), params);
+    leave::as_planned(world, std::slice::from_mut(&mut request))?;
     for unsigned in prepared.unsigned() {
         let spki = unsigned.signer().spki_hash();
         let owner = plan.generations.iter().find(|g| g.identity().is_ok_and(|identity| identity.spki_sha256 == spki));
@@ -280,13 +315,15 @@ fn finish(
     plan: &Plan,
     prepared: road::Prepared,
     permit: &Permit<SignArtifact>,
+    laps: &mut Laps,
 ) -> Result<road::Placed, Failure> {
     let mut keys = Vec::new();
     for generation in &plan.generations {
         let identity = generation.identity()?;
         keys.push((identity.spki_sha256, store.open(permit, Role::Artifact, identity)?));
     }
-    Ok(prepared.sign(&keys)?.place()?)
+    let made = laps.lap("token and verify", || prepared.sign(&keys))?;
+    Ok(laps.lap("place", || made.place())?)
 }
 
 fn close(
@@ -295,10 +332,11 @@ fn close(
     result: Result<road::Placed, Failure>,
     signed: &mut Signed,
 ) -> Result<(Receipt, PathBuf)> {
-    let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
+    let done = vec![(permit, result)];
+    let answers = signed.laps.lap("outcome", || outcome::close(&mut world.ledger, crate::world::tool(), done))?;
     let receipt = answers.into_iter().next().ok_or_else(|| Error::bug("closing gave no answer"))??;
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
-    signed.no_evidence = world.fragments(std::slice::from_ref(&receipt)).err();
+    signed.no_evidence = signed.laps.lap("evidence", || world.fragments(std::slice::from_ref(&receipt))).err();
     let path = world.fragment_path(&receipt)?;
     Ok((receipt, path))
 }

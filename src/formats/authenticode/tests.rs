@@ -47,7 +47,7 @@ impl Signer {
 
 fn attach(image: &[u8], pkcs7: &[u8]) -> Vec<u8> {
     let (layout, _, sums) = measure(image, Sha256);
-    let attached = layout.attach(pkcs7, &sums).unwrap();
+    let attached = layout.attach_all(&[pkcs7], &sums).unwrap();
     apply(image, &attached.edits, attached.len)
 }
 

@@ -42,15 +42,7 @@ impl Layout {
         })
     }
 
-    /// Puts one signature (DER, SignedData in a ContentInfo) into the image in the place of all it had.
-    ///
-    /// # Errors
-    /// As [`Self::attach_all`].
-    pub fn attach(&self, pkcs7: &[u8], sums: &Sums) -> Result<Attached> {
-        self.attach_all(&[pkcs7], sums)
-    }
-
-    /// Puts these signatures into the image, one `WIN_CERTIFICATE` each, in the place of all it had.
+    /// Puts these signatures (DER, SignedData in a ContentInfo) into the image, one `WIN_CERTIFICATE` each, in the place of all it had.
     /// Appending to an image with several entries means to hand the others in again.
     ///
     /// # Errors

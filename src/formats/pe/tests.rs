@@ -62,7 +62,7 @@ fn digest_and_checksum_are_those_of_the_plain_way() {
         assert_eq!(digest, plain_digest(&image, &builder, image.len()), "{builder:?}");
         assert_eq!(sums.checksum(), plain_checksum(&image, checksum_at), "{builder:?}");
 
-        let attached = layout.attach(&[0x30, 3, 2, 1, 5], &sums).unwrap();
+        let attached = layout.attach_all(&[&[0x30, 3, 2, 1, 5]], &sums).unwrap();
         let signed = apply(&image, &attached.edits, attached.len);
         let (layout, again, sums) = measure(&signed, Sha256);
         assert_eq!(again, digest, "signing does not change the digest: {builder:?}");
@@ -104,7 +104,7 @@ fn removing_gives_the_original_bytes_back() {
         let image = builder.build();
         let (layout, _, sums) = measure(&image, Sha256);
         let original = layout.original().unwrap();
-        let attached = layout.attach(&[0x30, 0x80, 0, 0], &sums).unwrap();
+        let attached = layout.attach_all(&[&[0x30, 0x80, 0, 0]], &sums).unwrap();
         let signed = apply(&image, &attached.edits, attached.len);
         let (layout, _, sums) = measure(&signed, Sha256);
         assert_eq!(layout.original(), None);
@@ -130,13 +130,13 @@ fn replacing_does_not_grow_the_file() {
     let mut sizes = Vec::new();
     for _ in 0..3 {
         let (layout, _, sums) = measure(&file, Sha256);
-        let attached = layout.attach(&[9; 1001], &sums).unwrap();
+        let attached = layout.attach_all(&[&[9; 1001]], &sums).unwrap();
         file = apply(&file, &attached.edits, attached.len);
         sizes.push(file.len());
     }
     assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
     let (layout, _, sums) = measure(&file, Sha256);
-    let shorter = layout.attach(&[9; 10], &sums).unwrap();
+    let shorter = layout.attach_all(&[&[9; 10]], &sums).unwrap();
     let file = apply(&file, &shorter.edits, shorter.len);
     let (layout, _, sums) = measure(&file, Sha256);
     assert_eq!(layout.stored_checksum(), sums.checksum());
@@ -192,7 +192,7 @@ fn impossible_tables_are_refused_with_their_field() {
     assert_eq!(code(&small.build()), "pe_bad_header");
     let four = Builder { directories: 4, size_of_optional_header: Some(240), ..base }.build();
     let (layout, _, sums) = measure(&four, Sha256);
-    assert_eq!(layout.attach(&[1], &sums).unwrap_err().code(), "pe_no_security_directory");
+    assert_eq!(layout.attach_all(&[&[1]], &sums).unwrap_err().code(), "pe_no_security_directory");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn odd_tables_are_reported_and_not_signed() {
         let image = Builder { directory, ..base.clone() }.build();
         let (layout, _, sums) = measure(&image, Sha256);
         assert!(layout.findings().iter().any(|found| found.code == finding), "{:?}", layout.findings());
-        assert_eq!(layout.attach(&[1], &sums).unwrap_err().code(), finding);
+        assert_eq!(layout.attach_all(&[&[1]], &sums).unwrap_err().code(), finding);
         assert_eq!(layout.remove(&image, None, &sums).unwrap_err().code(), finding);
     }
     let mut entries = base.clone();
@@ -220,7 +220,7 @@ fn odd_tables_are_reported_and_not_signed() {
 fn bytes_behind_a_table_change_the_digest() {
     let image = Builder::default().build();
     let (layout, digest, sums) = measure(&image, Sha256);
-    let attached = layout.attach(&[1; 8], &sums).unwrap();
+    let attached = layout.attach_all(&[&[1; 8]], &sums).unwrap();
     let mut signed = apply(&image, &attached.edits, attached.len);
     signed.push(0);
     assert_ne!(measure(&signed, Sha256).1, digest);
@@ -304,7 +304,7 @@ proptest! {
             feed(&image, &mut sinks).unwrap();
             hasher.finish();
             let sums = sums.finish();
-            if let Ok(attached) = layout.attach(&[5; 20], &sums) {
+            if let Ok(attached) = layout.attach_all(&[&[5; 20]], &sums) {
                 let signed = apply(&image, &attached.edits, attached.len);
                 prop_assert_eq!(measure(&signed, Sha256).0.certificates().len(), 1);
             }

@@ -126,7 +126,7 @@ fn no_session_keeps_a_copy_of_a_destroyed_key() {
     for _ in 0..6 {
         token.sign(&key, &tbs).unwrap();
     }
-    token.destroy(&key).unwrap();
+    token.destroy(key.cka_id(), Some(key.public())).unwrap();
     for _ in 0..6 {
         assert_eq!(token.sign(&key, &tbs).unwrap_err().code(), "key_missing");
     }
@@ -154,7 +154,7 @@ fn a_session_copy_signs_like_the_key_and_faster() {
             token.sign(&key, &tbs).unwrap();
             count += 1;
         }
-        token.destroy(&key).unwrap();
+        token.destroy(key.cka_id(), Some(key.public())).unwrap();
         f64::from(count) / start.elapsed().as_secs_f64()
     };
     let (bound, copied) = (rate("bound", false), rate("copied", true));

@@ -37,6 +37,7 @@ contract! {
     the_inventory_lists_keys_and_mechanisms,
     an_indestructible_key_stays,
     halves_and_doubles_are_seen,
+    only_the_key_itself_is_destroyed,
     without_a_login_private_keys_are_not_there,
 }
 
@@ -96,9 +97,10 @@ fn a_pair_is_made_found_used_and_destroyed(fixture: &Fixture) {
     drop(token);
     let token = fixture.open();
     sign(&token, "a", &made.public).unwrap();
-    token.destroy(&key).unwrap();
+    token.destroy(key.cka_id(), Some(key.public())).unwrap();
     assert_eq!(token.inspect(&id("a")).unwrap().presence(), Presence::None);
-    assert_eq!(code(token.destroy(&key)), "key_missing");
+    let nothing = token.destroy(key.cka_id(), Some(key.public())).unwrap();
+    assert!(!nothing.private && !nothing.public && token.is_gone(key.cka_id(), Some(key.public())).unwrap());
     let tbs = Tbs::message(ECDSA, b"x");
     assert_eq!(code(token.sign(&key, &tbs)), "key_missing");
 }
@@ -230,7 +232,7 @@ fn an_indestructible_key_stays(fixture: &Fixture) {
         assert_ne!(state, State::Asserted);
         return;
     }
-    let fault = token.destroy(&key).unwrap_err();
+    let fault = token.destroy(key.cka_id(), Some(key.public())).unwrap_err();
     assert_eq!((fault.code(), fault.is_unknown()), ("key_forbids", false), "{fault}");
     assert_eq!(Error::from(fault).kind(), Kind::Blocked);
     assert_eq!(token.inspect(&id("ca")).unwrap().presence(), Presence::Full);
@@ -263,6 +265,46 @@ fn halves_and_doubles_are_seen(fixture: &Fixture) {
     assert_eq!(code(token.find(&id("b"), &made.public)), "key_ambiguous");
 }
 
+fn only_the_key_itself_is_destroyed(fixture: &Fixture) {
+    let token = fixture.open();
+    let (a, b) = (p256(&token, "a").public, p256(&token, "b").public);
+    let whole = |name: &str| token.inspect(&id(name)).unwrap().presence() == Presence::Full;
+    for wrong in [Some(&b), Some(&stranger()), None] {
+        assert_eq!(code(token.destroy(&id("a"), wrong)), "key_unconfirmed");
+    }
+    assert!(whole("a") && whole("b"));
+    for absent in [None, Some(&stranger())] {
+        let gone = token.destroy(&id("c"), absent).unwrap();
+        assert!(!gone.private && !gone.public);
+    }
+    // The same public key under another CKA_ID: destroying one would not destroy the key.
+    if token.copy_public(&id("b"), &id("z")) {
+        assert_eq!(code(token.destroy(&id("b"), Some(&b))), "key_ambiguous");
+        assert!(!token.is_gone(&id("y"), Some(&b)).unwrap());
+        token.remove_half(&id("z"), true);
+    } else {
+        assert_eq!(fixture.backend, Backend::Nss, "the others take a public key object");
+    }
+    // What an interruption left is finished: the private half goes first.
+    token.remove_half(&id("a"), false);
+    assert_eq!(code(token.destroy(&id("a"), Some(&b))), "key_unconfirmed");
+    let gone = token.destroy(&id("a"), Some(&a)).unwrap();
+    assert!(!gone.private && gone.public && token.is_gone(&id("a"), Some(&a)).unwrap());
+
+    token.remove_half(&id("b"), true);
+    match token.destroy(&id("b"), Some(&b)) {
+        Ok(gone) => assert!(gone.private && !gone.public && fixture.backend == Backend::Builtin),
+        // The others keep no public part with an EC private key, so nobody can say which it is.
+        Err(fault) => assert!(fault.code() == "key_unconfirmed" && fixture.backend != Backend::Builtin, "{fault}"),
+    }
+    if fixture.backend != Backend::Nss {
+        let made = p256(&token, "d");
+        token.generate_twice(&KeyTemplate::bound(id("d"), "d", KeyAlgorithm::EcdsaP256));
+        assert_eq!(code(token.destroy(&id("d"), Some(&made.public))), "key_ambiguous");
+        assert_eq!(token.inspect(&id("d")).unwrap().presence(), Presence::Ambiguous);
+    }
+}
+
 fn without_a_login_private_keys_are_not_there(fixture: &Fixture) {
     let made = p256(&fixture.open(), "a");
     let spec = TokenSpec { pin: pin("never-asked"), ..fixture.spec.clone() };
@@ -284,6 +326,30 @@ impl Token {
             }
             Ok(())
         });
+    }
+
+    /// Puts the public key under another CKA_ID too, if the token lets one.
+    fn copy_public(&self, from: &crate::model::CkaId, to: &crate::model::CkaId) -> bool {
+        use cryptoki::object::{Attribute, KeyType, ObjectClass};
+        let (from, to) = (from.clone(), to.clone());
+        let (sent, made) = std::sync::mpsc::channel();
+        self.raw_job(move |seat, _| {
+            let object = seat.with_id(cryptoki_sys::CKO_PUBLIC_KEY, &from)?[0];
+            let bytes = |kind| seat.bytes(object, kind).map(Option::unwrap);
+            let template = [
+                Attribute::Class(ObjectClass::PUBLIC_KEY),
+                Attribute::KeyType(KeyType::EC),
+                Attribute::Token(true),
+                Attribute::Private(false),
+                Attribute::Verify(true),
+                Attribute::Id(to.as_bytes().to_vec()),
+                Attribute::EcParams(bytes(cryptoki_sys::CKA_EC_PARAMS)?),
+                Attribute::EcPoint(bytes(cryptoki_sys::CKA_EC_POINT)?),
+            ];
+            sent.send(seat.session()?.create_object(&template).is_ok()).unwrap();
+            Ok(())
+        });
+        made.recv().unwrap()
     }
 
     fn generate_twice(&self, template: &KeyTemplate) {

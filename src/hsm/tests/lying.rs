@@ -251,7 +251,7 @@ lies! {
         let made = p256(&token, "a");
         let key = token.find(&id("a"), &made.public).unwrap();
         liar.tell("not-destroyed");
-        let fault = fault(token.destroy(&key));
+        let fault = fault(token.destroy(key.cka_id(), Some(key.public())));
         assert_eq!((fault.code(), fault.is_unknown()), ("module_answer", true), "{fault}");
     }
 

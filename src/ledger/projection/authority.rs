@@ -10,8 +10,9 @@ use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::request::MAX_REQUEST;
 use crate::request::{
-    AdoptSettings, Authority, CloseFollowUp, EndGrant, GiveGrant, MakeCsr, Operation, PublishKeyring, PublishMetadata,
-    Request, SignArtifact, TestKey,
+    AdoptRoster, AdoptSettings, Authority, CloseFollowUp, ConfirmCrl, EndGrant, GiveGrant, IssueCrl, MakeCsr,
+    MarkArtifacts, Operation, PublishKeyring, PublishMetadata, Request, RestorePerson, SignArtifact, SuspendPerson,
+    TestKey,
 };
 use chrono::TimeDelta;
 use rusqlite::{Connection, params};
@@ -24,6 +25,9 @@ pub const CONSUMED: &str = "REQUEST_CONSUMED";
 /// The subject of adopted settings.
 pub const SETTINGS: &str = "settings";
 
+/// The subject of the roster and of who is suspended.
+pub const ROSTER: &str = "roster";
+
 /// Acts that change nothing which an approval could have been given for.
 const STILL: &[&str] = &[
     SignArtifact::ENTRY,
@@ -32,6 +36,9 @@ const STILL: &[&str] = &[
     GiveGrant::ENTRY,
     EndGrant::ENTRY,
     CloseFollowUp::ENTRY,
+    IssueCrl::ENTRY,
+    ConfirmCrl::ENTRY,
+    MarkArtifacts::ENTRY,
     TestKey::ENTRY,
     PublishMetadata::ENTRY,
 ];
@@ -111,17 +118,19 @@ pub(super) fn step_ended(conn: &Connection, intent: u64, result: Option<&str>) -
     Ok(())
 }
 
-/// A successful outcome moves its key, or the settings.
+/// A successful outcome moves its key, the settings, or the roster.
 pub(super) fn moved(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
     let entry_type = entry.entry_type.as_str();
     if STILL.contains(&entry_type) {
         return Ok(());
     }
-    let subject = if entry_type == AdoptSettings::ENTRY {
-        SETTINGS
-    } else {
-        let generation = text(field(request, "params")?, "generation")?;
-        generation.split_once('/').map_or(generation, |(key, _)| key)
+    let subject = match entry_type {
+        AdoptSettings::ENTRY => SETTINGS,
+        AdoptRoster::ENTRY | SuspendPerson::ENTRY | RestorePerson::ENTRY => ROSTER,
+        _ => {
+            let generation = text(field(request, "params")?, "generation")?;
+            generation.split_once('/').map_or(generation, |(key, _)| key)
+        }
     };
     touch(conn, entry, subject)
 }
@@ -153,6 +162,13 @@ pub(super) fn granted(conn: &Connection, entry: &Entry, request: &Request<GiveGr
 pub(super) fn end_grant(conn: &Connection, entry: &Entry, grant_id: &str) -> Result<()> {
     let sql = "UPDATE grants SET ended = ?2 WHERE grant_id = ?1 AND ended IS NULL";
     conn.execute(sql, params![grant_id, sql_int(entry.seq)]).sql(KEEPING)?;
+    Ok(())
+}
+
+/// Ends every grant of a key.
+pub(super) fn end_grants_of(conn: &Connection, entry: &Entry, key: &str) -> Result<()> {
+    let sql = "UPDATE grants SET ended = ?2 WHERE key = ?1 AND ended IS NULL";
+    conn.execute(sql, params![key, sql_int(entry.seq)]).sql(KEEPING)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::request::{Resigns, SignArtifact};
 use rusqlite::{Connection, params};
 
 /// Remembers what a new artifact is, and links it to the one whose place it takes, which has to be one of this ledger.
+/// That one is signed again with it.
 pub(super) fn link(conn: &Connection, entry: &Entry, params: &SignArtifact) -> Result<()> {
     if let Some(old) = &params.resigns {
         link_to(conn, entry, params, old)?;
@@ -28,5 +29,7 @@ fn link_to(conn: &Connection, entry: &Entry, params: &SignArtifact, old: &Resign
         params![sql_int(entry.seq), params.artifact_id, old.artifact_id],
     )
     .sql(KEEPING)?;
+    let sql = "UPDATE resign SET closed = ?1 WHERE artifact = ?2 AND closed IS NULL";
+    conn.execute(sql, params![sql_int(entry.seq), sql_int(old.entry)]).sql(KEEPING)?;
     Ok(())
 }

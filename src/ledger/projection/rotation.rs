@@ -17,7 +17,7 @@ pub(super) fn intent(conn: &Connection, entry: &Entry, request: &Value) -> Resul
         TestKey::ENTRY => read::<Request<TestKey>>(request).map(drop),
         LinkRoots::ENTRY => {
             let request: Request<LinkRoots> = read(request)?;
-            reserve(conn, entry, &request.params.issuer, &request.params.serial)
+            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))
         }
         PublishMetadata::ENTRY => read::<Request<PublishMetadata>>(request).map(drop),
         ReviewKey::ENTRY => read::<Request<ReviewKey>>(request).map(drop),

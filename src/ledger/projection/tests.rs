@@ -3,6 +3,7 @@
 
 mod cab;
 mod replay;
+mod revocation;
 mod rotation;
 
 use super::*;
@@ -122,7 +123,7 @@ fn made(generation: &str, n: u64) -> Value {
 
 /// Whether a state needs nothing but its record.
 fn declarable(state: State) -> bool {
-    !matches!(state, State::Generated | State::Certified)
+    !matches!(state, State::Generated | State::Certified | State::Revoked)
 }
 
 fn certificate(serial: &str) -> Value {

@@ -58,7 +58,7 @@ pub struct Artifact {
 /// # Errors
 /// Those of the module.
 pub fn artifacts_with(conn: &Connection, hash: &Hash256) -> Result<Vec<Artifact>> {
-    let which = "hash_after = ?1 OR hash_before = ?1 ORDER BY hash_after = ?1 DESC, seq DESC LIMIT 1000";
+    let which = "hash_after = ?1 OR hash_before = ?1 ORDER BY hash_after = ?1 DESC, a.seq DESC LIMIT 1000";
     artifacts(conn, which, [hash.to_string()])
 }
 
@@ -67,7 +67,7 @@ pub fn artifacts_with(conn: &Connection, hash: &Hash256) -> Result<Vec<Artifact>
 /// # Errors
 /// Those of the module.
 pub fn artifacts_like(conn: &Connection, content_digest: &str) -> Result<Vec<Artifact>> {
-    artifacts(conn, "c.digest = ?1 ORDER BY seq DESC LIMIT 1000", [content_digest])
+    artifacts(conn, "c.digest = ?1 ORDER BY a.seq DESC LIMIT 1000", [content_digest])
 }
 
 /// The artifact that an entry made.
@@ -75,13 +75,13 @@ pub fn artifacts_like(conn: &Connection, content_digest: &str) -> Result<Vec<Art
 /// # Errors
 /// Those of the module.
 pub fn artifact(conn: &Connection, seq: u64) -> Result<Option<Artifact>> {
-    Ok(artifacts(conn, "seq = ?1", [sql_int(seq)])?.pop())
+    Ok(artifacts(conn, "a.seq = ?1", [sql_int(seq)])?.pop())
 }
 
 fn artifacts(conn: &Connection, which: &str, params: impl Params) -> Result<Vec<Artifact>> {
     let sql = format!(
-        "SELECT seq, artifact_id, hash_before, hash_after, generation, c.digest
-         FROM artifacts JOIN artifact_contents AS c USING (seq) WHERE {which}"
+        "SELECT a.seq, artifact_id, hash_before, hash_after, generation, c.digest
+         FROM artifacts AS a JOIN artifact_contents AS c ON c.seq = a.seq WHERE {which}"
     );
     let mut statement = conn.prepare_cached(&sql).sql(READING)?;
     let mut rows = statement.query(params).sql(READING)?;
@@ -104,6 +104,18 @@ fn artifacts(conn: &Connection, which: &str, params: impl Params) -> Result<Vec<
 ///
 /// # Errors
 /// Those of the module.
-pub fn marked(_conn: &Connection, _hash: &Hash256) -> Result<Option<Artifact>> {
-    Ok(None)
+pub fn marked(conn: &Connection, hash: &Hash256) -> Result<Option<Artifact>> {
+    let which = "(hash_after = ?1 OR hash_before = ?1)
+                 AND EXISTS (SELECT 1 FROM resign WHERE artifact = a.seq AND closed IS NULL)
+                 ORDER BY hash_after = ?1 DESC, a.seq DESC LIMIT 1";
+    Ok(artifacts(conn, which, [hash.to_string()])?.pop())
+}
+
+/// Whether the artifact of an entry has to be signed again.
+///
+/// # Errors
+/// Those of the module.
+pub fn is_marked(conn: &Connection, seq: u64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM resign WHERE artifact = ?1 AND closed IS NULL)";
+    conn.query_row(sql, [sql_int(seq)], |row| row.get(0)).sql(READING)
 }

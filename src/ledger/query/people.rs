@@ -1,13 +1,13 @@
 //! The people of a workspace.
 
-use super::READING;
+use super::{READING, place};
 use crate::error::Result;
 use crate::ledger::Sql;
 use crate::ledger::projection::parse;
-use crate::model::Email;
+use crate::model::{Email, KeyName};
 use crate::people::Roster;
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The roster in force; a workspace that was founded without people has none.
 ///
@@ -27,4 +27,27 @@ pub fn suspended(conn: &Connection) -> Result<BTreeSet<Email>> {
     let mut statement = conn.prepare("SELECT email FROM roster_suspensions ORDER BY email").sql(READING)?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).sql(READING)?;
     rows.map(|email| email.sql(READING)?.parse()).collect()
+}
+
+/// A key that neither signs nor issues for the time being.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// The entry that suspended it.
+    pub seq: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// The suspended keys.
+///
+/// # Errors
+/// Those of the module.
+pub fn suspended_keys(conn: &Connection) -> Result<BTreeMap<KeyName, Suspension>> {
+    let mut statement = conn.prepare("SELECT key, seq, reason FROM suspensions ORDER BY key").sql(READING)?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))).sql(READING)?;
+    rows.map(|row| {
+        let (key, seq, reason) = row.sql(READING)?;
+        Ok((key.parse()?, Suspension { seq: place(seq), reason }))
+    })
+    .collect()
 }

@@ -6,15 +6,15 @@ use crate::config::{Config, Settings};
 use crate::crypto::verify::PublicKey;
 use crate::error::Error;
 use crate::keys::token::{ModuleFacts, TokenRecord};
-use crate::keys::{AttributeFact, AttributeState, Copy, Credential, Identity, State, TokenFacts};
+use crate::keys::{AttributeFact, AttributeState, Copy, Credential, Identity, RevocationReason, State, TokenFacts};
 use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey, Tool};
 use crate::ledger::{Entry, NewEntry};
 use crate::model::{
     CkaId, Custody, Environment, GenerationId, Hash256, HashAlgorithm, HsmName, KeyAlgorithm, Mechanism, Purpose, hex,
 };
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, Covered, GenerateKey, ImportCertificate, IssueCertificate, Operation,
-    PublishKeyring, Request, Role, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, Covered, GenerateKey, ImportCertificate, IssueCertificate, IssueCrl,
+    NewCrl, Operation, PublishKeyring, Request, RevokeKey, Role, SignArtifact,
 };
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
@@ -268,6 +268,45 @@ pub fn sign(generation: &str, n: u64) -> Request<SignArtifact> {
     let mechanism = Mechanism::Ecdsa(HashAlgorithm::Sha256);
     let covered = covered(Role::Artifact, generation, mechanism, "primary", fixed("attributes", n));
     request(before, params, vec![covered])
+}
+
+/// Revokes a generation from this day of 2026 on; a list by `issuer` says so, if there is one.
+pub fn revoke(generation: &str, reason: RevocationReason, day: &str, list: Option<(&str, u64)>) -> Request<RevokeKey> {
+    let params = RevokeKey {
+        generation: id(generation),
+        issuer: list.map(|(issuer, _)| id(issuer)),
+        reason,
+        revocation_date: crate::clock::parse(&format!("2026-{day}T00:00:00Z")).unwrap(),
+        invalidity_date: None,
+        reference: None,
+        crl: list.map(|(_, number)| new_crl(number)),
+        plan: None,
+    };
+    request(generation, params, Vec::new())
+}
+
+/// A list with this number; what would be signed is made up.
+pub fn new_crl(number: u64) -> NewCrl {
+    NewCrl {
+        number,
+        published: None,
+        this_update: crate::clock::parse("2026-02-01T00:00:00Z").unwrap(),
+        next_update: crate::clock::parse("2026-02-08T00:00:00Z").unwrap(),
+        entries: 0,
+        urls: Vec::new(),
+        tbs_sha256: fixed("list", number),
+    }
+}
+
+/// Issues a list.
+pub fn crl(issuer: &str, number: u64) -> Request<IssueCrl> {
+    let params = IssueCrl { generation: id(issuer), crl: new_crl(number), tells: Vec::new() };
+    request(issuer, params, Vec::new())
+}
+
+/// What the outcome of a published list says.
+pub fn listed(number: u64) -> Value {
+    json!({ "resign_required": 0, "crl": { "number": number, "sha256": fixed("list", number) } })
 }
 
 /// What the outcome of [`sign`] says.

@@ -213,10 +213,13 @@ fn forged_checkpoints_are_found() {
 
 #[test]
 fn forged_projections_are_found() {
-    assert_eq!(found_sql("UPDATE intents SET outcome = NULL, request = '{}' WHERE seq = 5"), ["projection_differs"]);
+    assert_eq!(
+        found_sql("UPDATE intents SET outcome = NULL, result = NULL, request = '{}' WHERE seq = 5"),
+        ["projection_differs"]
+    );
     assert_eq!(found_sql("UPDATE intents SET object = 'other' WHERE seq = 5"), ["projection_differs"]);
     assert_eq!(found_sql("DELETE FROM intents WHERE seq = 5"), ["projection_differs"]);
-    let open = "INSERT INTO intents VALUES (4, 'PACKAGE_SIGNED', 'f', 'windows/1', NULL, 'p', '{}', NULL)";
+    let open = "INSERT INTO intents VALUES (4, 'PACKAGE_SIGNED', 'f', 'windows/1', NULL, 'p', '{}', NULL, NULL)";
     assert_eq!(found_sql(open), ["projection_differs"]);
     for sql in [
         "UPDATE genesis SET doc = replace(doc, 'sandbox', 'staging')",
@@ -225,7 +228,14 @@ fn forged_projections_are_found() {
         "UPDATE generations SET state = 'retired' WHERE key = 'windows'",
         "UPDATE generations SET doc = json_set(doc, '$.quarantined', 'x')",
         "DELETE FROM public_keys",
-        "INSERT INTO serials VALUES ('windows-ca/1', '0a', 5)",
+        "UPDATE intents SET result = 'unknown' WHERE seq = 5",
+        "INSERT INTO serials VALUES ('windows-ca/1', '0a', 5, '2026-05-01T00:00:00Z')",
+        "INSERT INTO crl_entries VALUES ('windows-ca/1', '0a', 'windows/1', 5, NULL, 5)",
+        "INSERT INTO revocations VALUES ('windows/1', 5, '2026-05-01T00:00:00Z', 'superseded', '2026-05-01T00:00:00Z', NULL, NULL, 5)",
+        "INSERT INTO crls VALUES ('windows-ca/1', 1, 5, '2026-05-01T00:00:00Z', '2026-05-08T00:00:00Z', 0, NULL, NULL, NULL)",
+        "INSERT INTO resign VALUES (5, 5, 'windows/1', NULL, NULL)",
+        "INSERT INTO issuers VALUES ('windows/1', 'windows-ca/1')",
+        "INSERT INTO cosigned VALUES (5, 'windows/1')",
         "UPDATE artifacts SET hash_after = hash_before",
     ] {
         assert_eq!(found_sql(sql), ["projection_differs"], "{sql}");

@@ -121,12 +121,12 @@ pub fn read(file: &[u8], detached: Option<&[u8]>) -> Result<Presented> {
     }
     let approval = Box::new(CabApproval::parse(document)?);
     let signature = match (rest, detached) {
-        ([], Some(detached)) => detached,
-        ([], None) => {
+        ([] | [b'\n'], Some(detached)) => detached,
+        ([] | [b'\n'], None) => {
             return Err(Error::usage("cab_not_signed", format!("nobody signed the approval {}", approval.approval_id))
                 .hint("the approver signs it: keyctl approve FILE"));
         }
-        // What is signed is the file to its last byte; of two signatures nobody could say which counts.
+        // Of two signatures nobody could say which counts.
         (_, Some(_)) => return Err(bad("something follows after the approval, and there is a .sig besides".into())),
         (rest, None) => rest,
     };

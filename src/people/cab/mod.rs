@@ -197,23 +197,24 @@ impl CabApproval {
         std::iter::once(&self.approver).chain(&self.requester)
     }
 
-    /// What it says, a line each, for the approver to read before signing. Every word comes from the signed bytes.
-    pub fn describe(&self) -> Vec<String> {
+    /// What it says, a labelled line each, for the approver to read before signing. Every word comes from the signed
+    /// bytes.
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
         let mut lines = vec![
-            format!("approval {} of the change advisory board: {}", self.approval_id, self.status),
-            format!("for the {} workspace {} of {}", self.environment, self.workspace_id, self.origin),
-            format!("approver {}", self.approver),
+            ("approval", self.approval_id.to_string()),
+            ("says", self.status.to_string()),
+            ("by", self.approver.to_string()),
         ];
-        lines.extend(self.requester.as_ref().map(|requester| format!("requested by {requester}")));
-        lines.extend(self.ticket.as_ref().map(|ticket| format!("ticket {ticket}")));
-        lines.push(format!("from {} until {}", rfc3339(self.not_before), rfc3339(self.expiry)));
-        lines.push(format!("good for {}, of these files and no others:", counted(self.count, "signature")));
-        lines.extend(self.artifacts.iter().map(|(hash, name)| format!("  {hash}  {name}")));
-        lines.push(match self.conditions.len() {
-            0 => "without conditions".to_owned(),
-            _ => "on condition that".to_owned(),
-        });
-        lines.extend(self.conditions.iter().map(|condition| format!("  - {condition}")));
+        lines.extend(self.requester.as_ref().map(|requester| ("asked by", requester.to_string())));
+        lines.extend(self.ticket.as_ref().map(|ticket| ("ticket", ticket.clone())));
+        lines.push(("where", format!("the {} workspace {}", self.environment, self.workspace_id)));
+        lines.push(("", format!("of {}", self.origin)));
+        lines.push(("from", rfc3339(self.not_before)));
+        lines.push(("until", rfc3339(self.expiry)));
+        lines.push(("good for", format!("{}, of these files and no others", counted(self.count, "signature"))));
+        lines.extend(self.artifacts.iter().map(|(hash, name)| ("", format!("  {hash} {name}"))));
+        lines.extend(self.conditions.is_empty().then(|| ("conditions", "none".to_owned())));
+        lines.extend(self.conditions.iter().map(|condition| ("condition", condition.clone())));
         lines
     }
 }

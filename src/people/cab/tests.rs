@@ -94,7 +94,7 @@ fn what_cannot_be_seen_is_in_neither_form() {
 
 #[test]
 fn the_words_say_everything_that_is_signed() {
-    let said = approval().describe().join("\n");
+    let said: String = approval().describe().into_iter().flat_map(|(label, text)| [label.into(), text]).collect();
     let value = serde_json::to_value(approval()).unwrap();
     for (name, member) in value.as_object().unwrap() {
         let words = match member {
@@ -129,11 +129,15 @@ fn a_signature_stands_behind_the_approval_or_in_a_file_beside_it() {
     assert_eq!(Paper::from_value(&value).unwrap(), wanted, "the ledger gives back what it was given");
     assert_eq!(wanted.document_sha256().unwrap(), Hash256::of(&bytes), "the signed message");
     assert_eq!(read(&bytes, None).unwrap_err().code(), "cab_not_signed");
+    // Editors add one.
     let with_line_end = [&bytes[..], b"\n"].concat();
+    assert_eq!(read(&with_line_end, Some(ARMOUR.as_bytes())).unwrap(), Presented::Signed(wanted.clone()));
+    assert_eq!(read(&with_line_end, None).unwrap_err().code(), "cab_not_signed");
+    let with_two = [&bytes[..], b"\n\n"].concat();
     for (file, detached) in [
         (&bundle, Some(ARMOUR)),
-        (&with_line_end, Some(ARMOUR)),
-        (&with_line_end, None),
+        (&with_two, Some(ARMOUR)),
+        (&with_two, None),
         (&bytes, Some("AAAA")),
         (&bytes, Some("")),
     ] {

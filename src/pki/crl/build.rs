@@ -8,7 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::model::{Environment, Hash256, Mechanism, Signature, Tbs};
 use crate::pki::algorithm;
 use crate::pki::asn1::{self, Instant, tag};
-use crate::pki::certificate::{Certificate, Extension};
+use crate::pki::certificate::{self, Certificate, Extension};
 use crate::pki::extension;
 use crate::pki::lint::{self, Finding};
 use crate::pki::oid;
@@ -42,7 +42,7 @@ pub enum Scope {
 /// Everything about a CRL that is to be issued; plain data.
 #[derive(Clone, Debug)]
 pub struct CrlPlan {
-    /// Where; a sandbox may leave out the URL.
+    /// Where; a sandbox may leave out the URLs.
     pub environment: Environment,
     /// The CA's certificate.
     pub issuer: Certificate,
@@ -56,8 +56,8 @@ pub struct CrlPlan {
     pub entries: Vec<Revocation>,
     /// Which certificates it is about.
     pub scope: Scope,
-    /// The URL that the certificates name.
-    pub url: Option<String>,
+    /// The URLs that the certificates name.
+    pub urls: Vec<String>,
     /// How the CA signs.
     pub mechanism: Mechanism,
 }
@@ -109,6 +109,16 @@ impl CrlDraft {
         Hash256::of(self.tbs_der())
     }
 
+    /// The CA's certificate.
+    pub fn issuer(&self) -> &Certificate {
+        &self.issuer
+    }
+
+    /// How many certificates are on it.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
     fn lint(&self, crl: &Crl) -> Result<Vec<Finding>> {
         lint::passed(lint::crl(crl, &self.issuer, self.relaxation))
     }
@@ -118,8 +128,9 @@ fn extensions(plan: &CrlPlan) -> Result<Vec<Extension>> {
     let identifier = plan.issuer.subject_key_identifier().ok_or_else(|| {
         Error::failed("issuer_without_key_identifier", "issuer: its certificate has no subjectKeyIdentifier")
     })?;
+    let urls = plan.urls.iter().map(String::as_str);
     let point = IssuingDistributionPoint {
-        distribution_point: plan.url.as_deref().map(extension::point_name).transpose()?,
+        distribution_point: if plan.urls.is_empty() { None } else { Some(extension::point_names(urls)?) },
         only_contains_user_certs: plan.scope == Scope::UserCertificates,
         only_contains_ca_certs: plan.scope == Scope::CaCertificates,
         only_some_reasons: None,
@@ -164,7 +175,7 @@ pub fn rehearse(draft: CrlDraft) -> Result<LintedCrl> {
     let crl = Crl::parse(&der)?;
     second_opinion(&crl, &throwaway)?;
     draft.lint(&crl)?;
-    Ok(LintedCrl { draft })
+    Ok(LintedCrl { draft, rehearsed: crl })
 }
 
 /// OpenSSL must read the same list.
@@ -196,6 +207,8 @@ fn magnitude(entry: &Entry) -> Vec<u8> {
 #[derive(Debug)]
 pub struct LintedCrl {
     draft: CrlDraft,
+    /// What it will look like, under a signature nobody trusts.
+    rehearsed: Crl,
 }
 
 impl LintedCrl {
@@ -207,6 +220,14 @@ impl LintedCrl {
     /// The draft.
     pub fn draft(&self) -> &CrlDraft {
         &self.draft
+    }
+
+    /// Whether it may follow the list that is published now; see [`check_successor`].
+    ///
+    /// # Errors
+    /// `crl_rollback`.
+    pub fn check_follows(&self, old: &Crl, forgettable: impl Fn(&[u8]) -> bool) -> Result<()> {
+        check_successor(old, &self.rehearsed, forgettable)
     }
 
     /// Puts the CRL together after checking the signature with the key in the CA's certificate, reads it back,
@@ -226,8 +247,9 @@ impl LintedCrl {
     }
 }
 
-/// What a new list must not do to the one before it (governance C2, C3): go back in number or time, change its scope,
-/// or forget a certificate. `forgettable` says of a serial number whether its retention has passed.
+/// What a new list must not do to the one before it (governance C2, C3): go back in number or time, narrow its scope,
+/// or forget a certificate. `forgettable` says of a serial number whether its retention has passed. A list that names
+/// no URL is about all certificates of its kind, and URLs may be added.
 ///
 /// # Errors
 /// `Blocked` `crl_rollback` naming what went back.
@@ -240,12 +262,24 @@ pub fn check_successor(old: &Crl, new: &Crl, forgettable: impl Fn(&[u8]) -> bool
     if new.this_update.time < old.this_update.time {
         return refuse("thisUpdate is before the last one".into());
     }
-    let point = |crl: &Crl| crl.extension(&oid::ISSUING_DISTRIBUTION_POINT).map(|e| e.value.clone());
-    if new.issuer != old.issuer || point(new) != point(old) {
+    if new.issuer != old.issuer || !keeps_scope(old, new)? {
         return refuse("another issuer or another scope".into());
     }
     match old.entries.iter().find(|e| new.find(&e.serial).is_none() && !forgettable(&e.serial)) {
         Some(lost) => refuse(format!("serial {} is no longer on it", crate::model::hex(&lost.serial))),
         None => Ok(()),
     }
+}
+
+fn keeps_scope(old: &Crl, new: &Crl) -> Result<bool> {
+    let is_empty = old.entries.is_empty();
+    let (Some(old), Some(new)) = (old.distribution_point()?, new.distribution_point()?) else { return Ok(false) };
+    let kinds = |point: &IssuingDistributionPoint| (point.only_contains_user_certs, point.only_contains_ca_certs);
+    let names = |point: &IssuingDistributionPoint| point.distribution_point.as_ref().map(certificate::urls);
+    Ok(kinds(&old) == kinds(&new)
+        && match (names(&old), names(&new)) {
+            (_, None) => true,
+            (None, Some(_)) => is_empty,
+            (Some(old), Some(new)) => old.iter().all(|url| new.contains(url)),
+        })
 }

@@ -5,8 +5,9 @@
 //! are read but never [usable](Crl::check_usable): half a list must not pass for a whole one.
 
 pub mod build;
+pub mod road;
 
-pub use build::{CrlDraft, CrlPlan, LintedCrl, Revocation, Scope, rehearse};
+pub use build::{CrlDraft, CrlPlan, LintedCrl, Revocation, Scope, check_successor, rehearse};
 
 use super::asn1::{self, Elements, Instant, tag};
 use super::certificate::{self, Certificate, Extension, Signed};
@@ -73,6 +74,22 @@ impl Reason {
 
     fn from_code(code: u8) -> Option<Self> {
         Self::TABLE.iter().find(|row| row.1 == code).map(|row| row.0)
+    }
+}
+
+impl From<crate::keys::RevocationReason> for Reason {
+    fn from(reason: crate::keys::RevocationReason) -> Self {
+        use crate::keys::RevocationReason as Why;
+        match reason {
+            Why::Unspecified => Reason::Unspecified,
+            Why::KeyCompromise => Reason::KeyCompromise,
+            Why::CaCompromise => Reason::CaCompromise,
+            Why::AffiliationChanged => Reason::AffiliationChanged,
+            Why::Superseded => Reason::Superseded,
+            Why::CessationOfOperation => Reason::CessationOfOperation,
+            Why::PrivilegeWithdrawn => Reason::PrivilegeWithdrawn,
+            Why::AaCompromise => Reason::AaCompromise,
+        }
     }
 }
 
@@ -235,6 +252,15 @@ impl Crl {
         let Some(extension) = self.extension(&oid::ISSUING_DISTRIBUTION_POINT) else { return Ok(None) };
         let decoded = IssuingDistributionPoint::from_der(&extension.value);
         decoded.map(Some).map_err(|e| asn1::malformed("issuingDistributionPoint", &e.to_string()))
+    }
+
+    /// The URLs that issuingDistributionPoint names.
+    ///
+    /// # Errors
+    /// `malformed_der`.
+    pub fn urls(&self) -> Result<Vec<String>> {
+        let point = self.distribution_point()?.and_then(|point| point.distribution_point);
+        Ok(point.as_ref().map(certificate::urls).unwrap_or_default())
     }
 
     /// The entry of this serial number (INTEGER contents). If several say so, the one that takes effect first.

@@ -1,4 +1,3 @@
-use super::build::check_successor;
 use super::*;
 use crate::model::Environment;
 use crate::pki::testing::{Hierarchy, issue_crl, now, time};
@@ -59,9 +58,9 @@ fn with_point(hierarchy: &Hierarchy, point: Vec<u8>) -> Crl {
 #[test]
 fn the_scope_is_kept() {
     let hierarchy = Hierarchy::new();
-    let other_url = CrlPlan { url: Some("http://pki.example.com/other.crl".into()), ..hierarchy.crl_plan(Vec::new()) };
+    let other_url = CrlPlan { urls: vec!["http://pki.example.com/other.crl".into()], ..hierarchy.crl_plan(Vec::new()) };
     assert!(!issue_crl(other_url, &hierarchy.intermediate_key).covers(&hierarchy.leaf), "another distribution point");
-    let no_url = CrlPlan { url: None, environment: Environment::Sandbox, ..hierarchy.crl_plan(Vec::new()) };
+    let no_url = CrlPlan { urls: Vec::new(), environment: Environment::Sandbox, ..hierarchy.crl_plan(Vec::new()) };
     assert!(issue_crl(no_url.clone(), &hierarchy.intermediate_key).covers(&hierarchy.leaf));
     // A name that is no URL, and a certificate that names no distribution point.
     let issuer = hierarchy.intermediate.subject();
@@ -88,7 +87,7 @@ fn plans_that_break_the_rules_give_nothing_to_sign() {
     let rule = |plan: CrlPlan| rehearse(CrlDraft::new(plan).unwrap()).unwrap_err().message().to_owned();
     let good = hierarchy.crl_plan(Vec::new());
     assert!(rule(CrlPlan { next_update: now() + TimeDelta::days(11), ..good.clone() }).contains("crl_validity_days"));
-    assert!(rule(CrlPlan { url: None, ..good.clone() }).contains("crl_idp_url"));
+    assert!(rule(CrlPlan { urls: Vec::new(), ..good.clone() }).contains("crl_idp_url"));
     assert!(rule(CrlPlan { next_update: now(), ..good.clone() }).contains("crl_next_update"));
     let one = revocation(&hierarchy.leaf, "2026-11-10T00:00:00Z", Reason::Superseded);
     let later = revocation(&hierarchy.leaf, "2026-12-10T00:00:00Z", Reason::Superseded);
@@ -110,7 +109,8 @@ fn a_new_list_neither_goes_back_nor_forgets() {
     next(|p| p.number = 7).unwrap_err();
     next(|p| p.number = 6).unwrap_err();
     next(|p| p.this_update -= TimeDelta::seconds(1)).unwrap_err();
-    next(|p| p.url = Some("http://pki.example.com/other.crl".into())).unwrap_err();
+    next(|p| p.urls = vec!["http://pki.example.com/other.crl".into()]).unwrap_err();
+    next(|p| p.urls.push("http://pki.example.com/other.crl".into())).unwrap();
     assert!(next(|p| p.entries.clear()).unwrap_err().message().contains("no longer on it"));
     let plan = CrlPlan { number: 8, entries: Vec::new(), ..hierarchy.crl_plan(Vec::new()) };
     check_successor(&old, &issue_crl(plan, &hierarchy.intermediate_key), |_| true).unwrap();
@@ -167,6 +167,9 @@ fn reasons_are_spelled_as_rfc_5280_does() {
         assert_eq!((reason.code(), reason.to_string().as_str()), (code, word));
         assert_eq!(word.parse::<Reason>().unwrap(), reason);
         assert_eq!(Reason::from_code(code), Some(reason));
+    }
+    for reason in crate::keys::RevocationReason::ALL {
+        assert_eq!(Reason::from(*reason).to_string(), reason.as_str());
     }
     assert!(Reason::from_code(7).is_none() && "keycompromise".parse::<Reason>().is_err());
 }

@@ -344,7 +344,7 @@ impl List {
         let ca = hierarchy.intermediate.fields().clone();
         let identifier = hierarchy.intermediate.subject_key_identifier().unwrap();
         let point = IssuingDistributionPoint {
-            distribution_point: Some(extension::point_name("http://pki.example.com/x.crl").unwrap()),
+            distribution_point: Some(extension::point_names(["http://pki.example.com/x.crl"]).unwrap()),
             only_contains_user_certs: true,
             only_contains_ca_certs: false,
             only_some_reasons: None,
@@ -443,7 +443,7 @@ const CRL_CHANGES: &[(&str, ListChange)] = &[
     }),
     ("crl_idp_url", |l| l.point.distribution_point = None),
     ("crl_idp_url", |l| {
-        l.point.distribution_point = Some(extension::point_name("https://pki.example.com/x.crl").unwrap());
+        l.point.distribution_point = Some(extension::point_names(["https://pki.example.com/x.crl"]).unwrap());
     }),
 ];
 

@@ -16,12 +16,14 @@
 //! * [`key`]: public keys as packets, algorithms, signature numbers
 //! * [`certificate`]: reading certificates, listing their keys
 //! * [`make`], [`change`]: making certificates, adding subkeys, extending, revoking
+//! * [`ending`]: revocations, made now or applied from what was put aside
 //! * [`document`]: signatures over documents, made and judged
 //! * [`road`]: what a certification needs of a permit, and what closes it
 
 pub mod certificate;
 pub mod change;
 pub mod document;
+pub mod ending;
 pub mod key;
 pub mod make;
 pub mod plan;

@@ -190,7 +190,7 @@ fn an_artifact_takes_the_place_of_one_that_there_is() {
     assert_eq!(linked, Some(first.artifact_id.clone()));
     // Found by what it is the signed form of first, then by what it was made from; newest first.
     let by = |hash| query::artifacts_with(&log.tables, hash).unwrap();
-    assert_eq!(by(&first.hash_after), [first.clone()]);
-    assert_eq!(by(&second.hash_before), [second.clone()]);
+    assert_eq!(by(&first.hash_after), std::slice::from_ref(&first));
+    assert_eq!(by(&second.hash_before), std::slice::from_ref(&second));
     assert_eq!(by(&Hash256::of(b"nothing")), []);
 }

@@ -118,6 +118,7 @@ fn link(subject: &str, issuer: &str, serial: &str) -> Request<LinkRoots> {
         serial: serial.into(),
         tbs_sha256: Hash256([1; 32]),
         template_sha256: Hash256([2; 32]),
+        not_after: crate::clock::parse("2046-01-01T00:00:00Z").unwrap(),
     };
     acts::request(format!("{subject} with {issuer}"), params, Vec::new())
 }

@@ -1,0 +1,56 @@
+//! `adopt`, the people's part: a changed `roster.toml`.
+
+use crate::commands::keygen;
+use crate::config::policy::Operation;
+use crate::error::Result;
+use crate::gate::{self, Recorded};
+use crate::ledger::query;
+use crate::people::Roster;
+use crate::request::AdoptRoster;
+use crate::ui::Row;
+use crate::world::World;
+use crate::world::authority::{Intended, step};
+
+/// A roster file that is not the roster in force.
+pub(super) struct Change {
+    pub from: Roster,
+    pub to: Roster,
+}
+
+/// The change that the workspace's file asks for, if it does.
+pub(super) fn change(world: &World) -> Result<Option<Change>> {
+    let from = query::roster(world.ledger.connection())?;
+    let (Some(from), Some(to)) = (from, world.roster_file()?) else { return Ok(None) };
+    Ok((from != to).then_some(Change { from, to }))
+}
+
+impl Change {
+    /// In plain words, one row for each.
+    pub fn rows(&self) -> Vec<Row> {
+        let lines = Roster::difference(&self.from, &self.to);
+        lines.into_iter().map(|line| Row::new().with("roster", line)).collect()
+    }
+
+    /// Puts it in force, by the quorum of both rosters, with a proof for each new key.
+    pub fn adopt(self, world: &mut World) -> Result<()> {
+        let object = format!("roster/{}", self.to.version);
+        let params = AdoptRoster { generation: world.ledger_key()?, from: self.from, to: self.to };
+        let request = world.request(object.clone(), params);
+        if world.asks_people() {
+            gate::foresee(&mut world.ledger, &request)?;
+            world.authorize(Intended {
+                operation: Operation::Roster,
+                object: object.clone(),
+                command: vec!["adopt".to_owned(), "--roster".to_owned()],
+                steps: vec![step(object.clone(), &request.params)?],
+                subjects: vec!["roster".to_owned()],
+                tokens: Vec::new(),
+            })?;
+        }
+        let permit = keygen::admit_one(world, request)?;
+        keygen::close_one(world, permit, Ok(Recorded::new()))?;
+        world.checkpoint()?;
+        world.ui().say(&format!("{object} is in force"));
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! `roster`: shows the people, and stops and restores single ones. Other changes are adopted.
+
+use super::keygen;
+use crate::config::policy::Operation;
+use crate::error::{Error, Result};
+use crate::gate::{self, Recorded};
+use crate::ledger::query;
+use crate::model::Email;
+use crate::people::Roster;
+use crate::request::{RestorePerson, SuspendPerson};
+use crate::ui::{Row, Worst};
+use crate::world::World;
+use crate::world::authority::{Intended, step};
+
+/// Show the roster in force, suspend a person, or restore one
+///
+/// What the roster says is changed in roster.toml and taken over by keyctl adopt. In between, any one person who
+/// proves it may suspend another: from then on that person's signatures count for nothing. Restoring them takes the
+/// quorum. Nobody is suspended whom some operation could not do without; then the answer says which, and it takes
+/// another roster first.
+///
+/// Examples:
+///   keyctl roster
+///   keyctl roster show --allowed-signers
+///   keyctl roster suspend engineer@sandbox.invalid --identity .keyctl-sandbox/people/linux@sandbox.invalid
+///   keyctl roster restore engineer@sandbox.invalid
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct RosterArgs {
+    #[command(subcommand)]
+    command: Option<RosterCommand>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum RosterCommand {
+    /// Print the roster in force as a roster.toml
+    Show {
+        /// As a file of allowed signers for ssh-keygen -Y verify
+        #[arg(long)]
+        allowed_signers: bool,
+    },
+    /// Let a person's signatures count for nothing, at once
+    Suspend {
+        /// Who
+        email: Email,
+    },
+    /// Let them count again; takes the quorum
+    Restore {
+        /// Who
+        email: Email,
+    },
+}
+
+const COLUMNS: &[&str] = &["person", "name", "roles", "key", "state"];
+
+/// Runs `roster`.
+///
+/// # Errors
+/// The workspace has no people, the person is unknown, or the gate says no.
+pub fn run(args: &RosterArgs, world: &mut World) -> Result<Worst> {
+    let none = || Error::usage("no_roster", "this workspace was founded without people");
+    let roster = query::roster(world.ledger.connection())?.ok_or_else(none)?;
+    match &args.command {
+        None => list(world, &roster)?,
+        Some(RosterCommand::Show { allowed_signers: true }) => {
+            world.ui().raw(&roster.to_allowed_signers(&world.genesis.origin));
+        }
+        Some(RosterCommand::Show { allowed_signers: false }) => world.ui().raw(&roster.to_toml()),
+        Some(RosterCommand::Suspend { email }) => suspend(world, email)?,
+        Some(RosterCommand::Restore { email }) => restore(world, email)?,
+    }
+    Ok(Worst::default())
+}
+
+fn list(world: &World, roster: &Roster) -> Result<()> {
+    let suspended = query::suspended(world.ledger.connection())?;
+    let now = world.globals.clock.now();
+    let mut rows = Vec::new();
+    for (email, person) in &roster.people {
+        for key in &person.keys {
+            let state = match (suspended.contains(email), key.is_valid(now)) {
+                (true, _) => "suspended",
+                (false, true) => "counts",
+                (false, false) => "does not count now",
+            };
+            let parsed = key.key().ok();
+            let row = Row::new()
+                .with("person", email.as_str())
+                .with("name", person.name.as_str())
+                .with("roles", person.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>())
+                .with("key", parsed.as_ref().map(|key| key.openssh_fingerprint()).unwrap_or_default())
+                .with("kind", parsed.as_ref().map(|key| key.kind().as_str()).unwrap_or_default())
+                .with("state", state);
+            rows.push(row);
+        }
+    }
+    world.ui().rows(COLUMNS, &rows);
+    world.ui().say(&format!("\nroster version {}, SHA-256 {}", roster.version, roster.sha256()?));
+    Ok(())
+}
+
+fn suspend(world: &mut World, email: &Email) -> Result<()> {
+    let email = email.folded();
+    let params = SuspendPerson { generation: world.ledger_key()?, email: email.clone(), reason: world.reason() };
+    let words = ["roster", "suspend", email.as_str()];
+    act(world, Operation::Suspend, &email, &words, params)?;
+    world.ui().say(&format!("the signatures of {email} count for nothing from now on"));
+    Ok(())
+}
+
+fn restore(world: &mut World, email: &Email) -> Result<()> {
+    let email = email.folded();
+    let params = RestorePerson { generation: world.ledger_key()?, email: email.clone(), reason: world.reason() };
+    let words = ["roster", "restore", email.as_str()];
+    act(world, Operation::Roster, &email, &words, params)?;
+    world.ui().say(&format!("the signatures of {email} count again"));
+    Ok(())
+}
+
+fn act<O>(world: &mut World, rule: Operation, email: &Email, words: &[&str], params: O) -> Result<()>
+where
+    O: crate::policy::Decide,
+    Recorded: crate::gate::Completes<O>,
+{
+    // What was planned is what is done, its reason too.
+    let params = world.planned_params::<O>(email.as_str())?.unwrap_or(params);
+    let request = world.request(email.to_string(), params);
+    if world.asks_people() {
+        gate::foresee(&mut world.ledger, &request)?;
+        world.authorize(Intended {
+            operation: rule,
+            object: email.to_string(),
+            command: words.iter().map(|word| (*word).to_owned()).collect(),
+            steps: vec![step::<O>(email.as_str(), &request.params)?],
+            subjects: vec!["roster".to_owned()],
+            tokens: Vec::new(),
+        })?;
+    }
+    if world.globals.dry_run {
+        keygen::show(world, &request)?;
+        return Ok(());
+    }
+    let permit = keygen::admit_one(world, request)?;
+    keygen::close_one(world, permit, Ok(Recorded::new()))?;
+    world.checkpoint()?;
+    Ok(())
+}

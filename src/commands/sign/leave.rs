@@ -1,0 +1,121 @@
+//! Who asks for signatures, if they prove it (`--identity`): one approval request for the files that are signed
+//! together. Where the requester is enough, or the board's approval is given besides, it is consumed at once; otherwise
+//! it waits for others, and `run` signs exactly what they approved.
+
+use super::SignArgs;
+use crate::commands::keygen::absolute;
+use crate::config::policy::Operation as Rule;
+use crate::error::{Error, Result};
+use crate::files::shown_path;
+use crate::gate::Warrant;
+use crate::ledger::query;
+use crate::model::HsmName;
+use crate::people::request::Step;
+use crate::request::{Operation, Request, SignArtifact};
+use crate::world::World;
+use crate::world::authority::{Intended, step};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Files that share a request when somebody proves that they ask: it has to be readable.
+pub(super) const FILES: usize = 16;
+
+/// Proves who asks, if they can; gives what the gate is to be shown.
+///
+/// # Errors
+/// `approval_needed`, after the request was written; the identity is nobody's of the roster, or does not sign.
+pub(super) fn ask(
+    world: &mut World,
+    command: &[String],
+    files: &[PathBuf],
+    requests: &[Request<SignArtifact>],
+) -> Result<Option<Warrant>> {
+    let has_people = query::roster(world.ledger.connection())?.is_some();
+    if requests.is_empty() || world.globals.identity.is_none() || !has_people || !world.asks_people() {
+        return Ok(None);
+    }
+    let is_again = requests.iter().any(|request| request.params.resigns.is_some());
+    let mut words = command.to_vec();
+    words.push("--".to_owned());
+    for file in files {
+        words.push(absolute(file)?);
+    }
+    let keys: BTreeSet<_> = requests.iter().map(|request| request.params.generation.key.to_string()).collect();
+    let tokens: BTreeSet<HsmName> =
+        requests.iter().flat_map(|request| request.signatures.iter().map(|one| one.hsm.clone())).collect();
+    let intended = Intended {
+        operation: if is_again { Rule::ReSign } else { Rule::Sign },
+        object: object(files),
+        command: words,
+        steps: requests.iter().map(|request| step(request.object.clone(), &request.params)).collect::<Result<_>>()?,
+        subjects: keys.into_iter().chain(["settings".to_owned()]).collect(),
+        tokens: tokens.into_iter().collect(),
+    };
+    world.authorize(intended)?;
+    // It is for these files; the next ones have their own.
+    Ok(world.warrant.take())
+}
+
+fn object(files: &[PathBuf]) -> String {
+    match files {
+        [only] => only.file_name().map_or_else(|| shown_path(only), |name| shown_path(Path::new(name))),
+        several => format!("{} files", several.len()),
+    }
+}
+
+/// The same error, for one more file.
+pub(super) fn again(error: &Error) -> Error {
+    Error::new(error.kind(), error.code(), error.message()).maybe_hint(error.advice())
+}
+
+/// Under a warrant, what is new with each run is as it was planned: identifiers, and who built the files.
+///
+/// # Errors
+/// The planned parameters cannot be read.
+pub(super) fn as_planned(world: &World, requests: &mut [Request<SignArtifact>]) -> Result<()> {
+    let Some(document) = world.warrant.as_ref().and_then(Warrant::document) else { return Ok(()) };
+    let mut planned: BTreeMap<&str, Vec<&Step>> = BTreeMap::new();
+    for step in document.steps.iter().rev().filter(|step| step.operation == SignArtifact::NAME) {
+        planned.entry(&step.object).or_default().push(step);
+    }
+    for request in requests {
+        // Two files may have the same bytes.
+        let Some(step) = planned.get_mut(request.object.as_str()).and_then(Vec::pop) else { continue };
+        let params: SignArtifact = serde_json::from_value(step.params.clone())
+            .map_err(|error| Error::failed("bad_request", "a planned step cannot be read").because(error))?;
+        request.params.artifact_id = params.artifact_id;
+        request.params.provenance = params.provenance;
+    }
+    Ok(())
+}
+
+/// The command line without the files, as `run` repeats it.
+///
+/// # Errors
+/// A path is not UTF-8.
+pub(super) fn command(args: &SignArgs) -> Result<Vec<String>> {
+    let mut words = vec!["sign".to_owned()];
+    let mut put = |name: &str, value: Option<String>| {
+        let value = value.into_iter().flat_map(|value| [name.to_owned(), value]);
+        words.extend(value);
+    };
+    put("--key", args.key.as_ref().map(ToString::to_string));
+    put("--to", args.to.as_deref().map(absolute).transpose()?);
+    put("--hash", Some(args.hash.to_string()));
+    put("--program-name", args.program_name.clone());
+    put("--program-url", args.program_url.clone());
+    put("--for-pack", args.for_pack.as_deref().map(absolute).transpose()?);
+    put("--cab", args.cab.as_deref().map(absolute).transpose()?);
+    put("--cab-id", args.cab_id.as_ref().map(ToString::to_string));
+    args.acknowledge.iter().for_each(|text| put("--acknowledge", Some(text.clone())));
+    let switches = [
+        ("--append", args.append),
+        ("--replace", args.replace),
+        ("--re-sign", args.re_sign),
+        ("--page-hashes", args.page_hashes),
+        ("--follow-symlinks", args.follow_symlinks),
+    ];
+    words.extend(switches.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
+    words.extend(args.timestamps.words()?);
+    Ok(words)
+}
