@@ -153,6 +153,7 @@ const EXPECTED_USAGE: &[&str] = &[
     "no_grant",
     "no_follow_up",
     "no_request",
+    "no_review_wanted",
     "key_not_at_hand",
     "no_terminal",
     "not_found",

@@ -1,5 +1,5 @@
 //! A request in plain words, made from its bytes and nothing else. Nothing in it is left out, and no text in it can
-//! pass for another line: what is longer than a line goes on under its own text, never at the left.
+//! pass for another line: where one is too long for a line, the next begins with a bar that nothing else begins with.
 
 use crate::clock::rfc3339;
 use crate::config::policy::Operation;
@@ -12,6 +12,9 @@ use serde_json::Value;
 /// Where the text of a line begins.
 const INDENT: usize = 13;
 
+/// What stands in the place of a label where a text goes on; no text begins so far to the left.
+const GOES_ON: &str = "           |";
+
 /// How much of a line is used.
 const WIDTH: usize = 100;
 
@@ -20,7 +23,7 @@ const WIDTH: usize = 100;
 pub(super) struct Words(Vec<String>);
 
 impl Words {
-    /// Adds a line; of more than one line, those below begin further right.
+    /// Adds a text with its label.
     pub(super) fn line(&mut self, label: &str, text: &str) {
         let text = shown(text);
         let mut label = label;
@@ -31,7 +34,7 @@ impl Words {
             let width = if c.is_ascii() { 1 } else { 2 };
             if used + width > WIDTH {
                 self.0.push(format!("{label:INDENT$}{row}"));
-                (label, row, used) = ("", "  ".to_owned(), INDENT + 2);
+                (label, row, used) = (GOES_ON, String::new(), INDENT);
             }
             row.push(c);
             used += width;
@@ -267,6 +270,8 @@ mod tests {
         assert!(
             text.lines().all(|line| line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>() <= WIDTH)
         );
+        let whole = |text: &str| text.lines().filter(|line| !line.starts_with(GOES_ON)).count();
+        assert_eq!(whole(&text), whole(&of_request(&example()).text()));
         assert_eq!(text.matches('é').count(), 150, "nothing is cut");
     }
 
