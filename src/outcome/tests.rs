@@ -7,8 +7,10 @@ use crate::crypto::ssh::{PrivateFile, Signer, generate_ed25519};
 use crate::files::lock::ProcessLock;
 use crate::gate::{Presented, Refusal, StateChanged, Warrant, admit, resume};
 use crate::keys::State;
+use crate::ledger::genesis::LedgerKey;
 use crate::ledger::testing::{Signer as LedgerSigner, acts};
 use crate::model::Purpose;
+use crate::people::founding::{Beginning, Founded, LedgerKeyPlan};
 use crate::people::request::{ApprovalRequest, LogHead, Requester, SCHEMA, Step};
 use crate::people::roster::{self, Person, SigningKey};
 use crate::people::{Namespace, Roster};
@@ -54,6 +56,7 @@ fn scene() -> Scene {
     let mut genesis = acts::genesis(&LedgerSigner::fixed());
     genesis.roster_sha256 = Some(roster.sha256().unwrap());
     genesis.roster = Some(roster.clone());
+    genesis.intent.founding = Some(founded(&genesis, &roster, &keys));
     let folder = tempfile::tempdir().unwrap();
     let clock = crate::ledger::testing::clock();
     let mut ledger = Ledger::create(&folder.path().join("ledger.db"), clock.clone()).unwrap();
@@ -69,6 +72,56 @@ fn scene() -> Scene {
     }
     writer.commit().unwrap();
     Scene { ledger, clock, keys, roster, _folder: folder }
+}
+
+/// The founding request of this genesis, signed by everyone.
+fn founded(genesis: &Genesis, roster: &Roster, keys: &BTreeMap<&'static str, Signer>) -> Founded {
+    let plan = |key: &LedgerKey| {
+        let copy = &key.identity.copies[0];
+        LedgerKeyPlan {
+            generation: key.generation.clone(),
+            algorithm: key.identity.algorithm,
+            hsm: copy.hsm.clone(),
+            token_serial: copy.token.serial.clone(),
+        }
+    };
+    let beginning = Beginning {
+        settings: genesis.settings.clone(),
+        roster: roster.clone(),
+        tokens: genesis.tokens.clone(),
+        ledger_keys: genesis.ledger_keys.iter().map(plan).collect(),
+        earlier: None,
+    };
+    let now = crate::ledger::testing::clock().now();
+    let request = ApprovalRequest {
+        schema: SCHEMA.into(),
+        request_id: "ab".repeat(16),
+        workspace_id: genesis.workspace_id.clone(),
+        origin: genesis.origin.clone(),
+        environment: genesis.environment,
+        genesis_sha256: None,
+        operation: policy::Operation::Roster,
+        object: "roster".into(),
+        command: vec!["init".into()],
+        steps: vec![beginning.step(&genesis.workspace_id).unwrap()],
+        subjects: BTreeMap::new(),
+        tokens: BTreeMap::new(),
+        log_head: LogHead { size: 0, root: crate::model::Hash256::of(b"") },
+        roster: roster.reference().unwrap(),
+        settings_sha256: genesis.settings_sha256,
+        requester: Requester { email: ADMIN.parse().unwrap(), key_sha256: keys[ADMIN].public().fingerprint() },
+        reason: "test".into(),
+        ticket: None,
+        break_glass: None,
+        tool: crate::model::Tool { version: "0".into(), sha256: None },
+        created_at: now,
+        not_before: now,
+        not_after: now + TimeDelta::hours(24),
+    };
+    let bytes = request.to_bytes().unwrap();
+    let namespace = Namespace::Roster.of(&request.origin);
+    let signatures = keys.values().map(|key| key.sign(&namespace, &bytes).unwrap().to_string()).collect();
+    Founded { request: String::from_utf8(bytes).unwrap(), signatures, earlier: Vec::new() }
 }
 
 fn retire() -> Request<ChangeState> {

@@ -135,7 +135,7 @@ fn removed_inserted_and_reordered_entries_are_found() {
 #[test]
 fn a_cut_off_end_is_found_by_an_anchor() {
     let cut = |raw: &Connection| {
-        for table in ["entries", "intents", "artifacts"] {
+        for table in ["entries", "intents", "artifacts", "artifact_contents"] {
             raw.execute(&format!("DELETE FROM {table} WHERE seq >= 12"), []).unwrap();
         }
         Test::rehash(raw);
