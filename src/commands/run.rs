@@ -179,10 +179,9 @@ pub(super) fn waiting(world: &World) -> Result<Vec<Row>> {
         else {
             continue;
         };
-        if now >= document.not_after
-            || document.is_founding()
-            || query::consumed(world.ledger.connection(), &document.request_id)?.is_some()
-        {
+        // What founded the workspace is done.
+        let done = document.is_founding() || now >= document.not_after;
+        if done || query::consumed(world.ledger.connection(), &document.request_id)?.is_some() {
             continue;
         }
         rows.push(

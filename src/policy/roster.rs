@@ -37,9 +37,9 @@ impl RosterFacts {
 
 /// `PolicySatisfiable`: for every operation there are people enough, whoever of them asks (D1).
 fn satisfiable(unsatisfied: &[Unsatisfied]) -> Gate {
-    let words: Vec<_> = unsatisfied.iter().map(ToString::to_string).collect();
-    let input = if words.is_empty() { "people for every operation".to_owned() } else { words.join("; ") };
-    gates::holds("PolicySatisfiable", input, "people for every operation", words.is_empty())
+    const LIMIT: &str = "people for every operation";
+    let input = if unsatisfied.is_empty() { LIMIT.to_owned() } else { Unsatisfied::in_words(unsatisfied) };
+    gates::holds("PolicySatisfiable", input, LIMIT, unsatisfied.is_empty())
 }
 
 /// The same for settings that are to be adopted.
@@ -130,3 +130,6 @@ impl Decide for RestorePerson {
         with_people(vec![gates::holds("Person", format!("{email} is {input}"), "suspended", is_suspended)], facts)
     }
 }
+
+#[cfg(test)]
+mod tests;

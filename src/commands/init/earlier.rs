@@ -59,7 +59,7 @@ pub(super) fn look(foreign: &[Foreign], dir: Option<&Path>, clock: &Clock) -> Re
         return Err(Error::blocked("earlier_workspace_broken", message));
     }
     for key in foreign {
-        let known = key.object.spki_sha256.map(|spki| query::generation_by_spki(conn, &spki)).transpose()?.flatten();
+        let known = key.spki.map(|spki| query::generation_by_spki(conn, &spki)).transpose()?.flatten();
         if known.is_none() {
             return Err(key.refusal(&format!("which the workspace in {} did not make", shown_path(dir))));
         }

@@ -9,7 +9,7 @@ use crate::files::{safe, shown_path};
 use crate::gate;
 use crate::model::{Email, Environment};
 use crate::people::Roster;
-use crate::people::roster::{FILE, MAX_FILE, Person, SCHEMA, SigningKey};
+use crate::people::roster::{FILE, MAX_FILE, Person, SCHEMA, SigningKey, Unsatisfied};
 use std::path::{Path, PathBuf};
 
 /// The folder of a sandbox's people's SSH keys.
@@ -61,14 +61,12 @@ pub(super) fn check_roster(roster: &Roster, config: &Config, now: crate::clock::
         return Err(Error::usage("roster_version", message));
     }
     let unsatisfied = roster.unsatisfied(&config.policy, &Default::default(), now);
-    let Some(first) = unsatisfied.first() else { return Ok(()) };
-    let more = unsatisfied.len() - 1;
-    let more = if more > 0 { format!(", and {more} more like it") } else { String::new() };
-    Err(Error::usage(
-        "policy_unsatisfiable",
-        format!("the people in {FILE} cannot do what the policy asks: {first}{more}"),
-    )
-    .hint(format!("more people or roles in {FILE}, or another [policy] in keyctl.toml")))
+    if unsatisfied.is_empty() {
+        return Ok(());
+    }
+    let lacking = Unsatisfied::in_words(&unsatisfied);
+    Err(Error::usage("policy_unsatisfiable", format!("the people in {FILE} cannot do what the policy asks: {lacking}"))
+        .hint(format!("more people or roles in {FILE}, or another [policy] in keyctl.toml")))
 }
 
 fn sandbox_roster(dir: &Path) -> Result<Roster> {

@@ -36,7 +36,14 @@ pub(super) struct Plan<'a> {
 /// `approval_needed`, with who is missing and the literal next commands.
 pub(super) fn agreed(plan: &Plan<'_>, globals: &Globals) -> Result<Founded> {
     if plan.config.environment == Environment::Sandbox {
-        return sandbox(plan, globals);
+        // One person plays everyone there, and must not thereby get at keys that other people made.
+        return match plan.earlier {
+            None => sandbox(plan, globals),
+            Some(earlier) => {
+                let message = format!("the tokens are those of workspace {}", earlier.named.workspace_id);
+                Err(Error::blocked("token_in_use", message).hint("a sandbox takes tokens of its own"))
+            }
+        };
     }
     let pending = pending(plan, globals)?;
     let signer = globals.identity.as_ref().map(|key| Signer::open(key, &mut crate::ui::passphrase)).transpose()?;

@@ -7,7 +7,7 @@ use crate::files::safe;
 use crate::hsm::store::{Store, record};
 use crate::hsm::{ObjectInfo, Pin as TokenPin, builtin};
 use crate::keys::TokenRecord;
-use crate::model::{CkaId, Environment, HsmName, Purpose, hex};
+use crate::model::{CkaId, Environment, HsmName, Purpose, SpkiHash, hex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -104,29 +104,34 @@ pub(super) fn check_pins(store: &Store, config: &Config) -> Result<()> {
 /// A key on a token that this workspace did not make.
 #[derive(Debug)]
 pub(super) struct Foreign {
-    pub hsm: HsmName,
-    pub object: ObjectInfo,
+    hsm: HsmName,
+    label: String,
+    pub spki: Option<SpkiHash>,
 }
 
 impl Foreign {
     /// What to do about it.
     pub fn refusal(&self, why: &str) -> Error {
-        let message = format!("token {} carries the key {}, {why}", self.hsm, shown(&self.object.label));
+        let message = format!("token {} carries the key {}, {why}", self.hsm, shown(&self.label));
         Error::blocked("token_in_use", message)
             .hint("a freshly initialised token, or --earlier DIR with that workspace's people's approval")
     }
 }
 
-/// The keys that some keyctl made on the tokens: those that are labelled as it labels them. `ours` are those that this
-/// very founding has planned and perhaps made.
+/// The private keys that some keyctl made on the tokens: those that are labelled as it labels them. `ours` are those
+/// that this very founding has planned and perhaps made. A public half alone is no key; an interrupted founding may
+/// have left one.
 pub(super) fn foreign_keys(store: &Store, config: &Config, ours: &[CkaId]) -> Result<Vec<Foreign>> {
     let ours: BTreeSet<_> = ours.iter().map(ToString::to_string).collect();
     let mut found = Vec::new();
     for hsm in config.hsm.keys() {
-        for object in store.token(hsm)?.inventory()? {
-            if is_keyctl_label(&object.label) && !ours.contains(&object.cka_id) {
-                found.push(Foreign { hsm: hsm.clone(), object });
-            }
+        let objects = store.token(hsm)?.inventory()?;
+        let is_foreign = |object: &&ObjectInfo| is_keyctl_label(&object.label) && !ours.contains(&object.cka_id);
+        for object in objects.iter().filter(|object| object.class == "private-key").filter(is_foreign) {
+            // Some tokens tell the public part only of the public half.
+            let halves = objects.iter().filter(|other| other.cka_id == object.cka_id);
+            let spki = halves.filter_map(|half| half.spki_sha256).next();
+            found.push(Foreign { hsm: hsm.clone(), label: object.label.clone(), spki });
         }
     }
     Ok(found)

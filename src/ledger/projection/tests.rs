@@ -2,6 +2,7 @@
 //! [`replay`]; approvals of artifacts and artifacts signed again are in [`cab`].
 
 mod cab;
+mod people;
 mod replay;
 mod revocation;
 mod rotation;

@@ -22,17 +22,39 @@ pub struct Unsatisfied {
 
 impl fmt::Display for Unsatisfied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.operation, self.reason(false))
+    }
+}
+
+impl Unsatisfied {
+    fn reason(&self, plural: bool) -> String {
         if !self.roles.is_empty() {
             let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
-            return write!(
-                f,
-                "{} must include a {}, and nobody is left for that",
-                self.operation,
-                roles.join(" and a ")
-            );
+            return format!("must include a {}, and nobody is left for that", roles.join(" and a "));
         }
         let people = if self.threshold == 1 { "1 person".to_owned() } else { format!("{} people", self.threshold) };
-        write!(f, "{} takes {people} with its roles; {} could sign", self.operation, self.eligible)
+        let (take, its) = if plural { ("take", "their") } else { ("takes", "its") };
+        format!("{take} {people} with {its} roles, and {} could sign", self.eligible)
+    }
+
+    /// All of them in one line, those together that lack the same.
+    pub fn in_words(all: &[Unsatisfied]) -> String {
+        let mut groups: Vec<(String, Vec<&Unsatisfied>)> = Vec::new();
+        for one in all {
+            let reason = one.reason(true);
+            match groups.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, group)) => group.push(one),
+                None => groups.push((reason, vec![one])),
+            }
+        }
+        let line = |(reason, group): (String, Vec<&Unsatisfied>)| match group.as_slice() {
+            [only] => only.to_string(),
+            group => {
+                let names: Vec<_> = group.iter().map(|one| one.operation.as_str()).collect();
+                format!("{} {reason}", names.join(", "))
+            }
+        };
+        groups.into_iter().map(line).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -213,10 +213,19 @@ fn a_policy_that_people_cannot_satisfy_is_found() {
     assert_eq!(found, [(Operation::ReSign, "re-sign must include a cab-approver, and nobody is left for that".into())]);
     let found = unsatisfied(&roster, &["carol@example.com"]);
     let words: Vec<_> = found.iter().map(|(_, words)| words.as_str()).collect();
-    let expected =
-        ["sign takes 1 person with its roles; 0 could sign", "re-sign takes 2 people with its roles; 1 could sign"];
+    let expected = [
+        "sign takes 1 person with its roles, and 0 could sign",
+        "re-sign takes 2 people with its roles, and 1 could sign",
+    ];
     assert_eq!(words, expected);
     assert!(unsatisfied(&roster, &["alice@example.com"]).len() > 10, "nearly everything needs a reviewer");
+    let both = [email("carol@example.com"), email("dan@example.com")].into();
+    let words = Unsatisfied::in_words(&roster.unsatisfied(&Policy::default(), &both, now()));
+    assert!(words.contains("; re-sign must include a cab-approver"), "{words}");
+    let alone = [email("alice@example.com")].into();
+    let words = Unsatisfied::in_words(&roster.unsatisfied(&Policy::default(), &alone, now()));
+    assert!(words.starts_with("keygen-ca, keygen, import, "), "{words}");
+    assert_eq!(words.matches("must include a security-reviewer").count(), 1, "{words}");
 }
 
 #[test]
@@ -285,6 +294,22 @@ fn most(wanted: &[Role], people: &[BTreeSet<Role>]) -> usize {
     best
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+
+    /// A good file with one byte changed is refused or is a good roster; it never makes the reader panic.
+    #[test]
+    fn no_text_makes_the_reader_panic(at in 0_usize..2000, byte: u8) {
+        let mut bytes = file().into_bytes();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        if let Ok(roster) = std::str::from_utf8(&bytes).map_err(drop).and_then(|text| read(text).map_err(drop)) {
+            roster.check(STAGING).unwrap();
+            proptest::prop_assert_eq!(read(&roster.to_toml()).unwrap(), roster);
+        }
+    }
+}
+
 #[test]
 fn a_rule_of_three_needs_three() {
     let (roster, _) = four();
@@ -296,5 +321,5 @@ fn a_rule_of_three_needs_three() {
         asserted: false,
     };
     let found = roster.objects_to(Operation::Adopt, &rule, &BTreeSet::new(), now()).unwrap();
-    assert_eq!(found.to_string(), "adopt takes 3 people with its roles; 2 could sign");
+    assert_eq!(found.to_string(), "adopt takes 3 people with its roles, and 2 could sign");
 }
