@@ -15,13 +15,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod life;
-
-pub use life::{DestroyKey, Doomed, UpdatePipeline};
 mod revocation;
-
-pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 mod rotation;
 
+pub use life::{DestroyKey, Doomed, UpdatePipeline};
+pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act

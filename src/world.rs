@@ -26,6 +26,7 @@ use crate::people::roster;
 use crate::request::Request;
 use crate::ui::Ui;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub mod authority;
 
@@ -94,7 +95,7 @@ pub struct World {
     /// Entry 0.
     pub genesis: Genesis,
     /// The tokens.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// What other people agreed to, under `run`.
     pub warrant: Option<Warrant>,
     pin: Pin,
@@ -146,6 +147,7 @@ impl World {
         let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
         let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
         store.pin(query::tokens(ledger.connection())?);
+        let store = Arc::new(store);
         Ok(World { globals, dir, config, ledger, genesis, store, warrant: None, pin, process: None })
     }
 

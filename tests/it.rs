@@ -19,6 +19,8 @@ mod batch;
 mod cab;
 #[path = "it/compile_fail.rs"]
 mod compile_fail;
+#[path = "it/compromise.rs"]
+mod compromise;
 #[path = "it/destroy.rs"]
 mod destroy;
 #[path = "it/docs.rs"]
@@ -37,14 +39,32 @@ mod import;
 mod interruption;
 #[path = "it/keygen.rs"]
 mod keygen;
+#[path = "it/killing.rs"]
+mod killing;
 #[path = "it/ledger.rs"]
 mod ledger;
+#[path = "it/life.rs"]
+mod life;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/publication.rs"]
+mod publication;
 #[path = "it/resign.rs"]
 mod resign;
+#[path = "it/revoke.rs"]
+mod revoke;
 #[path = "it/roster.rs"]
 mod roster;
+#[path = "it/rotation.rs"]
+mod rotation;
+#[path = "it/rotation_failures.rs"]
+mod rotation_failures;
+#[path = "it/rotation_kills.rs"]
+mod rotation_kills;
+#[path = "it/rotation_people.rs"]
+mod rotation_people;
+#[path = "it/rotation_time.rs"]
+mod rotation_time;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

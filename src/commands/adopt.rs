@@ -17,6 +17,7 @@ use crate::ui::{Row, Worst};
 use crate::world::authority::{Intended, step};
 use crate::world::{World, token_specs};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Adopt the changes of keyctl.toml that bear on security, changed tokens, and a changed roster.toml
 ///
@@ -139,8 +140,9 @@ impl SettingsChange {
         }
         let permit = keygen::admit_one(world, request)?;
         keygen::close_one(world, permit, Ok(SettingsAdopted::new()))?;
-        world.store = Store::new(token_specs(&world.config, &world.dir, 1));
-        world.store.pin(query::tokens(world.ledger.connection())?);
+        let mut store = Store::new(token_specs(&world.config, &world.dir, 1));
+        store.pin(query::tokens(world.ledger.connection())?);
+        world.store = Arc::new(store);
         world.checkpoint()?;
         world.ui().say("adopted");
         Ok(())

@@ -117,7 +117,8 @@ fn intended(request: &Request<DestroyKey>) -> Result<Intended> {
 /// A key that was made so that it stays is told apart: no approval and no waiting helps.
 fn refused(error: Error, generation: &Generation, decision: &[Decision]) -> Error {
     let gates = decision.first().map(Decision::gates).unwrap_or_default();
-    let stays = gates.iter().any(|gate| gate.name == INDESTRUCTIBLE && gate.verdict != Verdict::Pass);
+    let mut failed = gates.iter().filter(|gate| gate.verdict != Verdict::Pass);
+    let stays = failed.next().is_some_and(|gate| gate.name == INDESTRUCTIBLE) && failed.next().is_none();
     if error.code() != "gate_failed" || !stays {
         return error;
     }

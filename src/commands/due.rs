@@ -1,5 +1,6 @@
 //! `due`: for timers. What is due, what of it was done, and what waits for people.
 
+use super::crl;
 use super::grant;
 use super::rotate::{self, Known, Options};
 use crate::clock::{Time, rfc3339};
@@ -60,6 +61,7 @@ pub fn run(_args: &DueArgs, world: &mut World) -> Result<Worst> {
         }
         expiry(world, &name, &mut rows)?;
     }
+    lists(world, &mut worst, &mut rows)?;
     let now = world.globals.clock.now();
     for failure in rotate::open_failures(world, &settings)? {
         worst.add(Kind::Findings);
@@ -79,6 +81,23 @@ pub fn run(_args: &DueArgs, world: &mut World) -> Result<Worst> {
         world.ui().rows(COLUMNS, &rows);
     }
     Ok(worst)
+}
+
+/// Revocation lists that are old, not published as recorded, or say less than the ledger.
+fn lists(world: &mut World, worst: &mut Worst, rows: &mut Vec<Row>) -> Result<()> {
+    let done = if world.globals.dry_run { "would issue" } else { "issued" };
+    for (ca, issued) in crl::refresh(world, worst)? {
+        rows.push(match issued {
+            Ok(why) => item(&ca.key, "revocation list", done).with("generation", ca.to_string()).with("detail", why),
+            Err(error) => {
+                worst.add(error.kind());
+                world.ui().error(&error);
+                let row = item(&ca.key, "revocation list", "failed").with("error", error_value(&error));
+                row.with("command", format!("keyctl crl {}", ca.key))
+            }
+        });
+    }
+    Ok(())
 }
 
 fn item(name: &KeyName, what: &str, result: &str) -> Row {

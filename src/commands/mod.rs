@@ -5,6 +5,7 @@ pub mod approve;
 pub mod audit;
 pub mod cab;
 pub mod completions;
+pub mod compromise;
 pub mod crl;
 pub mod destroy;
 pub mod doctor;

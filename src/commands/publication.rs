@@ -102,6 +102,7 @@ fn settle(world: &World, effort: Effort) -> Result<Settled> {
     if !is_tree(world)? {
         return Ok(Settled::default());
     }
+    world.settings()?;
     let _lock = NamedLock::acquire(&world.dir.join("locks"), LOCK, PATIENCE)?;
     let act = Act {
         author: author(world),
@@ -181,7 +182,8 @@ pub fn after_signing(world: &World, result: Result<Worst>) -> Result<Worst> {
 }
 
 fn follow(world: &World, result: Result<Worst>, effort: Effort) -> Result<Worst> {
-    let is_moot = world.globals.dry_run || !is_tree(world).unwrap_or(true);
+    // An edit of the settings that was not adopted yet may be about this.
+    let is_moot = world.globals.dry_run || !is_tree(world).unwrap_or(true) || world.settings().is_err();
     if is_moot {
         return result;
     }

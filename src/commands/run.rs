@@ -179,7 +179,10 @@ pub(super) fn waiting(world: &World) -> Result<Vec<Row>> {
         else {
             continue;
         };
-        if now >= document.not_after || query::consumed(world.ledger.connection(), &document.request_id)?.is_some() {
+        if now >= document.not_after
+            || document.is_founding()
+            || query::consumed(world.ledger.connection(), &document.request_id)?.is_some()
+        {
             continue;
         }
         rows.push(

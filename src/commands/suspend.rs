@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::gate::{self, Completes, Recorded};
 use crate::ledger::query;
 use crate::model::{GenerationId, KeyName};
+use crate::people::request::Step;
 use crate::policy::Decide;
 use crate::request::{ReinstateKey, SuspendKey};
 use crate::ui::Worst;
@@ -88,4 +89,39 @@ where
     keygen::close_one(world, permit, Ok(Recorded::new()))?;
     world.checkpoint()?;
     Ok(())
+}
+
+/// Stopping a key as a step of something larger.
+pub(super) fn step_to_suspend(world: &World, key: &KeyName) -> Result<Step> {
+    let params = SuspendKey { generation: newest(world, key)?, reason: world.reason() };
+    step::<SuspendKey>(key.to_string(), &params)
+}
+
+/// Letting it go on as the last step of something larger: with whichever generation is in use by then.
+pub(super) fn step_to_reinstate(world: &World, key: &KeyName) -> Result<Step> {
+    let params = ReinstateKey { generation: newest(world, key)?, reason: world.reason() };
+    step::<ReinstateKey>(key.to_string(), &params)
+}
+
+/// Stops a key, as it was agreed to.
+pub(super) fn suspend_now(world: &mut World, key: &KeyName) -> Result<()> {
+    let params = SuspendKey { generation: newest(world, key)?, reason: world.reason() };
+    do_now(world, key, params)
+}
+
+/// Lets a key go on, as it was agreed to.
+pub(super) fn lift_now(world: &mut World, key: &KeyName) -> Result<()> {
+    let params = ReinstateKey { generation: newest(world, key)?, reason: world.reason() };
+    do_now(world, key, params)
+}
+
+fn do_now<O: Decide>(world: &mut World, key: &KeyName, params: O) -> Result<()>
+where
+    Recorded: Completes<O>,
+{
+    let object = key.to_string();
+    let params = world.planned_params::<O>(&object)?.unwrap_or(params);
+    let request = world.request(object, params);
+    let permit = keygen::admit_one(world, request)?;
+    keygen::close_one(world, permit, Ok(Recorded::new()))
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::evidence::fragment;
 use crate::files::source::{Source, SourcePolicy};
 use crate::files::{safe, shown_path};
-use crate::formats::verify::{self, ChainState, Report, Trust, Verdict};
+use crate::formats::verify::{self, Report, Trust, Verdict};
 use crate::keys::{Generation, State};
 use crate::ledger::query;
 use crate::model::GenerationId;
@@ -252,21 +252,24 @@ struct Known {
     quarantined: Option<String>,
 }
 
-/// Looks the signers up. One that is revoked there although no list says so is revoked: the list, which would say
-/// since when, is missing.
+/// Looks the signers up. What the register has revoked counts from the same date on as on a list, whether or not there
+/// is a list that says so.
 fn known_keys(report: &mut Report, world: Option<&World>) -> Result<Vec<Option<Known>>> {
     let mut all = Vec::new();
     for signature in &mut report.signatures {
-        let found = match (world, signature.spki_sha256()) {
-            (Some(world), Some(spki)) => query::generation_by_spki(world.ledger.connection(), &spki)?,
-            _ => None,
+        let (Some(world), Some(spki)) = (world, signature.spki_sha256()) else {
+            all.push(None);
+            continue;
         };
-        if let Some(generation) = found.as_ref().filter(|generation| generation.state == State::Revoked) {
-            let listed = matches!(signature.chain, Some(ChainState::Trusted { revocation_checked: true, .. }));
-            if !listed {
-                let why = format!("{} is revoked, and no revocation list says since when", generation.id);
-                signature.add((Verdict::Revoked, why));
-            }
+        let conn = world.ledger.connection();
+        let found = query::generation_by_spki(conn, &spki)?;
+        if let Some(generation) = &found
+            && let Some(revocation) = query::revocation(conn, &generation.id)?
+            && revocation.terms.revocation_date <= signature.judged_at
+        {
+            let since = clock::rfc3339(revocation.terms.revocation_date);
+            let why = format!("{} is revoked as of {since}, {}", generation.id, revocation.terms.reason);
+            signature.add((Verdict::Revoked, why));
         }
         all.push(found.map(|Generation { id, state, quarantined, .. }| Known { generation: id, state, quarantined }));
     }

@@ -18,7 +18,7 @@ use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Result};
 use crate::gate::{Completes, Failure, Permit, Spends, sealed};
 use crate::keys::{self, AttributeFact, Copy, Generation, Identity, TokenFacts, TokenRecord};
-use crate::model::{HashAlgorithm, HsmName, Signature, Tbs};
+use crate::model::{CkaId, HashAlgorithm, HsmName, Signature, SpkiHash, Tbs};
 use crate::request::{DestroyKey, Doomed, GenerateKey, Operation, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -29,13 +29,16 @@ pub struct Store {
     specs: BTreeMap<HsmName, TokenSpec>,
     recorded: Option<BTreeMap<HsmName, TokenRecord>>,
     opened: Mutex<BTreeMap<HsmName, Result<Arc<Token>, Fault>>>,
+    /// Keys that were found and confirmed. Each session looks for itself once more before its first signature, and every
+    /// signature is verified, so nothing is taken on trust; a batch is only spared a dozen calls for each file.
+    found: Mutex<BTreeMap<(HsmName, CkaId, SpkiHash), KeyRef>>,
 }
 
 impl Store {
     /// A store over these tokens, for founding a workspace: they are taken as they come. Opens none of them.
     pub fn new(specs: impl IntoIterator<Item = TokenSpec>) -> Self {
         let specs = specs.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
-        Store { specs, recorded: None, opened: Mutex::default() }
+        Store { specs, recorded: None, opened: Mutex::default(), found: Mutex::default() }
     }
 
     /// From now on opens the recorded tokens and no others. Those that are open stay so: the records were made of them.
@@ -109,7 +112,13 @@ impl Store {
             let message = format!("token {} has serial {found}, not {}", copy.hsm, copy.token.serial);
             return Err(Error::blocked("wrong_token", message).hint("keyctl doctor"));
         }
+        let known = (copy.hsm.clone(), copy.cka_id.clone(), identity.spki_sha256);
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = found.get(&known) {
+            return Ok((token, key.clone()));
+        }
         let key = token.find(&copy.cka_id, &identity.public_key()?)?;
+        found.insert(known, key.clone());
         Ok((token, key))
     }
 

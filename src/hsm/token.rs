@@ -13,7 +13,7 @@ use super::object::{AttributeState, Inspection, KeyRef, ObjectInfo};
 use super::pin::PinSource;
 use super::raw::TokenFacts;
 use super::sign::Plan;
-use super::worker::{Flight, Login, Seat, Shared, Worker, check_pin_flags, dismiss, within};
+use super::worker::{Flight, Login, Seat, Shared, Turn, Worker, check_pin_flags, dismiss, within};
 use crate::crypto::verify::PublicKey;
 use crate::error::shown;
 use crate::keys::TokenRecord;
@@ -21,7 +21,6 @@ use crate::model::{CkaId, HsmName, Signature, Tbs};
 use cryptoki_sys::*;
 use serde::Serialize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Most sessions a token may be given.
@@ -108,7 +107,6 @@ pub struct Token {
     shared: Arc<Shared>,
     /// The first does everything but signing, which all do.
     workers: Vec<Worker>,
-    next: AtomicUsize,
 }
 
 impl std::fmt::Debug for Token {
@@ -155,7 +153,7 @@ impl Token {
         let sessions = spec.sessions.clamp(1, MAX_SESSIONS);
         let workers: Result<Vec<_>, _> =
             (0..sessions).map(|number| Worker::start(&shared, format!("{}-{number}", spec.name))).collect();
-        let token = Token { info, shared, workers: workers?, next: AtomicUsize::new(0), spec };
+        let token = Token { info, shared, workers: workers?, spec };
         let deadline = if keypad { KEYPAD.max(token.spec.timeout) } else { token.spec.timeout };
         token.first()?.call(deadline, |_, _| Ok(()))?;
         Ok(token)
@@ -209,12 +207,8 @@ impl Token {
             let (key, tbs, plan) = (key.clone(), tbs.clone(), Arc::clone(&plan));
             worker.call(self.spec.timeout, move |seat, flight| seat.sign(&key, &tbs, &plan, flight))
         };
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let worker = match turn.checked_rem(self.workers.len()).and_then(|index| self.workers.get(index)) {
-            Some(worker) => worker,
-            None => self.first()?,
-        };
-        match ask(worker) {
+        let turn = Turn::of(&self.workers);
+        match ask(turn.as_ref().map_or_else(|| self.first(), |turn| Ok(turn.0))?) {
             // The token has fewer sessions than configured; the first one is open for sure.
             Err(Fault::Outage(Outage::Sessions, _)) => ask(self.first()?),
             result => result,

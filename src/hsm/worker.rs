@@ -26,7 +26,7 @@ use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki_sys::{CK_FLAGS, CK_SLOT_ID, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED, CKF_WRITE_PROTECTED};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -263,6 +263,8 @@ type Job = Box<dyn FnOnce(&mut Seat) + Send>;
 /// A session's thread.
 pub(super) struct Worker {
     jobs: Option<Sender<Job>>,
+    /// Signatures that were given to it and are not done.
+    load: AtomicUsize,
     ended: Receiver<()>,
     shared: Arc<Shared>,
 }
@@ -286,7 +288,7 @@ impl Worker {
             .name(name)
             .spawn(body)
             .map_err(|error| Fault::outage(Outage::Crashed, format!("no thread for the session: {error}")))?;
-        Ok(Worker { jobs: Some(jobs), ended, shared: Arc::clone(shared) })
+        Ok(Worker { jobs: Some(jobs), load: AtomicUsize::new(0), ended, shared: Arc::clone(shared) })
     }
 
     /// Has `op` run in the session and waits for its answer, at most `deadline` long.
@@ -335,6 +337,28 @@ impl Worker {
     /// Takes no more jobs; the session closes when the last one is done.
     fn leave(&mut self) {
         self.jobs = None;
+    }
+}
+
+/// A worker that one more signature is given to, until dropped.
+pub(super) struct Turn<'w>(pub &'w Worker);
+
+impl Turn<'_> {
+    /// The one with the least to do: a batch uses all sessions, and a single signature the one that is open.
+    pub fn of(workers: &[Worker]) -> Option<Turn<'_>> {
+        loop {
+            let load = |worker: &Worker| worker.load.load(Ordering::SeqCst);
+            let (worker, now) = workers.iter().map(|worker| (worker, load(worker))).min_by_key(|(_, load)| *load)?;
+            if worker.load.compare_exchange(now, now + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                return Some(Turn(worker));
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.load.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

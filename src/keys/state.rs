@@ -1,4 +1,36 @@
 //! The life of a generation, and the one table that says which step may follow which.
+//!
+//! What each command makes of a first generation in each state, where no other generation of the key exists. `now X` is
+//! the state it has afterwards, `next one X` that of the generation that was made beside it; a refusal (exit 4) names its
+//! gates or its code. `tests/it/life.rs` reads these tables and runs every cell.
+//!
+//! | a signing key that is | keygen | import | sign | destroy |
+//! |---|---|---|---|---|
+//! | `planned` | now active | refused: no identity | refused: no active key | now destroyed |
+//! | `generated` | now active | now active | refused: no active key | now destroyed |
+//! | `certified` | now active | refused by Status | refused: no active key | now destroyed |
+//! | `staged` | now active | refused by Status | refused: no active key | refused by Status |
+//! | `active` | next one certified | refused by Status | signs | refused by Status |
+//! | `retiring` | next one active | refused by Status | refused: no active key | refused by Status |
+//! | `retired` | next one active | refused by Status | refused: no active key | now destroyed |
+//! | `crl-only` | next one active | refused by Status | refused: no active key | refused by RevocationLists |
+//! | `revoked` | next one active | refused by Status | refused: no active key | now destroyed |
+//! | `destroyed` | next one active | refused by Status | refused: no active key | nothing to do |
+//! | `quarantined` | next one certified | refused by Status | refused by Status | refused by Status |
+//!
+//! | a CA that is | keygen | destroy |
+//! |---|---|---|
+//! | `planned` | now active | refused by RevocationLists |
+//! | `generated` | now active | refused by RevocationLists, Destroyable |
+//! | `certified` | now active | refused by RevocationLists, Destroyable |
+//! | `staged` | now active | refused by Status, RevocationLists, Destroyable |
+//! | `active` | next one certified | refused by Status, RevocationLists, Destroyable |
+//! | `retiring` | next one active | refused by Status, RevocationLists, Destroyable |
+//! | `retired` | next one active | refused by RevocationLists, Destroyable |
+//! | `crl-only` | next one active | refused by RevocationLists, Destroyable |
+//! | `revoked` | next one active | refused: undestroyable |
+//! | `destroyed` | next one active | nothing to do |
+//! | `quarantined` | next one certified | refused by Status, RevocationLists, Destroyable |
 
 crate::model::words! {
     /// How far along its life a generation is (design §4). `quarantined` and `suspended` stand beside it.

@@ -51,6 +51,31 @@ pub struct CertificateExpiry {
     pub days: u32,
 }
 
+/// Others may have a private key (B23): the board and the monitoring have to know. Given once for each incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyCompromised {
+    /// Which.
+    pub generation: GenerationId,
+    /// The declared incident.
+    pub incident: String,
+    /// Since when, if that is known.
+    #[serde(with = "crate::clock::serde_rfc3339_option", skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Time>,
+    /// `Critical` (domain §4).
+    pub severity: String,
+}
+
+impl KeyCompromised {
+    /// Type of the entry.
+    pub const ENTRY: &'static str = "KEY_COMPROMISED";
+
+    /// What the duties that follow are about.
+    pub fn object(&self) -> String {
+        format!("{} {}", self.generation, self.incident)
+    }
+}
+
 impl RotationFailed {
     /// Type of the entry.
     pub const ENTRY: &'static str = "ROTATION_FAILED";

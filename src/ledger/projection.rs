@@ -7,6 +7,7 @@
 //! An entry that contradicts what came before is refused. The constraints in the schema say the same once more; here
 //! each is asked for before a row is written, so that the refusal says what is wrong and the tables stay whole.
 
+use super::alerts::KeyCompromised;
 use super::genesis::{Genesis, LedgerKey};
 use super::{Entry, Sql, query, sql_int};
 use crate::crypto::jcs;
@@ -93,6 +94,7 @@ const KEEPING: &str = "keeping a projection";
 pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
     match (entry.entry_type.as_str(), entry.phase()) {
         ("GENESIS", _) => genesis(conn, entry),
+        (KeyCompromised::ENTRY, _) => authority::compromised(conn, entry, &read(&entry.body)?),
         (authority::CONSUMED, _) => authority::consumed(conn, entry),
         (cab::RECORDED, _) => cab::recorded(conn, entry),
         (_, Some("intent")) => intent(conn, entry),

@@ -9,7 +9,7 @@ mod revocation;
 
 pub use revocation::{
     CrlEntry, ResignRequired, crl_entries, crl_facts, evidence_outcomes, is_forgettable, issuer, last_crl_number,
-    new_entries, outcomes, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
+    new_entries, outcomes_about, published_crl, resign_count, resign_mark, resign_required, revocation, revocations,
     unlisted_generations, untold_marks,
 };
 
@@ -31,7 +31,9 @@ mod life;
 mod people;
 pub mod rotation;
 
-pub use authority::{Consumed, FollowUp, broken_glass, consumed, follow_ups, seen_sizes, steps, touched};
+pub use authority::{
+    Consumed, FollowUp, broken_glass, consumed, follow_ups, has_follow_up, seen_sizes, steps, touched,
+};
 pub use grants::{Grant, grant, grants};
 pub use life::{LastFacts, all_outcomes, last_facts, open_about};
 pub use people::{Suspension, roster, suspended, suspended_keys};

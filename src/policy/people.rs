@@ -61,7 +61,7 @@ pub fn may_allow(rule: Operation, operation: &str, purpose: Option<Purpose>) -> 
         "crl" => matches!(rule, Crl | Revoke | Compromise),
         "destroy" => rule == Destroy,
         "suspend" => matches!(rule, Suspend | Compromise),
-        "reinstate" => rule == Reinstate,
+        "reinstate" => matches!(rule, Reinstate | Compromise),
         _ => false,
     }
 }

@@ -334,9 +334,11 @@ impl Decide for CertifyOpenPgp {
 impl Decide for PublishKeyring {
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
-        let states = &[State::Certified, State::Staged, State::Active, State::Retiring, State::Retired, State::Revoked];
+        let states = [State::Certified, State::Staged, State::Active, State::Retiring, State::Retired, State::Revoked];
+        let limit = states.map(State::as_str).join(" or ");
         Decision::from_gates(vec![
-            gates::status(generation, states),
+            // A keyring tells of keys that must not be used, too.
+            gates::holds("Status", generation.state.as_str(), limit, states.contains(&generation.state)),
             gates::environment(generation, facts.environment),
             gates::purpose(generation, Purpose::Apt),
         ])

@@ -140,6 +140,8 @@ fn only_people_of_the_roster_sign_outside_a_sandbox() {
     assert_eq!(fragment["actor"]["assurance"], "proven");
     assert_eq!(fragment["approvals"][0]["as"], "requester");
     assert_eq!(fragment["approvals"][0]["email"], CAROL);
+    let dry = scene.team.keyctl(CAROL, &["--dry-run", "sign", "2.exe"]).ok().one();
+    assert_eq!(dry["request"]["actor"]["assurance"], "proven");
     // The key says who it is, whatever is claimed.
     let claimed = ["--actor", "alice@example.com", "sign", "2.exe"];
     scene.team.keyctl(CAROL, &claimed).fails(2, "actor_not_identity");
@@ -306,6 +308,8 @@ fn the_unsigned_file_is_taken_in_staging_and_says_what_it_is() {
     assert!(input.starts_with("cab-1 unauthenticated, until 2998-12-31T23:00:00Z"), "{input}");
     assert_eq!(scene.team.place.sql("SELECT signed FROM cab_uses"), "0");
 
+    let proven = ["--dry-run", "sign", "--re-sign", "0.exe"];
+    assert_eq!(scene.team.keyctl(CAROL, &proven).exits(5).one()["result"], "needs approval");
     // Signing again takes somebody who proves it, and two people; what anyone could have written stands for one here.
     scene.named(CAROL, &["sign", "--re-sign", "0.exe"]).fails(4, "gate_failed").says("Actor fail").says("(asserted)");
     let again = ["sign", "--re-sign", "--cab", "cab.json", "--cab-id", "cab-1", "--acknowledge", "a", "0.exe"];

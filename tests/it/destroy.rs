@@ -1,9 +1,11 @@
 //! Destroying keys: what goes, what stays, and what a lying module or a killed process makes of it.
 
-use crate::support::{Place, tool};
+use crate::support::{Place, Ran, tool};
+use crate::team::{APPROVAL, Team};
 use crate::tokens::*;
 use keyctl::evidence;
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 fn softhsm() -> Tokens {
@@ -289,4 +291,53 @@ fn a_generation_that_was_only_planned_is_closed_when_nothing_is_found() {
     tokens.keyctl(&["--yes", "destroy", "windows/2"]).ok().says("destroyed");
     tokens.keyctl(&["keygen", "windows"]).ok().says("windows/3");
     tokens.keyctl(&["audit", "log"]).ok();
+}
+
+/// A command that takes two people: one asks, another agrees, and it is run. Gives what the run gave.
+fn agreed(team: &Team, asks: &str, approves: &str, args: &[&str]) -> Ran {
+    let row = team.keyctl(asks, args).fails(5, "approval_needed").one();
+    team.sign(approves, APPROVAL, &PathBuf::from(row["request"].as_str().unwrap()));
+    team.keyctl(asks, &["--yes", "run", row["request_id"].as_str().unwrap()])
+}
+
+#[test]
+fn outside_a_sandbox_it_takes_two_people_and_exactly_this_key() {
+    const ALICE: &str = "alice@example.com";
+    const BOB: &str = "bob@example.com";
+    const CAROL: &str = "carol@example.com";
+    let team = Team::founded();
+    for key in ["root", "windows-ca", "windows", "windows"] {
+        agreed(&team, BOB, ALICE, &["keygen", key]).ok();
+    }
+    let place = &team.place;
+    let before = entries(place);
+    team.anyone(&["--yes", "destroy", "windows/2"]).fails(4, "identity_needed");
+    assert_eq!(entries(place), before);
+    // Packagers do not destroy keys, and nobody does it alone.
+    let row = team.keyctl(CAROL, &["--yes", "destroy", "windows/2"]).fails(5, "approval_needed").one();
+    let (request, id) =
+        (PathBuf::from(row["request"].as_str().unwrap()), row["request_id"].as_str().unwrap().to_owned());
+    team.sign(ALICE, APPROVAL, &request);
+    team.keyctl(CAROL, &["--yes", "run", &id]).fails(5, "approval_needed");
+    assert_eq!(state(place, "windows/2"), "certified");
+    // An approval is for this generation.
+    let row = team.keyctl(BOB, &["destroy", "windows/2"]).fails(5, "approval_needed").one();
+    let document: Value = serde_json::from_slice(&std::fs::read(row["request"].as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!((&document["operation"], &document["object"]), (&"destroy".into(), &"windows/2".into()));
+    assert_eq!(document["steps"][0]["params"]["copies"][0]["cka_id"], cka_id(place, "windows/2"));
+    team.sign(ALICE, APPROVAL, &PathBuf::from(row["request"].as_str().unwrap()));
+    let id = row["request_id"].as_str().unwrap();
+    // Who runs it has to mean it as well.
+    team.keyctl(BOB, &["run", id]).fails(2, "not_confirmed");
+    assert_eq!(state(place, "windows/2"), "certified");
+    team.keyctl(BOB, &["--yes", "run", id]).ok().says("destroyed");
+    assert_eq!(state(place, "windows/2"), "destroyed");
+    let outcome = place.entries().pop().unwrap();
+    let path =
+        place.workspace().join("evidence").join(format!("{}.json", outcome["body"]["fragment_id"].as_str().unwrap()));
+    let fragment: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let people: Vec<_> =
+        fragment["approvals"].as_array().unwrap().iter().map(|it| it["email"].as_str().unwrap()).collect();
+    assert_eq!(people, [BOB, ALICE]);
+    team.anyone(&["audit", "log"]).ok();
 }

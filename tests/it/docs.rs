@@ -103,6 +103,7 @@ fn example(line: &str) {
     }
     repository(&place.path("dists/stable"));
     place.copy(&place.published("apt/apt.pgp"), "archive.pgp");
+    place.copy(&place.workspace().join("revocations/apt-root-1.asc"), "apt-root-1.asc");
     if line.contains(" verify dists") {
         place.keyctl(&["sign", "dists/stable"]).ok();
     }
@@ -147,9 +148,12 @@ const EXPECTED_USAGE: &[&str] = &[
     "unknown_generation",
     "csr_not_wanted",
     "workspace_exists",
+    "not_confirmed",
+    "bad_time",
     "no_grant",
     "no_follow_up",
     "no_request",
+    "no_review_wanted",
     "key_not_at_hand",
     "no_terminal",
     "not_found",

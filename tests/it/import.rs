@@ -83,6 +83,17 @@ fn workspace(tokens: &Tokens, module: &Path) {
     tokens.init(&sandbox(&entries)).ok();
 }
 
+/// A workspace whose `windows/1` has the certificate of an external issuer.
+pub fn with_external_certificate() -> Tokens {
+    let tokens = Tokens::softhsm(&["hsm"]);
+    workspace(&tokens, &softhsm_module());
+    tokens.keyctl(&["keygen", "windows", "--csr", "windows.csr"]).ok();
+    let authority = Authority::new(&tokens);
+    authority.issue("ca", "windows.csr", "windows.pem", LEAF, &["-days", "300", "-sha256"]);
+    authority.import("windows.pem", "root.pem").ok();
+    tokens
+}
+
 #[test]
 fn an_external_certificate_is_taken_in_and_signs() {
     let tokens = Tokens::softhsm(&["hsm"]);

@@ -267,6 +267,14 @@ fn a_signature_is_one_call_to_the_token() {
     assert_eq!((calls("C_SignUpdate"), calls("C_SignFinal"), calls("C_GenerateKeyPair")), (0, 0, 0));
     let spied = std::fs::read_to_string(&log).unwrap();
     assert!(spied.contains("CKM_ECDSA"), "raw digests, hashed here");
+    // The key is looked for once in a run, not for each file: on a network every call costs.
+    let searches = calls("C_FindObjectsInit");
+    std::fs::remove_file(&log).unwrap();
+    let names: Vec<_> = (0..5).map(|number| format!("{number}.exe")).collect();
+    names.iter().for_each(|name| drop(tokens.pe(name)));
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    tokens.keyctl(&[&["sign", "--jobs", "1"], &names[..]].concat()).ok();
+    assert_eq!((calls("C_Sign"), calls("C_FindObjectsInit"), calls("C_Login")), (5, searches, 1));
 }
 
 /// The lying token, with its module as a file of its own that can be changed.

@@ -2,7 +2,8 @@
  *
  * A step is a call that changes the file system: a file opened for writing, a write, a sync, a rename, a removal.
  * Steps whose path contains DYING_PATH are counted; before step number DYING_AT the process is killed, as from outside.
- * Of a write, half is done first.
+ * Of a write, half is done first. With DYING_KIND=sync only syncs are counted: the moments at which something is on
+ * its way to be durable.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,7 +24,19 @@ static int is_last(const char *path)
     return __atomic_add_fetch(&steps, 1, __ATOMIC_SEQ_CST) == atoi(at);
 }
 
+static int only_syncs(void)
+{
+    const char *kind = getenv("DYING_KIND");
+    return kind && !strcmp(kind, "sync");
+}
+
 static void step(const char *path)
+{
+    if (!only_syncs() && is_last(path))
+        kill(getpid(), SIGKILL);
+}
+
+static void sync_step(const char *path)
 {
     if (is_last(path))
         kill(getpid(), SIGKILL);
@@ -62,18 +75,41 @@ ssize_t write(int file, const void *bytes, size_t count)
 {
     char room[4096];
     REAL(ssize_t, "write", int, const void *, size_t);
-    if (is_last(path_of(file, room, sizeof room))) {
+    if (!only_syncs() && is_last(path_of(file, room, sizeof room))) {
         if (real(file, bytes, count / 2) >= 0)
             kill(getpid(), SIGKILL);
     }
     return real(file, bytes, count);
 }
 
+#define PWRITE(name)                                                            \
+    ssize_t name(int file, const void *bytes, size_t count, off_t at)           \
+    {                                                                           \
+        char room[4096];                                                        \
+        REAL(ssize_t, #name, int, const void *, size_t, off_t);                 \
+        if (!only_syncs() && is_last(path_of(file, room, sizeof room))) {       \
+            if (real(file, bytes, count / 2, at) >= 0)                          \
+                kill(getpid(), SIGKILL);                                        \
+        }                                                                       \
+        return real(file, bytes, count, at);                                    \
+    }
+
+PWRITE(pwrite)
+PWRITE(pwrite64)
+
+int fdatasync(int file)
+{
+    char room[4096];
+    REAL(int, "fdatasync", int);
+    sync_step(path_of(file, room, sizeof room));
+    return real(file);
+}
+
 int fsync(int file)
 {
     char room[4096];
     REAL(int, "fsync", int);
-    step(path_of(file, room, sizeof room));
+    sync_step(path_of(file, room, sizeof room));
     return real(file);
 }
 

@@ -3,7 +3,7 @@
 pub(super) mod list;
 pub(super) mod served;
 
-use super::{keygen, publish, resign};
+use super::{keygen, publication, publish, resign};
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
@@ -19,8 +19,6 @@ use crate::ui::{Row, Worst, error_value};
 use crate::world::World;
 use crate::world::authority::Intended;
 use served::Seen;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Issue revocation lists anew
@@ -82,25 +80,56 @@ pub fn run(args: &CrlArgs, world: &mut World) -> Result<Worst> {
     if !due.is_empty() && world.asks_people() && !world.globals.dry_run {
         world.authorize(intended(args, &due)?)?;
     }
-    let mut worst = Worst::default();
+    if world.globals.dry_run {
+        let rows =
+            authorities.iter().map(|ca| preview(world, ca, why(world, ca, args)?)).collect::<Result<Vec<_>>>()?;
+        world.ui().rows(COLUMNS, &rows);
+        return Ok(Worst::default());
+    }
+    let mut batch = Batch::default();
+    let results: Vec<_> = authorities.iter().map(|ca| batch.issue(world, ca, args)).collect();
+    // Where files go by git, they are to be there before anybody looks.
+    batch.take(world, publication::publish_now(world).map(drop));
     let mut rows = Vec::new();
-    let mut receipts = Vec::new();
-    for ca in &authorities {
-        match one(world, ca, args, &stop, &mut receipts) {
+    for (ca, result) in authorities.iter().zip(results) {
+        let seen = result.and_then(|result| Ok((result, served::confirm(world, ca, args.fetch.fetch(), &stop)?)));
+        match seen.and_then(|(result, seen)| row(world, ca, result, seen)) {
             Ok(row) => rows.push(row),
             Err(error) => {
-                worst.add(error.kind());
                 let row = Row::new().with("issuer", ca.id.to_string()).with("result", error.code());
                 rows.push(row.with("detail", error.full()).with("error", error_value(&error)));
-                world.ui().warn(&error.to_string());
+                batch.take(world, Err(error));
             }
         }
     }
-    if !world.globals.dry_run {
-        finish(world, &receipts, &mut worst)?;
-    }
+    finish(world, &batch.receipts, &mut batch.worst)?;
     world.ui().rows(COLUMNS, &rows);
-    Ok(worst)
+    Ok(batch.worst)
+}
+
+/// What came of the lists so far.
+#[derive(Default)]
+struct Batch {
+    receipts: Vec<Receipt>,
+    worst: Worst,
+}
+
+impl Batch {
+    /// Issues a CA's list if it is due; says whether it was.
+    fn issue(&mut self, world: &mut World, ca: &Generation, args: &CrlArgs) -> Result<&'static str> {
+        let _lock = lock(world, &ca.id.key)?;
+        let Some(why) = why(world, ca, args)? else { return Ok("not due") };
+        world.ui().detail(&format!("{}: {why}", ca.id));
+        self.receipts.push(issue(world, ca)?);
+        Ok("issued")
+    }
+
+    fn take(&mut self, world: &World, result: Result<()>) {
+        if let Err(error) = result {
+            self.worst.add(error.kind());
+            world.ui().warn(&error.to_string());
+        }
+    }
 }
 
 /// CA generations that may sign lists.
@@ -170,27 +199,7 @@ fn intended(args: &CrlArgs, due: &[Generation]) -> Result<Intended> {
     })
 }
 
-fn one(
-    world: &mut World,
-    ca: &Generation,
-    args: &CrlArgs,
-    stop: &Arc<AtomicBool>,
-    receipts: &mut Vec<Receipt>,
-) -> Result<Row> {
-    let _lock = lock(world, &ca.id.key)?;
-    let why = why(world, ca, args)?;
-    if world.globals.dry_run {
-        return preview(world, ca, why);
-    }
-    if let Some(why) = why {
-        world.ui().detail(&format!("{}: {why}", ca.id));
-        receipts.push(issue(world, ca)?);
-    }
-    let seen = served::confirm(world, ca, args.fetch.fetch(), stop)?;
-    row(world, ca, if why.is_some() { "issued" } else { "not due" }, seen)
-}
-
-fn preview(world: &mut World, ca: &Generation, why: Option<&str>) -> Result<Row> {
+fn preview(world: &World, ca: &Generation, why: Option<&str>) -> Result<Row> {
     let Some(why) = why else {
         return Ok(Row::new().with("issuer", ca.id.to_string()).with("result", "not due"));
     };
@@ -217,6 +226,35 @@ fn row(world: &World, ca: &Generation, result: &str, seen: Seen) -> Result<Row> 
         .with("sha256", newest.sha256.to_string())
         .with("file", format!("published/crl/{}-{}.crl", ca.id.key, ca.id.number))
         .with("url", seen.as_str()))
+}
+
+/// Issues every list that is due, for timers: the CA, and why or what kept it from being issued. A dry run only says why.
+/// Nobody is asked: a list says what the ledger says, and nothing else.
+///
+/// # Errors
+/// The register cannot be read.
+pub(super) fn refresh(world: &mut World, worst: &mut Worst) -> Result<Vec<(GenerationId, Result<&'static str>)>> {
+    let mut done = Vec::new();
+    let mut receipts = Vec::new();
+    let mut all = query::generations(world.ledger.connection())?;
+    let now = world.globals.clock.now();
+    all.retain(|g| matches!(g.purpose, Purpose::RootCa | Purpose::IntermediateCa) && can_list(g, now));
+    for ca in &all {
+        let issued = match due(world, ca) {
+            Ok(None) => continue,
+            Ok(Some(why)) if world.globals.dry_run => Ok(why),
+            Ok(Some(why)) => lock(world, &ca.id.key).and_then(|_lock| issue(world, ca)).map(|receipt| {
+                receipts.push(receipt);
+                why
+            }),
+            Err(error) => Err(error),
+        };
+        done.push((ca.id.clone(), issued));
+    }
+    if !world.globals.dry_run {
+        finish(world, &receipts, worst)?;
+    }
+    Ok(done)
 }
 
 /// The lock of a key, and so of its lists.

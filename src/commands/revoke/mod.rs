@@ -4,8 +4,8 @@ mod keyring;
 mod terms;
 mod way;
 
-use super::{crl, keygen, openpgp};
-use crate::clock::rfc3339;
+use super::{crl, keygen, openpgp, publication};
+use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
 use crate::files::safe;
@@ -14,6 +14,7 @@ use crate::keys::{Generation, Revocation, RevocationReason, Terms};
 use crate::ledger::query;
 use crate::model::{GenerationId, Purpose};
 use crate::outcome::Receipt;
+use crate::people::request::Step;
 use crate::pki::revoked::Revoked;
 use crate::policy::Decision;
 use crate::request::{Request, RevokeKey};
@@ -41,8 +42,8 @@ use way::Way;
 /// Repeating an interrupted revocation continues it. Exit 3 if the key is revoked here but verifiers cannot know yet.
 ///
 /// Examples:
-///   keyctl revoke windows/3 --reason superseded
-///   keyctl revoke windows/3 --reason keyCompromise --compromised-since 2026-11-02T00:00:00Z
+///   keyctl revoke windows/1 --reason superseded
+///   keyctl revoke windows/1 --reason keyCompromise --compromised-since 2026-11-02T00:00:00Z
 ///   keyctl revoke installer/1 --reason keyCompromise --reference 'ticket 4711 at the issuer'
 ///   keyctl revoke apt-root/1 --reason keyCompromise --certificate apt-root-1.asc
 #[derive(Debug, clap::Args)]
@@ -65,6 +66,8 @@ pub struct RevokeArgs {
     certificate: Option<PathBuf>,
     #[command(flatten)]
     fetch: crl::FetchArgs,
+    #[command(flatten)]
+    break_glass: super::BreakGlassArgs,
 }
 
 /// No revocation certificate is larger, in bytes.
@@ -88,6 +91,7 @@ struct Plan {
 /// `revoked_unpublished` (unavailable) when the key is revoked and verifiers cannot know; `approval_needed` where people
 /// have to agree; as each stage of the road says.
 pub fn run(args: &RevokeArgs, world: &mut World) -> Result<Worst> {
+    args.break_glass.apply(world);
     world.settings()?;
     let stop = crate::world::interrupts()?;
     let _lock = crl::lock(world, &args.generation.key)?;
@@ -221,6 +225,8 @@ fn tell_into(
             receipts.push(crl::issue(world, &ca)?);
         }
     }
+    // Where files go by git, they are to be there before anybody looks.
+    publication::publish_now(world)?;
     if let Way::List(ca) = &plan.way {
         crl::served::confirm(world, ca, fetch, stop)?;
     }
@@ -258,6 +264,57 @@ fn bare_request(world: &World, plan: &Plan) -> Request<RevokeKey> {
     world.request(plan.generation.id.to_string(), plan.params())
 }
 
+/// Whether a list of ours can say that a generation is revoked.
+///
+/// # Errors
+/// The register cannot be read.
+pub(super) fn can_be_listed(world: &World, generation: &Generation) -> Result<bool> {
+    if generation.identities.first().is_none_or(|identity| identity.x509().is_none()) {
+        return Ok(false);
+    }
+    Ok(matches!(way::of(world, generation, None), Ok(Way::List(_))))
+}
+
+/// Revokes a retired generation as superseded, as of its retirement. The caller holds the key's lock.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn supersede(world: &mut World, id: &GenerationId) -> Result<()> {
+    let plan = plain(world, id, (RevocationReason::Superseded, None))?;
+    carry_out(world, &plan, false)
+}
+
+/// Revokes a generation for a compromise, as a step of the runbook.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn compromised(world: &mut World, id: &GenerationId, why: (RevocationReason, Option<Time>)) -> Result<()> {
+    let _lock = crl::lock(world, &id.key)?;
+    let plan = plain(world, id, why)?;
+    if plan.is_done() { Ok(()) } else { carry_out(world, &plan, true) }
+}
+
+/// That step as people see it.
+pub(super) fn step_to_revoke(world: &World, id: &GenerationId, why: (RevocationReason, Option<Time>)) -> Result<Step> {
+    step(id.to_string(), &plain(world, id, why)?.params())
+}
+
+fn plain(world: &World, id: &GenerationId, why: (RevocationReason, Option<Time>)) -> Result<Plan> {
+    let generation = world.generation(id)?;
+    let recorded = query::revocation(world.ledger.connection(), id)?;
+    let terms = terms::resolve(world, &generation, recorded.as_ref(), why)?;
+    let way = way::of(world, &generation, None)?;
+    Ok(Plan { generation, terms, way, reference: None, put_aside: None, recorded })
+}
+
+fn carry_out(world: &mut World, plan: &Plan, fetch: bool) -> Result<()> {
+    let stop = crate::world::interrupts()?;
+    let told = tell(world, plan, fetch, &stop);
+    let mut worst = Worst::default();
+    crl::finish(world, &told.receipts, &mut worst)?;
+    told.failure.map_or(Ok(()), |error| Err(unpublished(world, plan, error).unwrap_or_else(|error| error)))
+}
+
 /// Continues revocations that verifiers were not told of, for `recover`.
 ///
 /// # Errors
@@ -293,7 +350,10 @@ fn explain(world: &World, plan: &Plan) {
     let ui = world.ui();
     let Terms { reason, revocation_date, invalidity_date } = plan.terms;
     ui.say(&format!("{} will be revoked for {reason} from {} on", plan.generation.id, rfc3339(revocation_date)));
-    ui.say(&plan.way.explain());
+    match &plan.way {
+        Way::Register(why) => ui.say(why),
+        way => ui.say(&format!("verifiers learn of it from {}", way.explain())),
+    }
     if reason.is_compromise() && invalidity_date.is_none() {
         ui.say(
             "what was timestamped before now stays good for verifiers; --compromised-since TIME sets an earlier date",

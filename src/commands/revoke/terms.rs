@@ -83,7 +83,7 @@ fn check_since(generation: &Generation, reason: RevocationReason, since: Time, n
 
 /// When the generation stopped signing: its retirement, so that what it signed before stays good.
 fn retired_at(world: &World, generation: &Generation) -> Result<Option<Time>> {
-    let outcomes = query::outcomes(world.ledger.connection(), ChangeState::ENTRY, &generation.id)?;
+    let outcomes = query::outcomes_about(world.ledger.connection(), ChangeState::ENTRY, &generation.id)?;
     for seq in outcomes.into_iter().rev() {
         let receipt = crate::outcome::Receipt::load(&world.ledger, seq)?;
         let request = receipt.intent().body.get("request").cloned().unwrap_or_default();

@@ -67,6 +67,8 @@ pub struct RotateArgs {
     /// Where the certificate signing request goes (PEM) if the issuer is external (default: requests/KEY-N.csr)
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
+    #[command(flatten)]
+    break_glass: super::BreakGlassArgs,
 }
 
 /// How a rotation is to be gone about.
@@ -113,14 +115,13 @@ pub(super) struct Progress {
 /// # Errors
 /// As each step says; whatever was done stays done.
 pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
+    args.break_glass.apply(world);
     let settings = world.settings()?;
     let key = keygen::setting(&settings, &args.key)?;
     rotation::is_available(&args.key, key.purpose)?;
     check(args, &key)?;
     let review = args.review.as_deref().map(|text| review_params(world, args, text)).transpose()?.flatten();
-    if world.asks_people() {
-        ask(world, args, &key, review.as_ref())?;
-    }
+    let completed = if world.asks_people() { ask(world, args, &key, review.as_ref())? } else { None };
     if world.globals.dry_run {
         return dry_run(world, args, review.is_some());
     }
@@ -130,7 +131,9 @@ pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
     if args.keep_until.is_some() {
         return kept(world, args);
     }
-    let progress = advance(world, &args.key, &Options::of(args))?;
+    let options = Options { early: args.now && completed.is_none(), ..Options::of(args) };
+    let mut progress = advance(world, &args.key, &options)?;
+    progress.takeover = progress.takeover.or(completed);
     if progress.done.is_empty()
         && let Next::Wait(Wait::Review(id)) = &progress.next
     {
@@ -140,6 +143,18 @@ pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
     world.ui().object(&row);
     say_next(world, &progress);
     Ok(Worst::default())
+}
+
+/// What a rotation that begins now will do, for people to agree to.
+///
+/// # Errors
+/// A parameter cannot be resolved.
+pub(super) fn planned(
+    world: &mut World,
+    name: &KeyName,
+    options: &Options,
+) -> Result<Vec<crate::people::request::Step>> {
+    plan::ahead(world, name, options, false)
 }
 
 /// A review that lets a key go on is all that is done.
@@ -153,17 +168,20 @@ fn kept(world: &mut World, args: &RotateArgs) -> Result<Worst> {
     Ok(Worst::default())
 }
 
-/// Asks for leave, if there is anything to do. What was interrupted was allowed before, and comes first.
-fn ask(world: &mut World, args: &RotateArgs, key: &Key, review: Option<&ReviewKey>) -> Result<()> {
+/// Asks for leave, if there is anything to do. What was interrupted was allowed before, and comes first: if that was the
+/// takeover itself, its receipt is given, and nobody is asked for another rotation.
+fn ask(world: &mut World, args: &RotateArgs, key: &Key, review: Option<&ReviewKey>) -> Result<Option<Receipt>> {
     if !world.globals.dry_run {
         let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
-        resume::orphans(world, &args.key)?;
+        if let Some(takeover) = resume::orphans(world, &args.key)? {
+            return Ok(Some(takeover));
+        }
     }
     let review = review.map(|params| step(params.generation.to_string(), params)).transpose()?;
-    match plan::intended(world, args, key, review)? {
-        Some(intended) => world.authorize(intended),
-        None => Ok(()),
+    if let Some(intended) = plan::intended(world, args, key, review)? {
+        world.authorize(intended)?;
     }
+    Ok(None)
 }
 
 fn check(args: &RotateArgs, key: &Key) -> Result<()> {
@@ -184,6 +202,7 @@ fn check(args: &RotateArgs, key: &Key) -> Result<()> {
 /// As each step says; whatever was done stays done.
 pub(super) fn advance(world: &mut World, name: &KeyName, options: &Options) -> Result<Progress> {
     let _lock = NamedLock::acquire(&world.dir.join("locks"), name.as_str(), Duration::from_secs(10))?;
+    crate::world::tidy(&world.dir);
     if let Some(done) = completed_before(world, name)? {
         return Ok(done);
     }
@@ -219,11 +238,11 @@ fn completed_before(world: &mut World, name: &KeyName) -> Result<Option<Progress
 const MAX_STEPS: usize = 64;
 
 fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Step>) -> Result<(Next, Option<Receipt>)> {
-    resume::orphans(world, name)?;
-    let (mut early, mut takeover) = (options.early, None);
+    let mut takeover = resume::orphans(world, name)?;
+    // Early is the beginning of one rotation; the one after it waits for its time.
+    let mut early = options.early && takeover.is_none();
     for _ in 0..MAX_STEPS {
         let known = Known::read(world, name)?;
-        // Early is the beginning of one rotation; the one after it waits for its time.
         early &= rotation::successor(&known.generations).is_none();
         let next = rotation::next(&known.facts(world, early))?;
         let Next::Do(step) = next else { return Ok((next, takeover)) };

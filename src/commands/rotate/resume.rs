@@ -10,6 +10,7 @@ use crate::gate::{self, Completes, Failure, Permit, Recorded, StateChanged};
 use crate::hsm::store::GeneratedKey;
 use crate::ledger::query::OpenIntent;
 use crate::model::{GenerationId, KeyName};
+use crate::outcome::Receipt;
 use crate::pki::issue::Validity;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
@@ -20,20 +21,26 @@ use crate::request::{
 };
 use crate::world::World;
 
-/// Takes up what is open of this key.
+/// Takes up what is open of this key; gives the receipt of a takeover that was completed by it.
 ///
 /// # Errors
 /// As each step says; what could not be taken up stays open.
-pub(super) fn orphans(world: &mut World, name: &KeyName) -> Result<()> {
+pub(super) fn orphans(world: &mut World, name: &KeyName) -> Result<Option<Receipt>> {
+    let mut takeover = None;
     let ours = |orphan: &OpenIntent| {
         orphan.generation.as_deref().and_then(|id| id.parse::<GenerationId>().ok()).is_some_and(|id| id.key == *name)
     };
     for orphan in recover::orphans(world)?.into_iter().filter(ours) {
         world.ui().detail(&format!("{} of {} was interrupted and goes on", orphan.entry_type, orphan.object));
         let known = Known::read(world, name)?;
-        continue_one(world, &known, &orphan)?;
+        if orphan.entry_type == ActivateKey::ENTRY {
+            let permit = still_allowed::<ActivateKey, TakenOver>(world, &orphan)?;
+            takeover = permit.map(|permit| steps::activate_with(world, &known, permit)).transpose()?;
+        } else {
+            continue_one(world, &known, &orphan)?;
+        }
     }
-    Ok(())
+    Ok(takeover)
 }
 
 fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent) -> Result<()> {
@@ -49,8 +56,6 @@ fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent) -> Result
         TestKey::ENTRY => still_allowed::<TestKey, crate::pki::proof::Tested>(world, orphan)?
             .map_or(Ok(()), |permit| steps::test_with(world, known, permit)),
         PublishMetadata::ENTRY => steps::publish_with(world, known, resume(world, orphan)?),
-        ActivateKey::ENTRY => still_allowed::<ActivateKey, TakenOver>(world, orphan)?
-            .map_or(Ok(()), |permit| steps::activate_with(world, known, permit).map(drop)),
         ChangeState::ENTRY => still_allowed::<ChangeState, StateChanged>(world, orphan)?
             .map_or(Ok(()), |permit| keygen::close_one(world, permit, Ok(StateChanged::new()))),
         ReviewKey::ENTRY => still_allowed::<ReviewKey, Recorded>(world, orphan)?

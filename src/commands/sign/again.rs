@@ -8,29 +8,25 @@ use crate::request::{Resigns, SignArtifact};
 use crate::world::World;
 
 /// The artifact whose file this is: the one that it is the signed form of, else the one that was made from it, else the
-/// one that is the same but for its signatures. Of several, one that has to be signed again, else the newest.
+/// one that is the same but for its signatures. One that has to be signed again comes before those that need not be, and
+/// a newer one before an older one.
 ///
 /// # Errors
 /// `unknown_artifact`.
 pub(super) fn found(world: &World, hash: &Hash256, content_digest: &str) -> Result<Resigns> {
     let conn = world.ledger.connection();
-    let by_hash = query::artifacts_with(conn, hash)?;
-    let (signed, unsigned): (Vec<_>, Vec<_>) = by_hash.into_iter().partition(|artifact| artifact.hash_after == *hash);
-    for candidates in [signed, unsigned, query::artifacts_like(conn, content_digest)?] {
-        let mut chosen = candidates.first();
-        for artifact in &candidates {
-            if query::is_marked(conn, artifact.seq)? {
-                chosen = Some(artifact);
-                break;
-            }
-        }
-        if let Some(artifact) = chosen {
+    let mut candidates = query::artifacts_with(conn, hash)?;
+    candidates.extend(query::artifacts_like(conn, content_digest)?);
+    for artifact in &candidates {
+        if query::is_marked(conn, artifact.seq)? {
             return resigns(world, artifact);
         }
     }
-    let message =
-        format!("the ledger has no artifact of this file (SHA-256 {hash}) that another could take the place of");
-    Err(Error::usage("unknown_artifact", message).hint("keyctl sign, without --re-sign, makes a first one"))
+    let unknown = || {
+        let message = format!("the ledger has no artifact of this file (SHA-256 {hash}) whose place it could take");
+        Error::usage("unknown_artifact", message).hint("keyctl sign, without --re-sign, makes a first one")
+    };
+    resigns(world, candidates.first().ok_or_else(unknown)?)
 }
 
 fn resigns(world: &World, artifact: &Artifact) -> Result<Resigns> {

@@ -2,11 +2,11 @@
 
 use super::cab::Cab;
 use super::inputs::Job;
-use super::{again, leave, replay};
+use super::{again, leave};
 use crate::clock::Laps;
 use crate::commands::recover;
 use crate::error::{Error, Kind, Result};
-use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer, Stamp};
+use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer};
 use crate::gate::{self, Failure, Permit};
 use crate::model::hex;
 use crate::outcome::{self, Receipt};
@@ -59,55 +59,70 @@ pub(super) struct Signed {
     pub laps: Laps,
 }
 
-/// Signs a chunk.
+/// A chunk whose files were read and copied.
+pub(super) struct Read {
+    finished: Vec<Finished>,
+    ready: Vec<(Job, Prepared)>,
+}
+
+/// Reads the files of a chunk that an earlier run did not sign already. The key is not touched, nor is the ledger.
+pub(super) fn read(plan: &Plan, (mut finished, jobs): (Vec<Finished>, Vec<Job>), stop: &AtomicBool) -> Read {
+    let ready = prepare(plan, jobs, stop, &mut finished);
+    Read { finished, ready }
+}
+
+/// A file with leave to be signed.
+pub(super) type Work = (Job, Prepared, Permit<SignArtifact>);
+
+/// A chunk that went through the gate.
+pub(super) struct Admitted {
+    /// What may be signed.
+    pub work: Vec<Work>,
+    /// What is done: refused, or signed by an earlier run.
+    pub rest: Rest,
+}
+
+/// What a chunk has to say beside its signatures.
+pub(super) struct Rest {
+    finished: Vec<Finished>,
+    laps: Laps,
+}
+
+/// Takes a chunk through the gate: its intents are durable then.
 ///
 /// # Errors
-/// The token waits for `recover`; the ledger cannot be written. What happens to single files is in the answer.
-pub(super) fn sign(
-    world: &mut World,
-    plan: &Plan,
-    stamp: Option<&dyn Stamp>,
-    jobs: Vec<Job>,
-    stop: &AtomicBool,
-) -> Result<Signed> {
-    let (mut finished, jobs) = replay::split(world, plan, jobs)?;
-    if !jobs.is_empty() {
-        recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
-    }
-    let mut ready = prepare(plan, jobs, stop, &mut finished);
-    let requests = resolve(world, plan, &mut ready, &mut finished)?;
-    let files: Vec<_> = ready.iter().map(|(job, _)| job.file.clone()).collect();
-    let process = world.process()?;
+/// The token waits for `recover`; the ledger cannot be written. Refusals are in the answer.
+pub(super) fn admit(world: &mut World, plan: &Plan, Read { mut finished, mut ready }: Read) -> Result<Admitted> {
     let mut laps = Laps::default();
-    let asked = leave::ask(world, &plan.command, &files, &requests);
-    let leave = match asked {
-        Ok(leave) => leave,
-        Err(error) if error.kind() == Kind::ApprovalNeeded => {
-            finished.extend(files.into_iter().map(|file| Finished { file, result: Err(leave::again(&error)) }));
-            return Ok(Signed { finished, no_evidence: None, hung: false, laps });
-        }
-        Err(error) => return Err(error),
-    };
-    let warrant = leave.as_ref().or(world.warrant.as_ref());
-    let answers = laps.lap("gate", || gate::admit(&mut world.ledger, &process, warrant, requests))?;
-    let mut admitted = Vec::new();
-    for ((job, prepared), answer) in ready.into_iter().zip(answers) {
-        match answer {
-            Ok(permit) => {
-                warn_if_marked(world, &job, &permit);
-                admitted.push((job, prepared, permit));
+    let mut work = Vec::new();
+    if !ready.is_empty() {
+        recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
+        let requests = resolve(world, plan, &mut ready, &mut finished)?;
+        let files: Vec<_> = ready.iter().map(|(job, _)| job.file.clone()).collect();
+        let process = world.process()?;
+        let leave = match leave::ask(world, &plan.command, &files, &requests) {
+            Ok(leave) => leave,
+            Err(error) if error.kind() == Kind::ApprovalNeeded => {
+                finished.extend(files.into_iter().map(|file| Finished { file, result: Err(leave::again(&error)) }));
+                return Ok(Admitted { work, rest: Rest { finished, laps } });
             }
-            Err(refusal) => finished.push(Finished { file: job.file, result: Err(refusal.error) }),
+            Err(error) => return Err(error),
+        };
+        let warrant = leave.as_ref().or(world.warrant.as_ref());
+        let answers = laps.lap("gate", || gate::admit(&mut world.ledger, &process, warrant, requests))?;
+        for ((job, prepared), answer) in ready.into_iter().zip(answers) {
+            match answer {
+                Ok(permit) => {
+                    warn_if_marked(world, &job, &permit);
+                    work.push((job, prepared, permit));
+                }
+                Err(refusal) => {
+                    finished.push(Finished { file: job.file, result: Err(leave::advised(refusal.error)) });
+                }
+            }
         }
     }
-    let store = &world.store;
-    let done = in_parallel(admitted, plan.threads, |(job, prepared, permit)| {
-        let result = finish(store, &plan.signer, stamp, prepared, &permit);
-        (job, permit, result)
-    });
-    let mut signed = close(world, done, laps)?;
-    finished.append(&mut signed.finished);
-    Ok(Signed { finished, ..signed })
+    Ok(Admitted { work, rest: Rest { finished, laps } })
 }
 
 /// A resolved request and what the gates would say to it.
@@ -126,7 +141,8 @@ pub(super) fn preview(
     recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     let mut finished = Vec::new();
     let mut ready = prepare(plan, jobs, stop, &mut finished);
-    let requests = resolve(world, plan, &mut ready, &mut finished)?;
+    let mut requests = resolve(world, plan, &mut ready, &mut finished)?;
+    leave::as_if_proven(world, &mut requests)?;
     let handed_in = plan.cab.as_ref().and_then(|cab| cab.handed_in(world));
     let decisions = gate::preview_on(&mut world.ledger, handed_in.as_ref(), &requests)?;
     Ok((finished, requests.into_iter().zip(decisions).collect()))
@@ -199,24 +215,17 @@ fn request(world: &World, plan: &Plan, prepared: &Prepared) -> Result<Request<Si
     Ok(request)
 }
 
-/// Key, format, place: from the permit to the file under its final name.
-fn finish(
-    store: &crate::hsm::store::Store,
-    signer: &Signer,
-    stamp: Option<&dyn Stamp>,
-    prepared: Prepared,
-    permit: &Permit<SignArtifact>,
-) -> Result<Placed, Failure> {
-    let key = store.open(permit, Role::Artifact, &signer.identity)?;
-    let signed = prepared.sign_and_stamp(&key, stamp)?;
-    Ok(signed.place()?)
-}
+/// A file that was tried.
+pub(super) type Done = (Job, Permit<SignArtifact>, Result<Placed, Failure>);
 
-fn close(
-    world: &mut World,
-    done: Vec<(Job, Permit<SignArtifact>, Result<Placed, Failure>)>,
-    mut laps: Laps,
-) -> Result<Signed> {
+/// Writes the outcomes of a chunk down, and its evidence.
+///
+/// # Errors
+/// The ledger cannot be written.
+pub(super) fn close(world: &mut World, Rest { mut finished, mut laps }: Rest, done: Vec<Done>) -> Result<Signed> {
+    if done.is_empty() {
+        return Ok(Signed { finished, no_evidence: None, hung: false, laps });
+    }
     let mut files = Vec::new();
     let mut results = Vec::new();
     for (job, permit, result) in done {
@@ -229,7 +238,6 @@ fn close(
     let receipts: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok().cloned()).collect();
     // The signatures are made and recorded; if the ledger key cannot be reached, only their evidence waits.
     let no_evidence = laps.lap("evidence", || world.fragments(&receipts)).err();
-    let mut finished = Vec::new();
     for (file, answer) in files.into_iter().zip(answers) {
         let result = answer.and_then(|receipt| world.fragment_path(&receipt).map(|path| (receipt, path)));
         finished.push(Finished { file, result });
@@ -238,7 +246,7 @@ fn close(
 }
 
 /// Runs `work` over `items` on some threads; the answers come in the order of the items.
-fn in_parallel<T: Send, R: Send>(items: Vec<T>, threads: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(super) fn in_parallel<T: Send, R: Send>(items: Vec<T>, threads: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     if threads < 2 || items.len() < 2 {
         return items.into_iter().map(work).collect();
     }

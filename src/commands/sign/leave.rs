@@ -5,11 +5,12 @@
 use super::SignArgs;
 use crate::commands::keygen::absolute;
 use crate::config::policy::Operation as Rule;
-use crate::error::{Error, Result};
+use crate::crypto::ssh::Signer;
+use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
 use crate::gate::Warrant;
 use crate::ledger::query;
-use crate::model::HsmName;
+use crate::model::{Actor, Assurance, HsmName};
 use crate::people::request::Step;
 use crate::request::{Operation, Request, SignArtifact};
 use crate::world::World;
@@ -61,6 +62,30 @@ fn object(files: &[PathBuf]) -> String {
         [only] => only.file_name().map_or_else(|| shown_path(only), |name| shown_path(Path::new(name))),
         several => format!("{} files", several.len()),
     }
+}
+
+/// For a dry run: the request is that of the person whose key it is, though nothing is signed with it.
+///
+/// # Errors
+/// The identity cannot be read.
+pub(super) fn as_if_proven(world: &World, requests: &mut [Request<SignArtifact>]) -> Result<()> {
+    let Some(identity) = &world.globals.identity else { return Ok(()) };
+    let key = Signer::public_of(identity)?;
+    let roster = query::roster(world.ledger.connection())?;
+    if let Some((email, person, _)) = roster.as_ref().and_then(|roster| roster.holder(&key)) {
+        let roles: Vec<_> = person.roles.iter().map(|role| role.as_str()).collect();
+        for request in requests {
+            request.actor = Actor { email: email.clone(), role: Some(roles.join(", ")), assurance: Assurance::Proven };
+        }
+    }
+    Ok(())
+}
+
+/// A refusal that people can turn into a yes says how.
+pub(super) fn advised(error: Error) -> Error {
+    let advice = "keyctl cab drafts an approval for --cab; with --identity the request waits for others instead";
+    let waits = error.kind() == Kind::ApprovalNeeded;
+    error.maybe_hint(waits.then_some(advice))
 }
 
 /// The same error, for one more file.

@@ -5,6 +5,7 @@ pub(super) mod cab;
 mod chunk;
 pub(super) mod inputs;
 mod leave;
+mod line;
 mod pack;
 mod remove;
 mod replay;
@@ -235,28 +236,6 @@ impl Run {
             self.worst.add(Kind::Interrupted);
         }
         !stopped && !self.hung
-    }
-
-    fn sign_files(
-        &mut self,
-        world: &mut World,
-        plan: &Plan,
-        stamp: Option<&dyn Stamp>,
-        jobs: &[inputs::Job],
-        stop: &AtomicBool,
-    ) -> Result<()> {
-        let bar = world.ui().progress(jobs.len() as u64, "signing");
-        let size = if world.globals.identity.is_some() { leave::FILES } else { CHUNK };
-        for chunk in jobs.chunks(size) {
-            if !self.goes_on(stop) {
-                break;
-            }
-            let signed = chunk::sign(world, plan, stamp, chunk.to_vec(), stop)?;
-            bar.inc(signed.finished.len() as u64);
-            bar.suspend(|| self.take(world, signed));
-        }
-        bar.finish_and_clear();
-        Ok(())
     }
 
     /// Shows the requests and what the gates would say; nothing is written and no key is touched.

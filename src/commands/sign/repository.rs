@@ -177,7 +177,7 @@ fn admit(world: &mut World, leave: Option<&Warrant>, request: Request<SignArtifa
     let warrant = leave.or(world.warrant.as_ref());
     let answers = gate::admit(&mut world.ledger, &process, warrant, vec![request])?;
     let answer = answers.into_iter().next().ok_or_else(|| Error::bug("the gate gave no answer"))?;
-    let permit = answer.map_err(|refusal| refusal.error)?;
+    let permit = answer.map_err(|refusal| leave::advised(refusal.error))?;
     for gate in permit.gates().iter().filter(|gate| gate.name == RE_SIGN_REQUIRED) {
         world.ui().warn(&format!("{}; {}", gate.input, gate.limit));
     }
@@ -190,7 +190,8 @@ fn admit(world: &mut World, leave: Option<&Warrant>, request: Request<SignArtifa
 /// As signing.
 pub(super) fn preview(world: &mut World, plan: &Plan, dir: &Path) -> Result<(Request<SignArtifact>, Decision)> {
     let dir = dir.canonicalize()?;
-    let (_, request) = prepare(world, plan, &dir)?;
+    let (_, mut request) = prepare(world, plan, &dir)?;
+    leave::as_if_proven(world, std::slice::from_mut(&mut request))?;
     recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let handed_in = plan.cab.as_ref().and_then(|cab| cab.handed_in(world));
     let decision = gate::preview_on(&mut world.ledger, handed_in.as_ref(), std::slice::from_ref(&request))?;

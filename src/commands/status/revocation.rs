@@ -114,7 +114,9 @@ pub(super) fn resign_required(world: &World) -> Result<()> {
     if !marks.is_empty() {
         world.ui().say("");
         world.ui().rows(resign::COLUMNS, &marks.iter().map(resign::row).collect::<Vec<_>>());
-        world.ui().warn(&format!("{} artifacts have to be signed again", marks.len()));
+        let has =
+            if marks.len() == 1 { "1 artifact has".to_owned() } else { format!("{} artifacts have", marks.len()) };
+        world.ui().warn(&format!("{has} to be signed again"));
     }
     Ok(())
 }

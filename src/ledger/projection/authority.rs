@@ -5,6 +5,7 @@ use super::{KEEPING, canonical, field, first, text};
 use crate::clock::rfc3339;
 use crate::crypto::jcs;
 use crate::error::{Error, Result};
+use crate::ledger::alerts::KeyCompromised;
 use crate::ledger::{Entry, Sql, sql_int};
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
@@ -69,6 +70,19 @@ pub(super) fn consumed(conn: &Connection, entry: &Entry) -> Result<()> {
         for (kind, hours) in AFTER_BREAK_GLASS {
             follow_up(conn, entry, kind, &document.object, TimeDelta::hours(hours))?;
         }
+    }
+    Ok(())
+}
+
+/// A compromise leaves the duties of an incident (domain §3); the key itself is rotated by the runbook.
+pub(super) fn compromised(conn: &Connection, entry: &Entry, event: &KeyCompromised) -> Result<()> {
+    let object = event.object();
+    let taken = "SELECT seq FROM follow_ups WHERE object = ?1";
+    if first::<i64>(conn, taken, params![object])?.is_some() {
+        return Err(Error::failed("alert_given", format!("{object} was declared before")));
+    }
+    for (kind, hours) in AFTER_BREAK_GLASS.into_iter().filter(|(kind, _)| *kind != "rotate") {
+        follow_up(conn, entry, kind, &object, TimeDelta::hours(hours))?;
     }
     Ok(())
 }

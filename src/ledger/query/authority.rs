@@ -94,6 +94,15 @@ impl FollowUp {
     }
 }
 
+/// Whether there ever was a duty about this.
+///
+/// # Errors
+/// Those of the module.
+pub fn has_follow_up(conn: &Connection, object: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM follow_ups WHERE object = ?1)";
+    conn.query_row(sql, [object], |row| row.get(0)).sql(READING)
+}
+
 /// Open duties, the most urgent first.
 ///
 /// # Errors

@@ -287,7 +287,7 @@ pub fn resign_count(conn: &Connection, because: &GenerationId) -> Result<u64> {
 ///
 /// # Errors
 /// Those of the module.
-pub fn outcomes(conn: &Connection, entry_type: &str, id: &GenerationId) -> Result<Vec<u64>> {
+pub fn outcomes_about(conn: &Connection, entry_type: &str, id: &GenerationId) -> Result<Vec<u64>> {
     let sql = "SELECT outcome FROM intents WHERE type = ?1 AND generation = ?2 AND result = 'ok' ORDER BY outcome";
     rows(conn, sql, params![entry_type, id.to_string()], |row| number(row, 0))
 }

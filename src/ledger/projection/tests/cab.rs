@@ -135,11 +135,9 @@ fn withdrawal(hand: &Hand, approver: &str) -> Paper {
 #[test]
 fn what_the_board_withdrew_stays_withdrawn() {
     let (roster, [_, _, carol, dan]) = four();
-    let mut genesis = acts::genesis(&Signer::fixed());
-    genesis.roster_sha256 = Some(roster.sha256().unwrap());
-    genesis.roster = Some(roster);
-    let mut log = Log::empty();
-    log.add(acts::founding(&genesis));
+    let mut log = Log::founded();
+    let adopted = log.entries[0].clone();
+    super::super::people::store_roster(&log.tables, &adopted, &roster, &roster.sha256().unwrap()).unwrap();
     let is_withdrawn = |log: &Log| query::cab_withdrawn(&log.tables, &approval().approval_id).unwrap();
     for hand in [&carol, &Hand::new(99)] {
         for approver in ["dan@example.com", "carol@example.com"] {

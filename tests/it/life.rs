@@ -1,0 +1,158 @@
+//! What every command makes of a key in every state, as the tables in `src/keys/state.rs` say it.
+//!
+//! A sandbox is copied for each cell, its register is told the state (gates believe the register; only an audit would
+//! notice), and the real command is run.
+
+use crate::support::{Place, Ran, real_pe_files, tool};
+use std::collections::BTreeMap;
+
+/// The tables, by their first column's name: columns, then rows by state.
+fn tables() -> BTreeMap<String, (Vec<String>, BTreeMap<String, Vec<String>>)> {
+    let mut tables = BTreeMap::new();
+    let mut name = String::new();
+    for line in include_str!("../../src/keys/state.rs").lines().filter_map(|line| line.strip_prefix("//! | ")) {
+        let mut cells = line.trim_end_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned());
+        let first = cells.next().expect("a first cell");
+        let rest: Vec<_> = cells.collect();
+        if first.starts_with("a ") || first.starts_with("an ") {
+            name.clone_from(&first);
+            tables.insert(first, (rest, BTreeMap::new()));
+        } else if let Some((_, rows)) = tables.get_mut(&name) {
+            rows.insert(first, rest);
+        }
+    }
+    tables
+}
+
+/// A copy of a sandbox, on its own.
+fn copy_of(template: &Place) -> Place {
+    let place = Place::new();
+    let status = tool("cp").arg("-a").arg(template.path(".")).arg(place.path("")).status().expect("cp");
+    assert!(status.success());
+    place
+}
+
+/// Has the register say that a generation is in this state, with what belongs to it.
+fn put(place: &Place, key: &str, state: &str) {
+    let (state, more) = match state {
+        "planned" => ("planned", "'$.identities', json('[]')"),
+        "generated" => ("generated", "'$.identities[0].credential', NULL"),
+        "quarantined" => ("active", "'$.quarantined', 'a test'"),
+        other => (other, "'$.custody', 'bound'"),
+    };
+    let set = format!("json_set(doc, '$.state', '{state}', {more})");
+    let doc = if state == "generated" {
+        "json_remove(doc, '$.identities[0].credential')".to_owned()
+    } else {
+        "doc".to_owned()
+    };
+    let set =
+        set.replace("json_set(doc,", &format!("json_set({doc},")).replace(", '$.identities[0].credential', NULL", "");
+    if state == "planned" {
+        // Its pair was never made.
+        let field = "json_extract(doc, '$.identities[0].copies[0].cka_id')";
+        let id = place.sql(&format!("SELECT {field} FROM generations WHERE key = '{key}' AND number = 1"));
+        for token in ["primary", "issuing"] {
+            let database = place.workspace().join("tokens").join(token).join("token.sql");
+            // CKA_ID.
+            let gone =
+                format!("DELETE FROM objects WHERE id IN (SELECT id FROM objects WHERE attr = 258 AND val = x'{id}')");
+            assert!(tool("sqlite3").arg(database).arg(gone).status().expect("sqlite3").success());
+        }
+    }
+    place.sql(&format!("UPDATE generations SET state = '{state}', doc = {set} WHERE key = '{key}' AND number = 1"));
+}
+
+fn state(place: &Place, key: &str, number: u32) -> String {
+    place.sql(&format!("SELECT state FROM generations WHERE key = '{key}' AND number = {number}"))
+}
+
+/// What a run came to, in the words of the tables.
+fn outcome(place: &Place, key: &str, before: &str, ran: &Ran) -> String {
+    if ran.code == 0 {
+        let (after, next) = (state(place, key, 1), state(place, key, 2));
+        let signed =
+            place.files().keys().any(|name| name == "app.exe") && place.keyctl(&["verify", "app.exe"]).code == 0;
+        return match () {
+            () if !next.is_empty() => format!("next one {next}"),
+            () if after != before => format!("now {after}"),
+            () if signed => "signs".into(),
+            () => "nothing to do".into(),
+        };
+    }
+    let errors = ran.stdout.lines().chain(ran.stderr.lines());
+    let mut errors = errors.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let error = errors.find(|line| line["error"]["code"].is_string()).map(|line| line["error"].clone());
+    let error = error.unwrap_or_else(|| panic!("no error in\n{}{}", ran.stdout, ran.stderr));
+    let (code, message) = (error["code"].as_str().expect("a code"), error["message"].as_str().expect("words"));
+    let word = match ran.code {
+        2 => "no",
+        4 => "refused",
+        other => panic!("exit {other} in\n{}{}", ran.stdout, ran.stderr),
+    };
+    if code != "gate_failed" {
+        return format!("{word}: {}", code.replace('_', " "));
+    }
+    let (_, gates) = message.split_once(": ").expect("gates");
+    let names = gates.split("; ").filter_map(|gate| gate.split(' ').next());
+    format!("{word} by {}", names.collect::<Vec<_>>().join(", "))
+}
+
+/// The command of a column, for a signing key or a CA.
+fn command(column: &str, key: &str) -> Vec<String> {
+    let generation = format!("{key}/1");
+    let certificate = format!(".keyctl-sandbox/published/certs/{key}-1.pem");
+    let words: &[&str] = match column {
+        "keygen" => &["keygen", key],
+        "import" => &[
+            "import",
+            &certificate,
+            "--roots",
+            ".keyctl-sandbox/published/certs/root-1.pem",
+            "--chain",
+            ".keyctl-sandbox/published/certs/windows-ca-1.pem",
+        ],
+        "sign" => &["sign", "app.exe"],
+        "destroy" => &["--yes", "destroy", &generation],
+        other => panic!("no command is known for the column {other}"),
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn holds(table: &str, key: &str) {
+    let (columns, rows) = tables().remove(table).unwrap_or_else(|| panic!("there is no table of {table}"));
+    let mut states: Vec<_> = keyctl::keys::State::ALL.iter().map(|state| state.as_str().to_owned()).collect();
+    states.push("quarantined".into());
+    let template = Place::with_sandbox();
+    template.copy(&real_pe_files()[3], "app.exe");
+    let mut wrong = Vec::new();
+    for name in &states {
+        let said = rows.get(name).unwrap_or_else(|| panic!("the table of {table} says nothing of {name}"));
+        let found: Vec<_> = columns
+            .iter()
+            .map(|column| {
+                let place = copy_of(&template);
+                put(&place, key, name);
+                let before = state(&place, key, 1);
+                let words = command(column, key);
+                let ran = place.keyctl(&words.iter().map(String::as_str).collect::<Vec<_>>());
+                outcome(&place, key, &before, &ran)
+            })
+            .collect();
+        if found != *said {
+            wrong.push(format!("//! | `{name}` | {} |", found.join(" | ")));
+        }
+    }
+    assert!(wrong.is_empty(), "the table of {table} in src/keys/state.rs should say\n{}", wrong.join("\n"));
+    assert_eq!(rows.keys().filter(|name| !name.starts_with('-')).count(), states.len(), "a row for each state");
+}
+
+#[test]
+fn a_signing_key_in_every_state_under_every_command() {
+    holds("a signing key that is", "windows");
+}
+
+#[test]
+fn a_ca_in_every_state_under_every_command() {
+    holds("a CA that is", "windows-ca");
+}

@@ -1,0 +1,1 @@
+//! Rotation where people have to agree: a staging workspace.
