@@ -51,6 +51,8 @@ mod publication;
 mod resign;
 #[path = "it/revoke.rs"]
 mod revoke;
+#[path = "it/roster.rs"]
+mod roster;
 #[path = "it/rotation.rs"]
 mod rotation;
 #[path = "it/rotation_failures.rs"]
@@ -61,8 +63,6 @@ mod rotation_kills;
 mod rotation_people;
 #[path = "it/rotation_time.rs"]
 mod rotation_time;
-#[path = "it/roster.rs"]
-mod roster;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/softhsm.rs"]

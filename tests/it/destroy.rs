@@ -1,7 +1,7 @@
 //! Destroying keys: what goes, what stays, and what a lying module or a killed process makes of it.
 
-use crate::people::{APPROVAL, Team};
 use crate::support::{Place, Ran, tool};
+use crate::team::{APPROVAL, Team};
 use crate::tokens::*;
 use keyctl::evidence;
 use serde_json::Value;
