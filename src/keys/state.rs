@@ -4,33 +4,35 @@
 //! the state it has afterwards, `next one X` that of the generation that was made beside it; a refusal (exit 4) names its
 //! gates or its code. `tests/it/life.rs` reads these tables and runs every cell.
 //!
-//! | a signing key that is | keygen | import | sign | destroy |
-//! |---|---|---|---|---|
-//! | `planned` | now active | refused: no identity | refused: no active key | now destroyed |
-//! | `generated` | now active | now active | refused: no active key | now destroyed |
-//! | `certified` | now active | refused by Status | refused: no active key | now destroyed |
-//! | `staged` | now active | refused by Status | refused: no active key | refused by Status |
-//! | `active` | next one certified | refused by Status | signs | refused by Status |
-//! | `retiring` | next one active | refused by Status | refused: no active key | refused by Status |
-//! | `retired` | next one active | refused by Status | refused: no active key | now destroyed |
-//! | `crl-only` | next one active | refused by Status | refused: no active key | refused by RevocationLists |
-//! | `revoked` | next one active | refused by Status | refused: no active key | now destroyed |
-//! | `destroyed` | next one active | refused by Status | refused: no active key | nothing to do |
-//! | `quarantined` | next one certified | refused by Status | refused by Status | refused by Status |
+//! | a signing key that is | keygen | import | sign | rotate | revoke | suspend | destroy |
+//! |---|---|---|---|---|---|---|---|
+//! | `planned` | now active | refused: no identity | refused: no active key | now active | refused: nothing to revoke | suspended | now destroyed |
+//! | `generated` | now active | now active | refused: no active key | now active | refused: nothing to revoke | suspended | now destroyed |
+//! | `certified` | now active | refused by Status | refused: no active key | now active | now revoked | suspended | now destroyed |
+//! | `staged` | now active | refused by Status | refused: no active key | now active | now revoked | suspended | refused by Status |
+//! | `active` | next one certified | refused by Status | signs | next one active, now retiring | now revoked | suspended | refused by Status |
+//! | `retiring` | next one active | refused by Status | refused: no active key | next one active | now revoked | suspended | refused by Status |
+//! | `retired` | next one active | refused by Status | refused: no active key | next one active, now revoked | now revoked | suspended | now destroyed |
+//! | `crl-only` | next one active | refused by Status | refused: no active key | next one active | now revoked | suspended | refused by RevocationLists |
+//! | `revoked` | next one active | refused by Status | refused: no active key | next one active | nothing to do | suspended | now destroyed |
+//! | `destroyed` | next one active | refused by Status | refused: no active key | next one active | revoked as well | suspended | nothing to do |
+//! | `quarantined` | next one certified | refused by Status | refused by Status | next one active, now retiring | now revoked | suspended | refused by Status |
+//! | `suspended` | next one certified | refused by Status | refused by Suspended | next one active, now retiring | now revoked | refused by Suspended | refused by Status |
 //!
-//! | a CA that is | keygen | destroy |
-//! |---|---|---|
-//! | `planned` | now active | refused by RevocationLists |
-//! | `generated` | now active | refused by RevocationLists, Destroyable |
-//! | `certified` | now active | refused by RevocationLists, Destroyable |
-//! | `staged` | now active | refused by Status, RevocationLists, Destroyable |
-//! | `active` | next one certified | refused by Status, RevocationLists, Destroyable |
-//! | `retiring` | next one active | refused by Status, RevocationLists, Destroyable |
-//! | `retired` | next one active | refused by RevocationLists, Destroyable |
-//! | `crl-only` | next one active | refused by RevocationLists, Destroyable |
-//! | `revoked` | next one active | refused: undestroyable |
-//! | `destroyed` | next one active | nothing to do |
-//! | `quarantined` | next one certified | refused by Status, RevocationLists, Destroyable |
+//! | a CA that is | keygen | rotate | crl | revoke | suspend | destroy |
+//! |---|---|---|---|---|---|---|
+//! | `planned` | now active | now active | nothing to do | refused: nothing to revoke | suspended | refused by RevocationLists |
+//! | `generated` | now active | now active | nothing to do | refused: nothing to revoke | suspended | refused by RevocationLists, Destroyable |
+//! | `certified` | now active | now active | nothing to do | now revoked | suspended | refused by RevocationLists, Destroyable |
+//! | `staged` | now active | now active | nothing to do | now revoked | suspended | refused by Status, RevocationLists, Destroyable |
+//! | `active` | next one certified | next one active, now retiring | list issued | now revoked | suspended | refused by Status, RevocationLists, Destroyable |
+//! | `retiring` | next one active | next one active | list issued | now revoked | suspended | refused by Status, RevocationLists, Destroyable |
+//! | `retired` | next one active | next one active, now revoked | nothing to do | now revoked | suspended | refused by RevocationLists, Destroyable |
+//! | `crl-only` | next one active | next one active | list issued | now revoked | suspended | refused by RevocationLists, Destroyable |
+//! | `revoked` | next one active | next one active | nothing to do | nothing to do | suspended | refused: undestroyable |
+//! | `destroyed` | next one active | next one active | nothing to do | revoked as well | suspended | nothing to do |
+//! | `quarantined` | next one certified | next one active, now retiring | nothing to do | now revoked | suspended | refused by Status, RevocationLists, Destroyable |
+//! | `suspended` | next one certified | next one active, now retiring | list issued | now revoked | refused by Suspended | refused by Status, RevocationLists, Destroyable |
 
 crate::model::words! {
     /// How far along its life a generation is (design §4). `quarantined` and `suspended` stand beside it.

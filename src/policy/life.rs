@@ -4,12 +4,11 @@ use super::gates::{self, Decision, Gate};
 use super::people::with_people;
 use super::rules::{Decide, Facts, unknown_generation};
 use crate::clock::{Time, rfc3339};
-use crate::keys::{Generation, State};
+use crate::keys::{Generation, State, retention_cutoff};
 use crate::ledger::query::LastFacts;
 use crate::model::Purpose;
 use crate::pipeline::value;
 use crate::request::{DestroyKey, Doomed, Request, UpdatePipeline};
-use chrono::Months;
 
 /// States in which a pipeline's configuration may name a generation: it serves, or is ready to.
 pub const NAMED: &[State] = &[State::Staged, State::Active];
@@ -50,14 +49,6 @@ impl Decide for UpdatePipeline {
 pub const ENDED: &[State] =
     &[State::Planned, State::Generated, State::Certified, State::Retired, State::CrlOnly, State::Revoked];
 
-/// How long after its end a certificate stays on its issuer's lists (CSBR 7.2: ten years).
-const RETENTION: Months = Months::new(120);
-
-/// When the lists about certificates that end then are needed no more.
-pub fn retention_of(issued_until: Time) -> Time {
-    issued_until.checked_add_months(RETENTION).unwrap_or(Time::MAX_UTC)
-}
-
 impl Decide for DestroyKey {
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
@@ -88,9 +79,12 @@ fn lists_not_needed(generation: &Generation, last: &LastFacts, now: Time) -> Gat
     if generation.state == State::CrlOnly {
         return gates::holds(NAME, "it signs revocations and nothing else", "not needed", false);
     }
-    let until = last.issued_until.filter(|_| is_ca && generation.state != State::Revoked).map(retention_of);
-    let input = until.map_or_else(|| "none needed".to_owned(), |until| format!("needed until {}", rfc3339(until)));
-    gates::holds(NAME, input, "not needed", until.is_none_or(|until| until < now))
+    let until = last.issued_until.filter(|_| is_ca && generation.state != State::Revoked);
+    let cutoff = retention_cutoff(now);
+    let input = until
+        .map_or_else(|| "none needed".to_owned(), |until| format!("it issued certificates until {}", rfc3339(until)));
+    let limit = format!("none after {}, ten years ago", rfc3339(cutoff));
+    gates::holds(NAME, input, limit, until.is_none_or(|until| until < cutoff))
 }
 
 /// `Destroyable`: no copy was made so that it can be destroyed with its whole token only (governance K3).

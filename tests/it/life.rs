@@ -34,6 +34,15 @@ fn copy_of(template: &Place) -> Place {
 
 /// Has the register say that a generation is in this state, with what belongs to it.
 fn put(place: &Place, key: &str, state: &str) {
+    let generation = format!("{key}/1");
+    let by_command: &[&str] = match state {
+        "suspended" => &["--because", "a test", "suspend", key],
+        "revoked" => &["--yes", "revoke", &generation, "--reason", "superseded"],
+        _ => &[],
+    };
+    if !by_command.is_empty() {
+        return drop(place.keyctl(by_command).ok());
+    }
     let (state, more) = match state {
         "planned" => ("planned", "'$.identities', json('[]')"),
         "generated" => ("generated", "'$.identities[0].credential', NULL"),
@@ -68,17 +77,26 @@ fn state(place: &Place, key: &str, number: u32) -> String {
 }
 
 /// What a run came to, in the words of the tables.
-fn outcome(place: &Place, key: &str, before: &str, ran: &Ran) -> String {
+fn outcome(place: &Place, column: &str, key: &str, before: &str, ran: &Ran) -> String {
     if ran.code == 0 {
         let (after, next) = (state(place, key, 1), state(place, key, 2));
-        let signed =
-            place.files().keys().any(|name| name == "app.exe") && place.keyctl(&["verify", "app.exe"]).code == 0;
-        return match () {
-            () if !next.is_empty() => format!("next one {next}"),
-            () if after != before => format!("now {after}"),
-            () if signed => "signs".into(),
-            () => "nothing to do".into(),
-        };
+        let mut parts = Vec::new();
+        if !next.is_empty() {
+            parts.push(format!("next one {next}"));
+        }
+        if after != before {
+            parts.push(format!("now {after}"));
+        }
+        let row = ran.stdout.lines().next().and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let result = row.and_then(|row| row["result"].as_str().map(str::to_owned));
+        match column {
+            "sign" if place.keyctl(&["verify", "app.exe"]).code == 0 => parts.push("signs".into()),
+            "crl" => parts.extend(result.map(|result| format!("list {result}"))),
+            "suspend" if is_suspended(place, key) => parts.push("suspended".into()),
+            "revoke" if after == before && is_revoked_now(place, key) => parts.push("revoked as well".into()),
+            _ => {}
+        }
+        return if parts.is_empty() { "nothing to do".into() } else { parts.join(", ") };
     }
     let errors = ran.stdout.lines().chain(ran.stderr.lines());
     let mut errors = errors.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -98,6 +116,25 @@ fn outcome(place: &Place, key: &str, before: &str, ran: &Ran) -> String {
     format!("{word} by {}", names.collect::<Vec<_>>().join(", "))
 }
 
+fn is_suspended(place: &Place, key: &str) -> bool {
+    let ran = place.keyctl(&["--because", "a test", "suspend", key]);
+    ran.code == 4 && ran.stderr.contains("Suspended")
+}
+
+/// Whether the ledger has a revocation of the generation that came with this run.
+fn is_revoked_now(place: &Place, key: &str) -> bool {
+    let newest = place
+        .entries()
+        .into_iter()
+        .rfind(|entry| entry["type"] == "KEY_REVOKED" && entry["body"]["phase"] == "outcome");
+    let at = newest.map(|entry| entry["correlation_id"].clone());
+    let revoked = place.sql(&format!("SELECT count(*) FROM revocations WHERE generation = '{key}/1'"));
+    revoked == "1" && at == Some(CORRELATION.into())
+}
+
+/// The correlation id of the run in question.
+const CORRELATION: &str = "the-run-in-question";
+
 /// The command of a column, for a signing key or a CA.
 fn command(column: &str, key: &str) -> Vec<String> {
     let generation = format!("{key}/1");
@@ -114,15 +151,20 @@ fn command(column: &str, key: &str) -> Vec<String> {
         ],
         "sign" => &["sign", "app.exe"],
         "destroy" => &["--yes", "destroy", &generation],
+        "rotate" => &["rotate", key, "--now"],
+        "revoke" => &["--yes", "revoke", &generation, "--reason", "superseded"],
+        "crl" => &["crl", key, "--now"],
+        "suspend" => &["--because", "a test", "suspend", key],
         other => panic!("no command is known for the column {other}"),
     };
-    words.iter().map(|word| (*word).to_owned()).collect()
+    let head = ["--correlation-id", CORRELATION];
+    head.iter().chain(words).map(|word| (*word).to_owned()).collect()
 }
 
 fn holds(table: &str, key: &str) {
     let (columns, rows) = tables().remove(table).unwrap_or_else(|| panic!("there is no table of {table}"));
     let mut states: Vec<_> = keyctl::keys::State::ALL.iter().map(|state| state.as_str().to_owned()).collect();
-    states.push("quarantined".into());
+    states.extend(["quarantined".to_owned(), "suspended".to_owned()]);
     let template = Place::with_sandbox();
     template.copy(&real_pe_files()[3], "app.exe");
     let mut wrong = Vec::new();
@@ -136,7 +178,7 @@ fn holds(table: &str, key: &str) {
                 let before = state(&place, key, 1);
                 let words = command(column, key);
                 let ran = place.keyctl(&words.iter().map(String::as_str).collect::<Vec<_>>());
-                outcome(&place, key, &before, &ran)
+                outcome(&place, column, key, &before, &ran)
             })
             .collect();
         if found != *said {
