@@ -154,10 +154,13 @@ fn both_sets_of_names_are_there_and_right() {
             "CertificateAgeDays",
             "HSMExportLock",
             "Environment",
+            "Suspended",
             "Purpose",
+            "SigningKeyRotationComplete",
             "EvidencePackArtifact",
             "EvidencePackCertificate",
-            "Timestamp"
+            "Timestamp",
+            "Actor"
         ]
     );
 }

@@ -218,7 +218,7 @@ fn a_cut_tail_is_found_by_the_anchor_alone() {
     scene.found("carelessly", &[("anchor_ahead", "anchor 0"), ("checkpoint_ahead", &format!("checkpoint {size}"))]);
     scene.mend_tree();
     scene.forge_more(&format!(
-        "DELETE FROM checkpoints WHERE size > {cut}; DELETE FROM artifacts WHERE seq >= {cut}; DELETE FROM intents WHERE seq >= {cut}"
+        "DELETE FROM checkpoints WHERE size > {cut}; DELETE FROM artifacts WHERE seq >= {cut}; DELETE FROM artifact_contents WHERE seq >= {cut}; DELETE FROM intents WHERE seq >= {cut}"
     ));
     scene.found_only("perfectly", &[("anchor_ahead", "anchor 0")]);
     scene.place.keyctl(&["sign", "c.exe"]).fails(4, "ledger_rolled_back");
@@ -242,7 +242,10 @@ fn every_forged_table_is_found() {
         ("settings", "UPDATE settings SET doc = replace(doc, '90', '900')"),
         ("settings", "INSERT INTO settings SELECT 5, sha256, doc FROM settings"),
         ("intents", "DELETE FROM intents WHERE seq = (SELECT max(seq) FROM intents)"),
-        ("intents", "UPDATE intents SET outcome = NULL, request = '{}' WHERE seq = (SELECT max(seq) FROM intents)"),
+        (
+            "intents",
+            "UPDATE intents SET outcome = NULL, result = NULL, request = '{}' WHERE seq = (SELECT max(seq) FROM intents)",
+        ),
         ("public_keys", "DELETE FROM public_keys WHERE generation = 'windows/1'"),
         ("public_keys", "UPDATE public_keys SET generation = 'root/1' WHERE generation = 'windows/1'"),
         ("serials", "DELETE FROM serials"),

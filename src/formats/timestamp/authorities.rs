@@ -182,6 +182,11 @@ impl Authorities {
         let random =
             |error| Error::failed("no_randomness", "the operating system gives no random bytes").because(error);
         getrandom::fill(&mut nonce).map_err(random)?;
+        // As an INTEGER it always has the same length, and so has the token that repeats it: a file that is signed
+        // again does not change its size by chance. 62 random bits are left.
+        if let Some(first) = nonce.first_mut() {
+            *first = *first & 0x3f | 0x40;
+        }
         let request = Request::new(HashAlgorithm::Sha256, message, &nonce)?;
         let limits = Limits { timeout: self.retry.timeout, max_body: MAX_RESPONSE };
         let (query, reply) = ("application/timestamp-query", "application/timestamp-reply");
