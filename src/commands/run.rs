@@ -84,7 +84,7 @@ pub fn prepare(args: &RunArgs, world: &mut World) -> Result<Vec<String>> {
             world.warrant = Some(Warrant::Request(Box::new(presented)));
             return Ok(command);
         }
-        if !until.is_some_and(|until| std::time::Instant::now() < until) {
+        if until.is_none_or(|until| std::time::Instant::now() >= until) {
             return Err(missing(&presented, &counted, &path));
         }
         if stop.load(std::sync::atomic::Ordering::SeqCst) {

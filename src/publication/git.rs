@@ -124,9 +124,9 @@ impl Said {
 
     /// The last thing it said, made safe to print.
     pub fn last_word(&self) -> String {
-        let lines = self.words.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("hint:"));
+        let mut lines = self.words.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("hint:"));
         let line = lines.clone().find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
-        shown(line.or(lines.last()).unwrap_or("it does not say why"))
+        shown(line.or(lines.next_back()).unwrap_or("it does not say why"))
     }
 }
 

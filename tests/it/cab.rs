@@ -3,7 +3,7 @@
 
 use crate::support::{Ran, real_pe_files, tool};
 use crate::team::{APPROVAL, ORIGIN, Team};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -263,7 +263,7 @@ fn an_approval_for_something_else_or_by_somebody_else_is_no_approval() {
     }
     // Its time is over, or has not come.
     let later = ["--workspace", ".keyctl-sandbox", "--actor", CAROL, "--dry-run", "sign", "--cab", "cab.json", "0.exe"];
-    let ran = scene.team.place.keyctl_at(Utc::now() + TimeDelta::days(8), &later).exits(4);
+    let ran = scene.team.place.keyctl_at(keyctl::clock::Clock::system().now() + TimeDelta::days(8), &later).exits(4);
     assert!(ran.stdout.contains("missing: it expired at"), "{}", ran.stdout);
     // It is good after all that, in one file with its signature too.
     let bundle = text.clone() + "\n" + &std::fs::read_to_string(scene.path("cab.json.sig")).expect("read");

@@ -6,8 +6,11 @@
 use crate::support::{Place, Ran, real_pe_files, tool};
 use std::collections::BTreeMap;
 
+/// The commands of a table, and what each state says to them.
+type Table = (Vec<String>, BTreeMap<String, Vec<String>>);
+
 /// The tables, by their first column's name: columns, then rows by state.
-fn tables() -> BTreeMap<String, (Vec<String>, BTreeMap<String, Vec<String>>)> {
+fn tables() -> BTreeMap<String, Table> {
     let mut tables = BTreeMap::new();
     let mut name = String::new();
     for line in include_str!("../../src/keys/state.rs").lines().filter_map(|line| line.strip_prefix("//! | ")) {

@@ -304,7 +304,7 @@ fn a_review_keeps_a_root_or_rolls_it() {
     adopt(&place, "[keys.root]\n", "[keys.root]\nrotation = \"review\"\n");
     place.keyctl(&["rotate", "root", "--now"]).fails(4, "review_needed").says("--keep-until");
     place.keyctl(&["rotate", "root", "--review", "short"]).fails(4, "gate_failed").says("ReviewText");
-    let until = (chrono::Utc::now() + chrono::TimeDelta::days(60)).format("%Y-%m-%d").to_string();
+    let until = (keyctl::clock::Clock::system().now() + chrono::TimeDelta::days(60)).format("%Y-%m-%d").to_string();
     let keep = ["rotate", "root", "--review", "seen with the auditors", "--keep-until"];
     place.keyctl(&[&keep[..], &["2099-01-01"]].concat()).fails(4, "gate_failed").says("KeepUntil");
     place.keyctl(&[&keep[..], &["soon"]].concat()).fails(2, "bad_time");

@@ -71,11 +71,8 @@ pub fn run(args: &CrlArgs, world: &mut World) -> Result<Worst> {
     world.settings()?;
     let stop = crate::world::interrupts()?;
     let authorities = authorities(world, args.issuer.as_ref())?;
-    let due = authorities.iter().filter_map(|ca| match why(world, ca, args) {
-        Ok(None) => None,
-        // What cannot be worked out fails by itself, later.
-        Ok(Some(_)) | Err(_) => Some(ca),
-    });
+    // What cannot be worked out fails by itself, later.
+    let due = authorities.iter().filter(|ca| !matches!(why(world, ca, args), Ok(None)));
     let due: Vec<_> = due.cloned().collect();
     if !due.is_empty() && world.asks_people() && !world.globals.dry_run {
         world.authorize(intended(args, &due)?)?;

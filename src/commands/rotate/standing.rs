@@ -103,8 +103,11 @@ fn of_certificate(
     Ok(standing.by_way_of(linked(&generation.id, &old.id)?))
 }
 
+/// DER certificates.
+type Certificates = Vec<Vec<u8>>;
+
 /// The certificates above a generation's, and whom to trust.
-fn around(world: &World, generation: &Generation) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+fn around(world: &World, generation: &Generation) -> Result<(Certificates, Certificates)> {
     let mut at = generation.clone();
     let mut between = Vec::new();
     for _ in 0..MAX_CHAIN {

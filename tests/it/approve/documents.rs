@@ -46,9 +46,9 @@ fn a_new_member_shows_that_their_key_is_theirs() {
     };
     let (mine, other) = (own_line(&scene), generate_ed25519("").unwrap().1);
     let (approval, roster) = (format!("keyctl-approval-v1@{ORIGIN}"), format!("keyctl-roster-v1@{ORIGIN}"));
-    assert_eq!(namespaces(&scene, &asked(&mine, &mine)), [approval.clone()]);
-    assert_eq!(namespaces(&scene, &asked(&mine, &other)), [approval.clone()]);
-    assert_eq!(namespaces(&scene, &asked(&other, &mine)), [roster.clone()]);
+    assert_eq!(namespaces(&scene, &asked(&mine, &mine)), std::slice::from_ref(&approval));
+    assert_eq!(namespaces(&scene, &asked(&mine, &other)), std::slice::from_ref(&approval));
+    assert_eq!(namespaces(&scene, &asked(&other, &mine)), std::slice::from_ref(&roster));
     // A key that goes to somebody else has to be shown by them.
     let file = asked(&mine, &mine);
     let text = std::fs::read_to_string(&file).unwrap();
@@ -101,7 +101,7 @@ fn a_founding_is_signed_by_those_whom_it_names() {
         roster_sha256: hash,
     };
     let consent = "keyctl-approval-v1@old.corp/keyctl".to_owned();
-    assert_eq!(namespaces(&scene, &hand(&founding(&stranger, Some(earlier())))), [consent.clone()]);
+    assert_eq!(namespaces(&scene, &hand(&founding(&stranger, Some(earlier())))), std::slice::from_ref(&consent));
     let both = [format!("keyctl-roster-v1@{ORIGIN}"), consent];
     assert_eq!(namespaces(&scene, &hand(&founding(&own_line(&scene), Some(earlier())))), both);
     let mut other_roster = founding(&own_line(&scene), None);
