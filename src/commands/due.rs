@@ -118,13 +118,17 @@ fn rotation_of(world: &mut World, settings: &Settings, name: &KeyName) -> Result
     let grant = grant_for(world, &known, step)?;
     if world.asks_people() && grant.is_none() {
         let row = item(name, what(step), "waits for people").with("detail", step.to_string());
-        return Ok(Some((row.with("command", format!("keyctl rotate {name}")), Some(Kind::ApprovalNeeded))));
+        return Ok(Some((row.with("command", rotate::command_for(name, step)), Some(Kind::ApprovalNeeded))));
     }
     world.warrant = grant.map(Warrant::Grant);
     let progress = rotate::advance(world, name, &Options::default());
     world.warrant = None;
     let progress = progress?;
     let steps: Vec<_> = progress.done.iter().map(Step::as_str).collect();
+    if let Next::Do(step) = &progress.next {
+        let row = item(name, what(step), "waits for people").with("detail", step.to_string()).with("steps", steps);
+        return Ok(Some((row.with("command", rotate::command_for(name, step)), Some(Kind::ApprovalNeeded))));
+    }
     match left(name, &progress.next) {
         Some((row, kind)) => Ok(Some((row.with("steps", steps), kind))),
         None => Ok(Some((item(name, what(step), "done").with("steps", steps), None))),

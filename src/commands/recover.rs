@@ -1,6 +1,6 @@
 //! `recover`: what became of intents whose process is gone.
 
-mod revocation;
+pub(super) mod revocation;
 
 use super::sign::repository;
 use super::{crl, destroy, keygen, openpgp, pipeline, publication};

@@ -18,7 +18,7 @@ const UNKNOWN: &str = "the signature may exist; the revocation holds here, and i
 ///
 /// # Errors
 /// The ledger or a published file cannot be read.
-pub(super) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
+pub(in crate::commands) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
     let permit = resume::<RevokeKey>(world, orphan)?;
     let params = permit.request().params.clone();
     let marks = query::resign_count(world.ledger.connection(), &params.generation)?;

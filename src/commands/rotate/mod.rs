@@ -263,13 +263,21 @@ fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Ste
     Err(Error::bug(format!("the rotation of {name} does not come to an end")))
 }
 
-/// What became due after people agreed to the rest is for the next time.
+/// What became due after people agreed to the rest is for the next time. A revocation is a request of its own.
 fn is_beyond(world: &World, step: &Step) -> bool {
     let document = world.warrant.as_ref().and_then(Warrant::document);
     match step {
         Step::Retire(id, _) if document.is_some() => world.planned(ChangeState::NAME, &id.to_string()).is_none(),
-        Step::Revoke(_) => document.is_some(),
+        Step::Revoke(_) => document.is_some() || world.asks_people(),
         _ => false,
+    }
+}
+
+/// The command that does a step.
+pub(super) fn command_for(name: &KeyName, step: &Step) -> String {
+    match step {
+        Step::Revoke(id) => format!("keyctl revoke {id} --reason superseded"),
+        _ => format!("keyctl rotate {name}"),
     }
 }
 
@@ -361,7 +369,7 @@ pub(super) fn due_words(world: &World, settings: &Settings, name: &KeyName) -> O
         return None;
     }
     match rotation::next(&known.facts(world, false)) {
-        Ok(Next::Do(step)) => Some(format!("due: {step}; keyctl rotate {name}")),
+        Ok(Next::Do(step)) => Some(format!("due: {step}; {}", command_for(name, &step))),
         Ok(Next::Idle(_)) => None,
         Ok(Next::Wait(Wait::Certificate(id))) => Some(format!("{id} waits for its certificate; {}", import_command())),
         Ok(Next::Wait(Wait::Review(id))) => Some(review_needed(&id).full()),
@@ -416,7 +424,7 @@ fn say_next(world: &World, progress: &Progress) {
             id.key
         )),
         Next::Wait(Wait::Review(id)) => ui.say(&review_needed(id).to_string()),
-        Next::Do(step) => ui.say(&format!("due: {step}; next: keyctl rotate {}", progress.name)),
+        Next::Do(step) => ui.say(&format!("due: {step}; next: {}", command_for(&progress.name, step))),
         Next::Idle(due) if progress.done.is_empty() && progress.takeover.is_none() => {
             ui.say(&format!("nothing is due before {}; --now begins at once", rfc3339(*due)));
         }

@@ -3,7 +3,7 @@
 
 use super::facts::Known;
 use super::steps;
-use crate::commands::{keygen, openpgp, recover};
+use crate::commands::{keygen, openpgp, pipeline, recover};
 use crate::error::{Error, Kind, Result};
 use crate::formats::apt::published::Published;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, StateChanged};
@@ -17,7 +17,7 @@ use crate::pki::takeover::TakenOver;
 use crate::policy::{Decide, Decision};
 use crate::request::{
     ActivateKey, CertifyOpenPgp, ChangeState, GenerateKey, IssueCertificate, LinkRoots, MakeCsr, Operation,
-    PublishKeyring, PublishMetadata, ReviewKey, TestKey,
+    PublishKeyring, PublishMetadata, ReviewKey, RevokeKey, TestKey, UpdatePipeline,
 };
 use crate::world::World;
 
@@ -63,6 +63,8 @@ fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent) -> Result
         // A request may be made as often as one likes, and a keyring is published again.
         MakeCsr::ENTRY => close::<MakeCsr, CsrMade>(world, orphan),
         PublishKeyring::ENTRY => close::<PublishKeyring, Published>(world, orphan),
+        UpdatePipeline::ENTRY => pipeline::settle(world, orphan).map(drop),
+        RevokeKey::ENTRY => recover::revocation::settle(world, orphan).map(drop),
         // Artifacts that were being signed are not ours; they hold nothing up.
         _ => Ok(()),
     }
