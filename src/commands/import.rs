@@ -2,10 +2,12 @@
 
 use super::{keygen, publish};
 use crate::config::policy::Operation;
-use crate::error::{Error, Result};
+use crate::crypto::subject::subject_of;
+use crate::error::{Error, Result, shown};
 use crate::files::safe;
 use crate::keys::{Generation, State};
 use crate::ledger::query;
+use crate::model::Purpose;
 use crate::pki::certificate::Certificate;
 use crate::pki::chain::Revocation;
 use crate::pki::profile::ProfileName;
@@ -35,6 +37,9 @@ pub struct ImportArgs {
     /// Further intermediates (PEM)
     #[arg(long, value_name = "PEM")]
     chain: Vec<PathBuf>,
+    /// Another subject than the predecessor's is wanted: Windows will see another publisher
+    #[arg(long)]
+    publisher_change: bool,
 }
 
 /// Runs `import`.
@@ -72,6 +77,7 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
     for warning in imported.warnings() {
         world.ui().warn(&warning.to_string());
     }
+    same_publisher(args, world, &generation, &certificate)?;
     let params = ImportCertificate {
         generation: generation.id.clone(),
         fingerprint: certificate.sha256(),
@@ -94,7 +100,32 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
     world.checkpoint()?;
     publish::register(world)?;
     world.ui().object(&keygen::describe(&generation));
+    if generation.state == State::Certified {
+        let name = &generation.id.key;
+        world.ui().say(&format!("{} takes over when its rotation goes on; next: keyctl rotate {name}", generation.id));
+    }
     Ok(Worst::default())
+}
+
+/// While the request can still be answered with another certificate. The gate of the takeover asks again (governance R2).
+fn same_publisher(args: &ImportArgs, world: &World, generation: &Generation, new: &Certificate) -> Result<()> {
+    let is_seen = generation.purpose == Purpose::Authenticode && !args.publisher_change;
+    let Some(old) = query::active(world.ledger.connection(), &generation.id.key)?.filter(|_| is_seen) else {
+        return Ok(());
+    };
+    let Some(old_der) = old.identity()?.x509() else { return Ok(()) };
+    if subject_of(old_der)? == subject_of(new.der())? {
+        return Ok(());
+    }
+    let (was, is) = (Certificate::parse(old_der)?.subject().to_string(), new.subject().to_string());
+    let message = format!(
+        "the certificate is for {}, and {} has {}: Windows would see another publisher",
+        shown(&is),
+        old.id,
+        shown(&was)
+    );
+    Err(Error::blocked("publisher_changes", message)
+        .hint("ask the issuer for a certificate with the subject of the request, or say --publisher-change"))
 }
 
 /// What people agree to: this certificate, by its hash, and that a first generation takes over.
@@ -104,6 +135,9 @@ fn intended(args: &ImportArgs, world: &World, generation: &Generation, params: &
         for path in paths {
             command.extend([option.to_owned(), keygen::absolute(path)?]);
         }
+    }
+    if args.publisher_change {
+        command.push("--publisher-change".to_owned());
     }
     let object = generation.id.to_string();
     let mut steps = vec![step(object.clone(), params)?];

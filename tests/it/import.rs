@@ -166,6 +166,54 @@ fn refusals(tokens: &Tokens, authority: &Authority<'_>) {
 }
 
 #[test]
+fn a_rotation_stops_at_the_request_and_goes_on_with_the_certificate_from_outside() {
+    let tokens = with_external_certificate();
+    let authority = Authority { tokens: &tokens };
+    let row = tokens.keyctl(&["rotate", "windows", "--now"]).ok().says("next: keyctl import").one();
+    assert_eq!((&row["result"], &row["waits_for"]), (&"waiting".into(), &"certificate".into()), "{row}");
+    assert_eq!(crate::rotation::steps(&row), ["generate", "request"]);
+    let csr = row["csr"].as_str().expect("a path").to_owned();
+    assert!(csr.ends_with("requests/windows-2.csr"), "{csr}");
+    let bytes = std::fs::read(&csr).expect("a request");
+    let checked = tool("openssl").args(["req", "-noout", "-verify", "-in", &csr]).output().expect("openssl");
+    assert!(checked.status.success());
+    // However often it is repeated, nothing more is made, and a lost file is the same file again.
+    std::fs::remove_file(&csr).expect("removed");
+    tokens.keyctl(&["rotate", "windows"]).ok().says("next: keyctl import");
+    assert_eq!(std::fs::read(&csr).expect("a request"), bytes);
+    tokens.keyctl(&["due"]).exits(5).says("keyctl import CERTIFICATE.pem --roots ROOTS.pem");
+    assert_eq!(tokens.place.sql("SELECT count(*) FROM generations WHERE key = 'windows'"), "2");
+    tokens.pe("app.exe");
+    assert_eq!(tokens.keyctl(&["sign", "app.exe"]).ok().one()["generation"], "windows/1");
+
+    // An issuer that writes another name makes another publisher, and that has to be wanted.
+    let other = ["-days", "300", "-sha256", "-subj", "/C=US/O=Somebody/CN=Somebody"];
+    authority.issue("ca", &csr, "other.pem", LEAF, &other);
+    authority.import("other.pem", "root.pem").exits(4).says("publisher_changes").says("CN=Somebody");
+    let import = ["import", "other.pem", "--chain", "ca.pem", "--roots", "root.pem", "--publisher-change"];
+    tokens.keyctl(&import).ok().says("next: keyctl rotate windows");
+    tokens.keyctl(&["rotate", "windows"]).exits(4).says("SubjectContinuity");
+    crate::rotation::are(&tokens.place, "windows", &["active", "staged"]);
+    tokens.pe("b.exe");
+    assert_eq!(tokens.keyctl(&["sign", "b.exe"]).ok().one()["generation"], "windows/1");
+    let row = tokens.keyctl(&["rotate", "windows", "--publisher-change"]).ok().one();
+    assert_eq!(row["generation"], "windows/2");
+
+    // The next one keeps it.
+    let row = tokens.keyctl(&["rotate", "windows", "--now", "--csr", "third.csr"]).ok().one();
+    assert!(row["csr"].as_str().expect("a path").ends_with("third.csr"), "{row}");
+    authority.issue("ca", "third.csr", "third.pem", LEAF, &other);
+    authority.import("third.pem", "root.pem").ok();
+    let row = tokens.keyctl(&["rotate", "windows"]).ok().one();
+    assert_eq!((&row["generation"], &row["predecessor"]), (&"windows/3".into(), &"windows/2".into()));
+    crate::rotation::are(&tokens.place, "windows", &["retiring", "retiring", "active"]);
+    let app = tokens.pe("c.exe");
+    assert_eq!(tokens.keyctl(&["sign", "c.exe"]).ok().one()["generation"], "windows/3");
+    osslsigncode_accepts(&app, &authority.path("root.pem"));
+    tokens.keyctl(&["audit", "log"]).ok();
+}
+
+#[test]
 fn a_quarantined_key_gets_no_certificate_from_outside_either() {
     let tokens = Tokens::lying(&["hsm"]);
     workspace(&tokens, lying_module());
