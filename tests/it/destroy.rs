@@ -341,3 +341,28 @@ fn outside_a_sandbox_it_takes_two_people_and_exactly_this_key() {
     assert_eq!(people, [BOB, ALICE]);
     team.anyone(&["audit", "log"]).ok();
 }
+
+#[test]
+fn a_key_that_served_goes_after_its_overlap_and_its_signatures_stay() {
+    let place = Place::with_sandbox();
+    place.copy(&crate::support::real_pe_files()[3], "app.exe");
+    place.keyctl(&["sign", "app.exe"]).ok();
+    place.keyctl(&["rotate", "windows", "--now"]).ok();
+    place.keyctl(&["--yes", "destroy", "windows/1"]).fails(4, "gate_failed").says("retiring");
+    let later = keyctl::clock::Clock::system().now() + chrono::TimeDelta::days(40);
+    place.keyctl_at(later, &["rotate", "windows"]).ok();
+    assert_eq!(state(&place, "windows/1"), "revoked", "superseded, as the settings have it");
+    let before = objects(&place);
+    let soon = later + chrono::TimeDelta::minutes(5);
+    place.keyctl_at(soon, &["--yes", "destroy", "windows/1"]).ok().says("destroyed");
+    assert_eq!((state(&place, "windows/1").as_str(), objects(&place)), ("destroyed", before - 2));
+    place.copy(&crate::support::real_pe_files()[3], "new.exe");
+    place.keyctl_at(soon, &["sign", "new.exe"]).ok().says("windows/2");
+    place.keyctl_at(soon, &["crl"]).ok();
+    place.keyctl_at(soon, &["audit", "log"]).ok();
+
+    // The signature has no timestamp here: it holds for the time before the key was superseded.
+    let before = keyctl::clock::rfc3339(later - chrono::TimeDelta::days(1));
+    place.keyctl_at(soon, &["verify", "app.exe", "--at", &before]).ok().says("windows/1");
+    place.keyctl_at(soon, &["verify", "app.exe"]).fails(6, "revoked").says("superseded");
+}

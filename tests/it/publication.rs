@@ -438,3 +438,68 @@ fn links_and_strange_documents_are_left_alone() {
     }
     place.keyctl(&["audit", "log"]).ok();
 }
+
+fn active(place: &Place, key: &str) -> String {
+    place.sql(&format!("SELECT key || '/' || number FROM generations WHERE key = '{key}' AND state = 'active'"))
+}
+
+#[test]
+fn a_new_key_waits_until_others_can_have_its_certificate() {
+    let (place, folder) = with_pipelines("");
+    place.keyctl(&["adopt"]).ok();
+    let remote = with_remote(&place);
+    place.keyctl(&["recover"]).ok().says("pipelines.build names windows/1");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let old = read("windows.toml");
+    let away = place.path("away.git");
+    std::fs::rename(&remote, &away).unwrap();
+    place.keyctl(&["rotate", "windows", "--now"]).exits(3).says("cannot be reached now");
+    assert_eq!((active(&place, "windows").as_str(), read("windows.toml") == old), ("windows/1", true));
+    place.copy(&real_pe_files()[3], "app.exe");
+    place.keyctl(&["sign", "app.exe"]).ok().says("windows/1");
+    std::fs::rename(&away, &remote).unwrap();
+
+    // A pipeline that somebody else edited stops it before the new key takes over, too.
+    std::fs::write(
+        folder.join("windows.toml"),
+        old.replace("# ours", "# theirs").replace("thumbprint = \"", "thumbprint = \"00"),
+    )
+    .unwrap();
+    place.keyctl(&["rotate", "windows", "--now"]).fails(1, "pipeline_foreign").says("somebody edited it");
+    assert_eq!(active(&place, "windows"), "windows/1");
+    std::fs::write(folder.join("windows.toml"), &old).unwrap();
+    place.keyctl(&["rotate", "windows", "--now"]).ok();
+    assert_eq!(active(&place, "windows"), "windows/2");
+    let certificate = place.published("certs/windows-2.pem");
+    let first = openssl(&place.published("certs/windows-1.pem"), "-sha1");
+    assert_eq!(read("windows.toml"), old.replace(&first, &openssl(&certificate, "-sha1")));
+    assert!(read("deploy.json").contains(&openssl(&certificate, "-sha256").to_lowercase()));
+    assert!(read("deploy.json").contains("\"generation\": 2"));
+    remote_agrees(&place, &remote);
+    assert!(on_remote(&remote).contains(&"certs/windows-2.pem".to_owned()));
+    place.keyctl(&["status"]).ok().says("pipelines.build names windows/2, which is active");
+    place.keyctl(&["audit", "log"]).ok();
+}
+
+#[test]
+fn a_rotation_is_done_when_its_pipelines_commit_is_pushed() {
+    let (place, folder) = with_pipelines("git = \"push\"");
+    git(&place.path(""), &["init", "-q", "--bare", "-b", "main", "pipelines.git"]);
+    git(&folder, &["init", "-q", "-b", "main"]);
+    git(&folder, &["remote", "add", "origin", "../pipelines.git"]);
+    git(&folder, &["add", "."]);
+    git(&folder, &["commit", "-q", "-m", "first"]);
+    place.keyctl(&["adopt"]).ok();
+    place.keyctl(&["recover"]).ok();
+    let (remote, away) = (place.path("pipelines.git"), place.path("away.git"));
+    assert_eq!(commits(&remote), 4);
+    std::fs::rename(&remote, &away).unwrap();
+    place.keyctl(&["rotate", "windows", "--now"]).exits(3).says("pipelines.build");
+    assert_eq!(active(&place, "windows"), "windows/1");
+    std::fs::rename(&away, &remote).unwrap();
+    place.keyctl(&["rotate", "windows", "--now"]).ok();
+    assert_eq!((active(&place, "windows").as_str(), commits(&remote)), ("windows/2", 7));
+    assert_eq!(git(&folder, &["status", "--porcelain"]), "");
+    let log = git(&remote, &["log", "-1", "--format=%s", "main"]);
+    assert_eq!(log, "Name windows/2 in deploy.json");
+}
