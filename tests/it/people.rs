@@ -196,6 +196,25 @@ fn a_second_founding_on_the_same_tokens_takes_the_first_ones_people() {
     assert!(emails.contains(&"alice@example.com".into()) && emails.contains(&"bob@example.com".into()), "{emails:?}");
 }
 
+/// In a sandbox one person plays everyone, and must not thereby get at keys that other people made.
+#[test]
+fn a_sandbox_takes_no_tokens_over() {
+    let team = Team::founded();
+    let (workspace, earlier) = (team.place.workspace(), team.place.path("earlier"));
+    assert!(tool("cp").arg("-a").arg(&workspace).arg(&earlier).status().expect("cp").success());
+    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "roster.toml", "keyctl.toml"] {
+        let _ = std::fs::remove_file(workspace.join(file));
+    }
+    std::fs::remove_file(team.place.path("roster.toml")).expect("removed");
+    let sandbox = staging().replace("environment = \"staging\"", "environment = \"sandbox\"");
+    std::fs::write(team.place.path("keyctl.toml"), sandbox).expect("written");
+    let init = ["init", "--from", "keyctl.toml"];
+    team.anyone(&init).fails(4, "token_in_use").says("which another keyctl workspace made");
+    let with_earlier = [&init[..], &["--earlier", "earlier"]].concat();
+    team.anyone(&with_earlier).fails(4, "token_in_use").says("a sandbox takes tokens of its own");
+    assert!(!workspace.join("ledger.db").exists());
+}
+
 #[test]
 fn the_host_knows_its_workspace() {
     let team = Team::founded();
