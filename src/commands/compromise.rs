@@ -1,28 +1,35 @@
 //! `compromise`: the whole runbook for a key that others may have (B23).
 
+mod checklist;
+
+use super::recover;
+use super::revoke::{self, Compromise, Stage};
 use super::rotate::{self, Options};
-use super::{keygen, revoke, suspend};
+use super::{keygen, suspend};
 use crate::clock::{Time, rfc3339};
-use crate::config::Key;
 use crate::config::policy::Operation as Rule;
-use crate::error::{Error, Kind, Result};
+use crate::config::{Issuer, Key, RotationMode};
+use crate::error::{Error, Kind, Result, shown};
 use crate::keys::rotation::{self, Next, Wait};
-use crate::keys::{Generation, RevocationReason, State};
+use crate::keys::{Generation, State};
 use crate::ledger::alerts::{self, KeyCompromised};
 use crate::ledger::query;
 use crate::model::{GenerationId, Purpose};
-use crate::people::request::Step;
-use crate::ui::{Row, Ui, Worst};
+use crate::ui::{Row, Worst};
 use crate::world::World;
 use crate::world::authority::Intended;
+use checklist::{Checklist, Ticked};
 
 /// Do everything that a key compromise asks for, step by step
 ///
 /// The key is suspended at once; a successor is made, tested and takes over; the generation is revoked with the reason
 /// of a compromise, its list or keyring published and read back; every artifact that depends on it is marked re-sign
-/// required; the key goes on with its successor; and the ledger holds the event for the board and the monitoring, with
-/// the duties that follow. Each step is in the ledger by itself. Repeating the command goes on with what is not ticked
-/// off; a step that cannot be done now does not keep the later ones waiting.
+/// required, with evidence; the key goes on with its successor; and the ledger holds the event for the board and the
+/// monitoring, with the duties that follow. A CA is revoked before its successor is made, so that the two have nothing
+/// to do with each other; the keys below it are listed, for each needs a successor too.
+///
+/// Each step is in the ledger by itself, and ticked off on the checklist that is printed. A step that cannot be done now
+/// does not keep the later ones waiting. Repeating the command goes on with what is not ticked off.
 ///
 /// Outside a sandbox a security reviewer and a platform admin have to agree. If nobody else is at hand,
 /// `keyctl suspend KEY` stops the key on one person's word.
@@ -30,6 +37,7 @@ use crate::world::authority::Intended;
 /// Examples:
 ///   keyctl compromise windows/1 --incident INC-4711 --yes
 ///   keyctl compromise windows/1 --incident INC-4711 --since 2026-11-02T00:00:00Z --dry-run
+///   keyctl compromise installer/1 --incident INC-4711 --reference 'case 815 at the issuer'
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct CompromiseArgs {
@@ -37,15 +45,20 @@ pub struct CompromiseArgs {
     #[arg(value_name = "KEY/GEN")]
     generation: GenerationId,
     /// The declared incident
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = incident)]
     incident: String,
     /// Since when others may have had it, RFC 3339 (default: everything it signed is in doubt)
     #[arg(long, value_name = "TIME", value_parser = super::grant::time)]
     since: Option<Time>,
+    /// How the external issuer was told, such as a ticket (default: the incident)
+    #[arg(long, value_name = "TEXT")]
+    reference: Option<String>,
 }
 
-/// The columns of the checklist.
-const COLUMNS: &[&str] = &["done", "step", "detail", "command"];
+fn incident(text: &str) -> std::result::Result<String, String> {
+    let is_plain = !text.trim().is_empty() && text.len() <= 100 && shown(text) == text;
+    if is_plain { Ok(text.to_owned()) } else { Err("an incident is named by 1 to 100 bytes of plain text".into()) }
+}
 
 /// Runs `compromise`.
 ///
@@ -53,37 +66,68 @@ const COLUMNS: &[&str] = &["done", "step", "detail", "command"];
 /// `approval_needed`; the generation was never certified. What becomes of each step is in the checklist.
 pub fn run(args: &CompromiseArgs, world: &mut World) -> Result<Worst> {
     let runbook = Runbook::read(args, world)?;
-    if world.asks_people() {
-        let intended = runbook.intended(world)?;
-        world.authorize(intended)?;
-    }
     if world.globals.dry_run {
         runbook.preview(world)?;
         return Ok(Worst::default());
     }
-    if world.warrant.is_none() {
+    let must_confirm = world.warrant.is_none() && runbook.is_open(world)?;
+    if world.asks_people()
+        && let Some(intended) = runbook.intended(world)?
+    {
+        world.authorize(intended)?;
+    }
+    if must_confirm {
         let what = format!("{} will be replaced and revoked; that is not taken back", args.generation);
         crate::ui::confirm(world.globals.yes, &what, &args.generation.to_string())?;
     }
     runbook.declare(world)?;
     let mut list = Checklist::default();
-    list.tick("suspend", runbook.suspend(world));
-    list.tick("rotate", runbook.rotate(world));
-    list.tick("revoke", runbook.revoke(world));
-    list.tick("mark", runbook.marks(world));
-    list.tick("go on", runbook.go_on(world));
-    list.tick("tell", Ok(Some(runbook.duties())));
-    list.print(world.ui(), args);
-    Ok(list.worst)
+    for step in runbook.steps() {
+        world.ui().say(&format!("{} ...", step.name()));
+        list.tick(step.name(), runbook.take(world, *step));
+    }
+    runbook.leave(world, &mut list)?;
+    let words: Vec<_> = runbook.command().iter().map(|word| for_shell(word)).collect();
+    Ok(list.print(world.ui(), &format!("keyctl {}", words.join(" "))))
 }
 
-/// What a step came to: the words behind the tick, or `None` where there was nothing to do.
-type Ticked = Result<Option<String>>;
+/// A word as a shell takes it.
+fn for_shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=/.:,+@".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// The steps of the runbook.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Suspend,
+    Rotate,
+    Revoke,
+    Mark,
+    Evidence,
+    GoOn,
+    Tell,
+}
+
+impl Task {
+    fn name(self) -> &'static str {
+        match self {
+            Task::Suspend => "suspend",
+            Task::Rotate => "rotate",
+            Task::Revoke => "revoke",
+            Task::Mark => "mark",
+            Task::Evidence => "evidence",
+            Task::GoOn => "go on",
+            Task::Tell => "tell",
+        }
+    }
+}
 
 struct Runbook<'a> {
     args: &'a CompromiseArgs,
     generation: Generation,
     key: Key,
+    reference: String,
 }
 
 impl<'a> Runbook<'a> {
@@ -94,14 +138,49 @@ impl<'a> Runbook<'a> {
             let message = format!("{} never had a certificate; there is nothing to revoke", generation.id);
             return Err(Error::usage("never_certified", message).hint(format!("keyctl destroy {}", generation.id)));
         }
-        Ok(Runbook { args, generation, key })
+        let reference = args.reference.clone().unwrap_or_else(|| format!("incident {}", args.incident));
+        let runbook = Runbook { args, generation, key, reference };
+        if args.reference.is_some() {
+            // It is refused where no external issuer is.
+            revoke::way::of(world, &runbook.generation, args.reference.as_deref())?;
+        }
+        runbook.compromise().check(world, &args.generation)?;
+        Ok(runbook)
     }
 
-    fn reason(&self) -> RevocationReason {
-        match self.generation.purpose {
-            Purpose::RootCa | Purpose::IntermediateCa => RevocationReason::CaCompromise,
-            _ => RevocationReason::KeyCompromise,
+    fn compromise(&self) -> Compromise<'_> {
+        Compromise { since: self.args.since, reference: &self.reference }
+    }
+
+    /// A CA's successor is made when nothing rests on the CA any more: no link vouches for it, no review holds it up.
+    fn revokes_first(&self) -> bool {
+        let is_ca = matches!(self.generation.purpose, Purpose::RootCa | Purpose::IntermediateCa);
+        is_ca || self.key.rotation == RotationMode::Review
+    }
+
+    fn steps(&self) -> &'static [Task] {
+        use Task::{Evidence, GoOn, Mark, Revoke, Rotate, Suspend, Tell};
+        match self.revokes_first() {
+            true => &[Suspend, Revoke, Rotate, Mark, Evidence, GoOn, Tell],
+            false => &[Suspend, Rotate, Revoke, Mark, Evidence, GoOn, Tell],
         }
+    }
+
+    fn take(&self, world: &mut World, task: Task) -> Ticked {
+        match task {
+            Task::Suspend => self.suspend(world),
+            Task::Rotate => self.rotate(world),
+            Task::Revoke => self.compromise().revoke(world, &self.args.generation).map(Some),
+            Task::Mark => self.marks(world),
+            Task::Evidence => self.evidence(world),
+            Task::GoOn => self.go_on(world),
+            Task::Tell => Ok(Some(duties())),
+        }
+    }
+
+    /// The register does not know of it yet.
+    fn is_open(&self, world: &World) -> Result<bool> {
+        Ok(self.compromise().check(world, &self.args.generation)? == Stage::Open)
     }
 
     fn is_suspended(&self, world: &World) -> Result<bool> {
@@ -123,43 +202,88 @@ impl<'a> Runbook<'a> {
         Options { early: true, reason, ..Options::default() }
     }
 
-    /// Every act of the runbook, for people to agree to.
-    fn intended(&self, world: &mut World) -> Result<Intended> {
+    /// The words that do it again.
+    fn command(&self) -> Vec<String> {
+        let (id, incident) = (&self.args.generation, &self.args.incident);
+        let mut command = vec!["compromise".to_owned(), id.to_string(), format!("--incident={incident}")];
+        command.extend(self.args.since.map(|since| format!("--since={}", rfc3339(since))));
+        command.extend(self.args.reference.as_ref().map(|reference| format!("--reference={reference}")));
+        command
+    }
+
+    /// Every act of the runbook that is left, for people to agree to; nothing if nothing is left.
+    fn intended(&self, world: &mut World) -> Result<Option<Intended>> {
         let id = &self.args.generation;
-        let mut steps: Vec<Step> = Vec::new();
-        if !self.is_suspended(world)? {
+        let stage = self.compromise().check(world, id)?;
+        let (wants_successor, is_suspended) = (self.wants_successor(world)?, self.is_suspended(world)?);
+        let mut steps = Vec::new();
+        if wants_successor && !is_suspended {
             steps.push(suspend::step_to_suspend(world, &id.key)?);
         }
-        if self.wants_successor(world)? {
-            steps.extend(rotate::planned(world, &id.key, &self.options())?);
+        if wants_successor {
+            let revoked = self.revokes_first().then(|| id.clone());
+            match rotate::planned(world, &id.key, &Options { revoked, ..self.options() }) {
+                Ok(rotation) => steps.extend(rotation),
+                // The rest cannot wait for a token that is away.
+                Err(error) => world.ui().warn(&format!("the successor is left for later: {}", error.full())),
+            }
         }
-        steps.push(revoke::step_to_revoke(world, id, (self.reason(), self.args.since))?);
-        steps.push(suspend::step_to_reinstate(world, &id.key)?);
-        let mut command = vec!["compromise".to_owned(), id.to_string(), format!("--incident={}", self.args.incident)];
-        command.extend(self.args.since.map(|since| format!("--since={}", rfc3339(since))));
+        if stage == Stage::Open {
+            match self.compromise().step(world, id) {
+                Ok(revocation) => steps.push(revocation),
+                Err(error) => world.ui().warn(&format!("the revocation is left for later: {}", error.full())),
+            }
+        }
+        if wants_successor || is_suspended {
+            steps.push(suspend::step_to_reinstate(world, &id.key)?);
+        }
+        let operation = match (steps.is_empty(), stage) {
+            (true, Stage::Told) => return Ok(None),
+            // Telling what was decided takes what issuing a list takes.
+            (true, _) => {
+                steps.push(self.compromise().step(world, id)?);
+                Rule::Crl
+            }
+            (false, _) => Rule::Compromise,
+        };
         let mut tokens = self.key.hsm.clone();
-        if let crate::config::Issuer::Key(issuer) = &self.key.issuer {
-            tokens.extend(world.active(issuer)?.identity()?.copies.iter().map(|copy| copy.hsm.clone()));
+        if let Issuer::Key(issuer) = &self.key.issuer
+            && let Some(issuer) = query::active(world.ledger.connection(), issuer)?
+        {
+            tokens.extend(issuer.identity()?.copies.iter().map(|copy| copy.hsm.clone()));
         }
         let (object, subjects) = (id.to_string(), vec![id.key.to_string()]);
-        Ok(Intended { operation: Rule::Compromise, object, command, steps, subjects, tokens })
+        Ok(Some(Intended { operation, object, command: self.command(), steps, subjects, tokens }))
     }
 
     fn preview(&self, world: &World) -> Result<()> {
-        let successor = if self.wants_successor(world)? { "a successor takes over" } else { "no successor is wanted" };
+        let id = &self.args.generation;
         let since =
             self.args.since.map_or_else(|| "everything it signed".to_owned(), |at| format!("from {}", rfc3339(at)));
-        let rows = [
-            ("suspend", format!("{} signs and issues nothing", self.args.generation.key)),
-            ("rotate", successor.to_owned()),
-            ("revoke", format!("{} for {}", self.args.generation, self.reason())),
-            ("mark", format!("re-sign required: {since}")),
-            ("go on", format!("the suspension of {} ends", self.args.generation.key)),
-            ("tell", self.duties()),
-        ];
-        let row = |(step, detail): &(&str, String)| Row::new().with("step", *step).with("detail", detail.as_str());
-        world.ui().rows(&["step", "detail"], &rows.iter().map(row).collect::<Vec<_>>());
+        let wants_successor = self.wants_successor(world)?;
+        let mut rows = Vec::new();
+        for task in self.steps() {
+            let detail = match task {
+                Task::Suspend if wants_successor => format!("{} signs and issues nothing", id.key),
+                Task::Rotate if wants_successor => "a successor takes over".to_owned(),
+                Task::Suspend | Task::Rotate => "nothing to do".to_owned(),
+                Task::Revoke => {
+                    let way = revoke::way::of(world, &self.generation, self.external_reference())?;
+                    format!("{id}: {}", way.explain())
+                }
+                Task::Mark => format!("re-sign required: {since}"),
+                Task::Evidence => "a fragment for each event in evidence/".to_owned(),
+                Task::GoOn => format!("the suspension of {} ends", id.key),
+                Task::Tell => duties(),
+            };
+            rows.push(Row::new().with("step", task.name()).with("detail", detail));
+        }
+        world.ui().rows(&["step", "detail"], &rows);
         Ok(())
+    }
+
+    fn external_reference(&self) -> Option<&str> {
+        revoke::way::is_external(&self.generation).then_some(self.reference.as_str())
     }
 
     /// The event for everyone who has to know, once for each incident, with the duties that follow from it.
@@ -188,10 +312,11 @@ impl<'a> Runbook<'a> {
     }
 
     fn rotate(&self, world: &mut World) -> Ticked {
+        let key = &self.args.generation.key;
         if !self.wants_successor(world)? {
             return Ok(None);
         }
-        let progress = rotate::advance(world, &self.args.generation.key, &self.options())?;
+        let progress = rotate::advance(world, key, &self.options())?;
         match progress.next {
             Next::Wait(Wait::Certificate(id)) => {
                 let message = format!("{id} waits for its certificate from outside");
@@ -200,29 +325,32 @@ impl<'a> Runbook<'a> {
             }
             Next::Wait(Wait::Clients(id, ready)) => {
                 let message = format!("{id} waits until {} for clients to have it", rfc3339(ready));
-                Err(Error::blocked("clients_lack_key", message)
-                    .hint(format!("keyctl rotate {} then", self.args.generation.key)))
+                Err(Error::blocked("clients_lack_key", message).hint(format!("keyctl rotate {key} then")))
             }
             Next::Wait(Wait::Review(id)) => Err(rotate::review_needed(&id)),
             Next::Do(_) | Next::Idle(_) => {
-                let active = query::active(world.ledger.connection(), &self.args.generation.key)?;
+                let active = query::active(world.ledger.connection(), key)?;
                 Ok(active.map(|active| format!("{} has taken over", active.id)))
             }
         }
     }
 
-    fn revoke(&self, world: &mut World) -> Ticked {
-        revoke::compromised(world, &self.args.generation, (self.reason(), self.args.since))?;
-        Ok(Some(format!("{} for {}, published and read back", self.args.generation, self.reason())))
-    }
-
     fn marks(&self, world: &World) -> Ticked {
-        let marks = query::resign_required(world.ledger.connection())?;
-        Ok(match marks.len() {
+        Ok(match self.open_marks(world)? {
             0 => None,
             1 => Some("1 artifact is re-sign required".to_owned()),
             many => Some(format!("{many} artifacts are re-sign required")),
         })
+    }
+
+    fn open_marks(&self, world: &World) -> Result<usize> {
+        let marks = query::resign_required(world.ledger.connection())?;
+        Ok(marks.iter().filter(|mark| mark.because == self.args.generation).count())
+    }
+
+    fn evidence(&self, world: &mut World) -> Ticked {
+        let written = recover::evidence_of(world, &self.args.generation)?;
+        Ok((written > 0).then(|| format!("{written} fragments about it are in evidence/")))
     }
 
     fn go_on(&self, world: &mut World) -> Ticked {
@@ -238,45 +366,43 @@ impl<'a> Runbook<'a> {
         Ok(Some(format!("{} goes on with what is active", self.args.generation.key)))
     }
 
-    fn duties(&self) -> String {
-        format!("{} is in the ledger, with duties that `keyctl follow-up` shows", KeyCompromised::ENTRY)
-    }
-}
-
-/// What was done, as it is ticked off.
-#[derive(Default)]
-struct Checklist {
-    rows: Vec<Row>,
-    worst: Worst,
-    errors: Vec<Error>,
-}
-
-impl Checklist {
-    fn tick(&mut self, step: &str, ticked: Ticked) {
-        let row = match ticked {
-            Ok(Some(detail)) => Row::new().with("done", "yes").with("step", step).with("detail", detail),
-            Ok(None) => Row::new().with("done", "yes").with("step", step).with("detail", "nothing to do"),
-            Err(error) => {
-                self.worst.add(error.kind());
-                let row = Row::new().with("done", "NO").with("step", step).with("detail", error.message());
-                let row = row.with("error", crate::ui::error_value(&error));
-                let row =
-                    error.advice().map(str::to_owned).into_iter().fold(row, |row, hint| row.with("command", hint));
-                self.errors.push(error);
-                row
-            }
-        };
-        self.rows.push(row);
-    }
-
-    fn print(&self, ui: &Ui, args: &CompromiseArgs) {
-        ui.rows(COLUMNS, &self.rows);
-        self.errors.iter().for_each(|error| ui.error(error));
-        if !self.errors.is_empty() {
-            ui.say(&format!(
-                "not all is done: repeat keyctl compromise {} --incident {}",
-                args.generation, args.incident
-            ));
+    /// What no program can do.
+    fn leave(&self, world: &World, list: &mut Checklist) -> Result<()> {
+        let id = &self.args.generation;
+        if revoke::way::is_external(&self.generation) {
+            let detail = format!("the issuer of {id} has to revoke its certificate too; no list of ours can");
+            list.leave("issuer", &detail, None);
         }
+        for one in query::generations(world.ledger.connection())? {
+            if let Some(reason) = one.quarantined.as_ref().filter(|_| one.state == State::Active)
+                && self.rests_on_it(world, &one.id)?
+            {
+                let detail = format!("{} is quarantined: {reason}", one.id);
+                list.leave("replace", &detail, Some(format!("keyctl rotate {} --now", one.id.key)));
+            }
+        }
+        if self.open_marks(world)? > 0 {
+            let detail = format!("what {id} signed has to be signed again; keyctl status lists it");
+            list.leave("sign again", &detail, Some("keyctl sign --re-sign FILE...".to_owned()));
+        }
+        Ok(())
     }
+
+    /// Whether a generation's certificates lead to the one that is compromised.
+    fn rests_on_it(&self, world: &World, id: &GenerationId) -> Result<bool> {
+        let mut at = id.clone();
+        // No chain is longer.
+        for _ in 0..8 {
+            match query::issuer(world.ledger.connection(), &at)? {
+                Some(issuer) if issuer == self.args.generation => return Ok(true),
+                Some(issuer) if issuer != at => at = issuer,
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn duties() -> String {
+    format!("{} is in the ledger, with duties that `keyctl follow-up` shows", KeyCompromised::ENTRY)
 }

@@ -344,7 +344,7 @@ fn evidence_tells_of_the_revocation_and_of_what_depends_on_it() {
 }
 
 /// Takes a token away, as if somebody had pulled it.
-fn pull(place: &Place, token: &str) -> impl FnOnce() {
+pub fn pull(place: &Place, token: &str) -> impl FnOnce() {
     let folder = place.workspace().join("tokens").join(token);
     let away = place.path(format!("{token}.pulled"));
     std::fs::rename(&folder, &away).expect("pulled");

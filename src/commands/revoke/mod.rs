@@ -2,7 +2,7 @@
 
 mod keyring;
 mod terms;
-mod way;
+pub(super) mod way;
 
 use super::{crl, keygen, openpgp, publication};
 use crate::clock::{Time, rfc3339};
@@ -280,31 +280,90 @@ pub(super) fn can_be_listed(world: &World, generation: &Generation) -> Result<bo
 /// # Errors
 /// As [`run`].
 pub(super) fn supersede(world: &mut World, id: &GenerationId) -> Result<()> {
-    let plan = plain(world, id, (RevocationReason::Superseded, None))?;
+    let plan = plain(world, id, (RevocationReason::Superseded, None), None)?;
     carry_out(world, &plan, false)
 }
 
-/// Revokes a generation for a compromise, as a step of the runbook.
-///
-/// # Errors
-/// As [`run`].
-pub(super) fn compromised(world: &mut World, id: &GenerationId, why: (RevocationReason, Option<Time>)) -> Result<()> {
-    let _lock = crl::lock(world, &id.key)?;
-    let plan = plain(world, id, why)?;
-    if plan.is_done() { Ok(()) } else { carry_out(world, &plan, true) }
+/// A compromise, as a step of the runbook says it.
+pub(super) struct Compromise<'a> {
+    /// Since when, if that is known.
+    pub since: Option<Time>,
+    /// How the external issuer was told, if there is one.
+    pub reference: &'a str,
 }
 
-/// That step as people see it.
-pub(super) fn step_to_revoke(world: &World, id: &GenerationId, why: (RevocationReason, Option<Time>)) -> Result<Step> {
-    step(id.to_string(), &plain(world, id, why)?.params())
+/// How far a revocation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The register does not say so yet.
+    Open,
+    /// It does, and others cannot know yet.
+    Decided,
+    /// They can.
+    Told,
 }
 
-fn plain(world: &World, id: &GenerationId, why: (RevocationReason, Option<Time>)) -> Result<Plan> {
+impl Compromise<'_> {
+    /// Revokes a generation; says how verifiers learn of it.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn revoke(&self, world: &mut World, id: &GenerationId) -> Result<String> {
+        let _lock = crl::lock(world, &id.key)?;
+        let plan = self.plan(world, id)?;
+        if !plan.is_done() {
+            carry_out(world, &plan, true)?;
+        }
+        Ok(format!("{id} for {}: {}", plan.terms.reason, plan.way.explain()))
+    }
+
+    /// How far it has come.
+    ///
+    /// # Errors
+    /// The register has it revoked with words that this does not sharpen; the time cannot be.
+    pub fn check(&self, world: &World, id: &GenerationId) -> Result<Stage> {
+        let generation = world.generation(id)?;
+        let recorded = query::revocation(world.ledger.connection(), id)?;
+        let terms = terms::resolve(world, &generation, recorded.as_ref(), self.why(&generation))?;
+        Ok(match recorded.filter(|recorded| recorded.terms == terms) {
+            None => Stage::Open,
+            Some(recorded) if recorded.told.is_none() => Stage::Decided,
+            Some(_) => Stage::Told,
+        })
+    }
+
+    /// That step as people see it.
+    ///
+    /// # Errors
+    /// As [`run`], before anything is done.
+    pub fn step(&self, world: &World, id: &GenerationId) -> Result<Step> {
+        step(id.to_string(), &self.plan(world, id)?.params())
+    }
+
+    fn plan(&self, world: &World, id: &GenerationId) -> Result<Plan> {
+        let why = self.why(&world.generation(id)?);
+        plain(world, id, why, Some(self.reference))
+    }
+
+    fn why(&self, generation: &Generation) -> (RevocationReason, Option<Time>) {
+        let is_ca = matches!(generation.purpose, Purpose::RootCa | Purpose::IntermediateCa);
+        (if is_ca { RevocationReason::CaCompromise } else { RevocationReason::KeyCompromise }, self.since)
+    }
+}
+
+/// `reference` is for an external issuer; nobody else gets it.
+fn plain(
+    world: &World,
+    id: &GenerationId,
+    why: (RevocationReason, Option<Time>),
+    reference: Option<&str>,
+) -> Result<Plan> {
     let generation = world.generation(id)?;
     let recorded = query::revocation(world.ledger.connection(), id)?;
     let terms = terms::resolve(world, &generation, recorded.as_ref(), why)?;
-    let way = way::of(world, &generation, None)?;
-    Ok(Plan { generation, terms, way, reference: None, put_aside: None, recorded })
+    let reference = reference.filter(|_| way::is_external(&generation));
+    let way = way::of(world, &generation, reference)?;
+    Ok(Plan { generation, terms, way, reference: reference.map(str::to_owned), put_aside: None, recorded })
 }
 
 fn carry_out(world: &mut World, plan: &Plan, fetch: bool) -> Result<()> {

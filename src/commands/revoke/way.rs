@@ -28,6 +28,11 @@ impl Way {
     }
 }
 
+/// Whether somebody else's CA issued its certificate.
+pub fn is_external(generation: &Generation) -> bool {
+    matches!(generation.credential(), Some(Credential::X509 { issued_by: None, .. }))
+}
+
 /// The way for this generation. `reference` says how an external issuer was told.
 ///
 /// # Errors
@@ -39,8 +44,7 @@ pub fn of(world: &World, generation: &Generation, reference: Option<&str>) -> Re
         let message = format!("{id} is {} and has no certificate", generation.state);
         return Err(Error::blocked("nothing_to_revoke", message).hint("keyctl status"));
     };
-    let external = matches!(credential, Credential::X509 { issued_by: None, .. });
-    match (external, reference) {
+    match (is_external(generation), reference) {
         (true, None) => {
             let message = format!("{id} has the certificate of an external issuer, which no list of ours can revoke");
             return Err(Error::usage("reference_needed", message)

@@ -98,6 +98,14 @@ impl Known {
         self.review = Some(Review { decision: ReviewDecision::Roll, keep_until: None });
     }
 
+    /// As if a generation had been revoked.
+    ///
+    /// # Errors
+    /// It is none of the key's.
+    pub fn pretend_revoked(&mut self, id: &GenerationId) -> Result<()> {
+        self.move_to(id, State::Revoked)
+    }
+
     /// As if a step had been done: for looking ahead, never for what is.
     ///
     /// # Errors

@@ -82,6 +82,8 @@ pub(super) struct Options {
     pub csr: Option<PathBuf>,
     /// Why, in words; for the record.
     pub reason: Option<String>,
+    /// While planning: this generation will have been revoked by then.
+    pub revoked: Option<GenerationId>,
 }
 
 impl Options {
@@ -91,6 +93,7 @@ impl Options {
             publisher_change: args.publisher_change,
             csr: args.csr.clone(),
             reason: args.review.clone(),
+            revoked: None,
         }
     }
 }

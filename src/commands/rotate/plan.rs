@@ -75,6 +75,9 @@ pub(super) fn ahead(world: &mut World, name: &KeyName, options: &Options, rolls:
     if rolls {
         known.decide_to_roll();
     }
+    if let Some(revoked) = &options.revoked {
+        known.pretend_revoked(revoked)?;
+    }
     let mut early = options.early && rotation::successor(&known.generations).is_none();
     let mut planned = Vec::new();
     for _ in 0..super::MAX_STEPS {
