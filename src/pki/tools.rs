@@ -176,3 +176,66 @@ fn pkilint_finds_nothing() {
         assert!(good, "{text}");
     }
 }
+
+/// A list that names `others` and the leaf of the hierarchy, all with different serial numbers.
+fn crowded(hierarchy: &Hierarchy, others: u32) -> IssuedCrl {
+    let entry = |n: u32| {
+        let mut serial = n.wrapping_mul(0x9e37_79b1).to_be_bytes().repeat(5);
+        serial[0] = serial[0] & 0x7f | 1;
+        let reason = [Reason::Superseded, Reason::KeyCompromise, Reason::Unspecified][n as usize % 3];
+        let revocation_date = time("2026-11-10T00:00:00Z") - chrono::TimeDelta::minutes(i64::from(n));
+        let invalidity_date = (reason == Reason::KeyCompromise).then_some(revocation_date);
+        Revocation { serial, revocation_date, reason, invalidity_date }
+    };
+    let leaf = Revocation {
+        serial: hierarchy.leaf.fields().serial.clone(),
+        revocation_date: time("2026-11-10T00:00:00Z"),
+        reason: Reason::KeyCompromise,
+        invalidity_date: None,
+    };
+    hierarchy.crl((0..others).map(entry).chain([leaf]).collect())
+}
+
+#[test]
+fn a_list_of_a_hundred_thousand_is_one_for_openssl() {
+    let Some(openssl) = find("openssl") else { return };
+    let files = Files::new(Hierarchy::new());
+    let crl = crowded(&files.hierarchy, 100_000);
+    assert_eq!(crl.entries().len(), 100_001);
+    files.write("crl.pem", pem::encode(label::CRL, crl.der()).unwrap().as_bytes());
+
+    let check = ["crl", "-noout", "-CAfile", "@intermediate.pem", "-in", "@crl.pem"];
+    let (good, text) = files.run(&openssl, &check);
+    assert!(good && text.contains("verify OK"), "{text}");
+    let attime = now().timestamp().to_string();
+    let verify = ["verify", "-attime", &attime, "-CAfile", "@root.pem", "-untrusted", "@intermediate.pem"];
+    let against = ["-crl_check", "-CRLfile", "@crl.pem", "@leaf.pem"];
+    let (good, text) = files.run(&openssl, &[&verify[..], &against].concat());
+    assert!(!good && text.contains("certificate revoked"), "{text}");
+
+    files.write("crl.pem", spoiled(label::CRL, crl.der()).as_bytes());
+    let (_, text) = files.run(&openssl, &check);
+    assert!(!text.contains("verify OK"), "{text}");
+}
+
+/// Both take time that grows with the square of the entries, minutes for a hundred thousand.
+#[test]
+fn a_crowded_list_is_one_for_gnutls_and_pkilint() {
+    let (Some(certtool), Some(lists), Some(faketime)) = (find("certtool"), find("lint_crl"), find("faketime")) else {
+        return;
+    };
+    let files = Files::new(Hierarchy::new());
+    let crl = crowded(&files.hierarchy, 1000);
+    files.write("crl.pem", pem::encode(label::CRL, crl.der()).unwrap().as_bytes());
+    let (good, text) = files.run(&lists, &["lint", "-t", "CRL", "-p", "PKIX", "-s", "NOTICE", "@crl.pem"]);
+    assert!(good, "{}", text.chars().take(2000).collect::<String>());
+
+    let certtool = certtool.to_string_lossy().into_owned();
+    let check = ["--verify-crl", "--load-ca-certificate", "@intermediate.pem", "--infile", "@crl.pem"];
+    let at = || files.run(&faketime, &[&["2026-11-20 12:00:00", certtool.as_str()], &check[..]].concat()).1;
+    let text = at();
+    assert!(text.contains("Verified.") && !text.contains("Not verified"), "{text}");
+    files.write("crl.pem", spoiled(label::CRL, crl.der()).as_bytes());
+    let text = at();
+    assert!(!text.contains("Verified.") || text.contains("Not verified"), "{text}");
+}
