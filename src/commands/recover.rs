@@ -12,7 +12,7 @@ use crate::formats::artifact::Placed;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
-use crate::model::HsmName;
+use crate::model::{GenerationId, HsmName};
 use crate::outcome;
 use crate::pki::crl::road::Served;
 use crate::pki::openpgp::road::Certified;
