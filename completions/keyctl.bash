@@ -464,7 +464,7 @@ _keyctl() {
             return 0
             ;;
         keyctl__subcmd__compromise)
-            opts="-q -v -h --incident --since --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
+            opts="-q -v -h --incident --since --reference --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -475,6 +475,10 @@ _keyctl() {
                     return 0
                     ;;
                 --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reference)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -786,7 +790,7 @@ _keyctl() {
             return 0
             ;;
         keyctl__subcmd__import)
-            opts="-q -v -h --roots --chain --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
+            opts="-q -v -h --roots --chain --publisher-change --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

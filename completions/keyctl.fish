@@ -127,6 +127,7 @@ complete -c keyctl -n "__fish_keyctl_using_subcommand import" -l actor -d 'Who a
 complete -c keyctl -n "__fish_keyctl_using_subcommand import" -l identity -d 'The SSH key that proves who asks: a private key, a public key whose other half is in the agent, or a FIDO stub' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand import" -l because -d 'Why, for those who have to approve' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand import" -l ticket -d 'A ticket in another system, for those who have to approve' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand import" -l publisher-change -d 'Another subject than the predecessor\'s is wanted: Windows will see another publisher'
 complete -c keyctl -n "__fish_keyctl_using_subcommand import" -l yes -d 'Do not ask whether it is meant'
 complete -c keyctl -n "__fish_keyctl_using_subcommand import" -l dry-run -d 'Print the resolved request and the gates; touch no key and change nothing'
 complete -c keyctl -n "__fish_keyctl_using_subcommand import" -s q -l quiet -d 'Only results and errors'
@@ -165,6 +166,7 @@ complete -c keyctl -n "__fish_keyctl_using_subcommand revoke" -s v -l verbose -d
 complete -c keyctl -n "__fish_keyctl_using_subcommand revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c keyctl -n "__fish_keyctl_using_subcommand compromise" -l incident -d 'The declared incident' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand compromise" -l since -d 'Since when others may have had it, RFC 3339 (default: everything it signed is in doubt)' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand compromise" -l reference -d 'How the external issuer was told, such as a ticket (default: the incident)' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand compromise" -l workspace -d 'The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand compromise" -l output -d 'Form of results: table, json or csv (default: table on a terminal, else json)' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand compromise" -l correlation-id -d 'Ties this run to a deployment; generated when absent' -r

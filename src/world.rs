@@ -452,25 +452,26 @@ pub fn grouped(hash: &str) -> String {
 pub fn tool() -> &'static Tool {
     // Hashed once, and only by what writes to the ledger: reading commands start without it.
     static TOOL: std::sync::OnceLock<Tool> = std::sync::OnceLock::new();
-    let hash = || {
-        use sha2::Digest;
-        let mut file = std::fs::File::open("/proc/self/exe").ok()?;
-        let mut hasher = sha2::Sha256::new();
-        std::io::copy(&mut file, &mut HashWriter(&mut hasher)).ok()?;
-        Some(crate::model::Hash256(hasher.finalize().into()))
-    };
-    TOOL.get_or_init(|| Tool { version: env!("CARGO_PKG_VERSION").into(), sha256: hash() })
+    TOOL.get_or_init(|| Tool { version: env!("CARGO_PKG_VERSION").into(), sha256: own_hash().ok() })
 }
 
-struct HashWriter<'a>(&'a mut sha2::Sha256);
+/// Has [`tool`] found out by a thread of its own, by a command that will need it and has other things to do before.
+pub fn prepare_tool() {
+    // Without a thread it is found out when it is needed.
+    drop(std::thread::Builder::new().name("tool".into()).spawn(tool));
+}
 
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        sha2::Digest::update(self.0, bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+fn own_hash() -> std::io::Result<crate::model::Hash256> {
+    use sha2::Digest;
+    use std::io::Read;
+    let mut file = std::fs::File::open("/proc/self/exe")?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(crate::model::Hash256(hasher.finalize().into())),
+            read => hasher.update(buffer.get(..read).unwrap_or_default()),
+        }
     }
 }
 

@@ -363,7 +363,11 @@ impl<'a> Runbook<'a> {
             return Err(Error::blocked("not_revoked", message));
         }
         suspend::lift_now(world, &self.args.generation.key)?;
-        Ok(Some(format!("{} goes on with what is active", self.args.generation.key)))
+        let key = &self.args.generation.key;
+        Ok(Some(match query::active(world.ledger.connection(), key)? {
+            Some(active) => format!("{key} goes on with {}", active.id),
+            None => format!("{key} is suspended no more, but has no successor yet"),
+        }))
     }
 
     /// What no program can do.
@@ -373,13 +377,18 @@ impl<'a> Runbook<'a> {
             let detail = format!("the issuer of {id} has to revoke its certificate too; no list of ours can");
             list.leave("issuer", &detail, None);
         }
+        let mut below = Vec::new();
         for one in query::generations(world.ledger.connection())? {
             if let Some(reason) = one.quarantined.as_ref().filter(|_| one.state == State::Active)
-                && self.rests_on_it(world, &one.id)?
+                && let Some(depth) = self.rests_on_it(world, &one.id)?
             {
-                let detail = format!("{} is quarantined: {reason}", one.id);
-                list.leave("replace", &detail, Some(format!("keyctl rotate {} --now", one.id.key)));
+                below.push((depth, one.id.clone(), format!("{} is quarantined: {reason}", one.id)));
             }
+        }
+        // A key is certified by one that was replaced before.
+        below.sort();
+        for (_, id, detail) in below {
+            list.leave("replace", &detail, Some(format!("keyctl rotate {} --now", id.key)));
         }
         if self.open_marks(world)? > 0 {
             let detail = format!("what {id} signed has to be signed again; keyctl status lists it");
@@ -388,18 +397,18 @@ impl<'a> Runbook<'a> {
         Ok(())
     }
 
-    /// Whether a generation's certificates lead to the one that is compromised.
-    fn rests_on_it(&self, world: &World, id: &GenerationId) -> Result<bool> {
+    /// How far above a generation the compromised one is, if its certificates lead there.
+    fn rests_on_it(&self, world: &World, id: &GenerationId) -> Result<Option<usize>> {
         let mut at = id.clone();
         // No chain is longer.
-        for _ in 0..8 {
+        for depth in 1..=8 {
             match query::issuer(world.ledger.connection(), &at)? {
-                Some(issuer) if issuer == self.args.generation => return Ok(true),
+                Some(issuer) if issuer == self.args.generation => return Ok(Some(depth)),
                 Some(issuer) if issuer != at => at = issuer,
-                _ => return Ok(false),
+                _ => return Ok(None),
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

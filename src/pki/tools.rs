@@ -1,7 +1,7 @@
 //! What other people's tools say about our certificates, lists and requests. A tool that is not installed is skipped,
 //! with a word on stdout; what `tests/setup` puts into `$KEYCTL_TOOLS` (else `~/.cache/keyctl-tools`) comes before `PATH`.
 
-use super::crl::{Reason, Revocation};
+use super::crl::{Crl, Reason, Revocation};
 use super::csr::RequestDraft;
 use super::pem::{self, label};
 use super::profile::ProfileName;
@@ -178,7 +178,7 @@ fn pkilint_finds_nothing() {
 }
 
 /// A list that names `others` and the leaf of the hierarchy, all with different serial numbers.
-fn crowded(hierarchy: &Hierarchy, others: u32) -> IssuedCrl {
+fn crowded(hierarchy: &Hierarchy, others: u32) -> Crl {
     let entry = |n: u32| {
         let mut serial = n.wrapping_mul(0x9e37_79b1).to_be_bytes().repeat(5);
         serial[0] = serial[0] & 0x7f | 1;

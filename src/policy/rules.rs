@@ -302,8 +302,9 @@ fn certification_gates(generation: &Generation, issuer: &Generation, by_itself: 
         gates::environment(generation, facts.environment),
         gates::holds("Issuer", issuer.id.to_string(), if by_itself { "itself" } else { "another" }, own == by_itself),
     ];
-    gates.push(gates::suspended(&issuer.id.key, &facts.suspended_keys));
+    // A new generation that certifies itself uses no key but its own, so a suspended one can still be replaced.
     if !own {
+        gates.push(gates::suspended(&issuer.id.key, &facts.suspended_keys));
         gates.push(gates::status(issuer, &[State::Active]));
         let days = facts.settings.keys.get(&issuer.id.key).map(|key| key.rotation_days);
         gates.push(issuer_age(issuer, days, facts, facts.has_active));

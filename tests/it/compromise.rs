@@ -1,9 +1,10 @@
 //! The runbook of a key compromise, through the binary.
 
 use crate::apt::{FTPARCHIVE, all_accept, archive, gpgv, keyring, suite};
+use crate::revoke::served::Web;
 use crate::revoke::{list, openssl_reads, pull, state};
 use crate::support::{Place, Ran, real_pe_files};
-use crate::team::{APPROVAL, Team};
+use crate::team::{APPROVAL, PEOPLE, ROSTER, Team, staging};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -24,13 +25,18 @@ const ALL: [&str; 7] = ["suspend", "rotate", "revoke", "mark", "evidence", "go o
 /// A CA is revoked before its successor is made.
 const OF_A_CA: [&str; 7] = ["suspend", "revoke", "rotate", "mark", "evidence", "go on", "tell"];
 
-/// Every fragment that the ledger promises is there and holds.
+/// No fragment is missing, and each of them holds.
 fn evidence_is_whole(place: &Place) {
-    for entry in place.entries() {
-        if let Some(id) = entry["body"]["fragment_id"].as_str() {
-            let path = place.workspace().join("evidence").join(format!("{id}.json"));
-            place.keyctl(&["verify", path.to_str().unwrap()]).ok();
-        }
+    let fragments = || {
+        let files = std::fs::read_dir(place.workspace().join("evidence")).expect("evidence");
+        files.map(|file| file.expect("a file").path()).filter(|path| path.extension().is_some_and(|it| it == "json"))
+    };
+    let count = fragments().count();
+    assert!(count > 0);
+    place.keyctl(&["recover"]).ok();
+    assert_eq!(fragments().count(), count, "recover had some to write");
+    for fragment in fragments() {
+        place.keyctl(&["verify", fragment.to_str().expect("UTF-8")]).ok();
     }
 }
 
@@ -86,7 +92,7 @@ fn a_ca_is_replaced_and_the_keys_below_it_are_named() {
     assert_eq!(rows[7]["command"], "keyctl rotate windows --now");
     assert!(openssl_reads(&list(&place, "root-1"), &["-text"]).contains("CA Compromise"));
     assert_eq!(state(&place, "windows-ca/2")["state"], "active");
-    place.keyctl(&["verify", "app.exe"]).exits(4);
+    place.keyctl(&["verify", "app.exe"]).exits(6).says("cACompromise");
     place.copy(&real_pe_files()[0], "later.exe");
     place.keyctl(&["sign", "later.exe"]).exits(4);
     // What the checklist says is what helps.
@@ -175,7 +181,7 @@ fn a_revocation_that_came_first_and_a_suspension_too_are_taken_up() {
 #[test]
 fn an_external_issuer_is_left_to_people() {
     let tokens = crate::import::with_external_certificate();
-    let rows = compromise(&tokens.place, "windows/1", &[]).exits(5).json();
+    let rows = tokens.keyctl(&["compromise", "windows/1", "--incident", "INC-1", "--yes"]).exits(5).json();
     let row = |step: &str| rows.iter().find(|row| row["step"] == step).unwrap();
     // The successor's certificate comes from outside as well.
     assert_eq!(row("rotate")["error"]["code"], "certificate_needed");
@@ -187,7 +193,15 @@ fn an_external_issuer_is_left_to_people() {
 fn outside_a_sandbox_two_people_agree_once_to_all_of_it() {
     const ALICE: &str = "alice@example.com";
     const BOB: &str = "bob@example.com";
-    let team = Team::founded();
+    let web = Web::start();
+    let team = Team::new();
+    let settings = staging().replace("http://pki.staging.example", &web.url);
+    std::fs::write(team.place.path("keyctl.toml"), settings).unwrap();
+    let request = team.begin();
+    for (email, ..) in PEOPLE {
+        team.sign(email, ROSTER, &request);
+    }
+    team.init(ALICE).ok();
     let agreed = |args: &[&str]| {
         let row = team.keyctl(BOB, args).fails(5, "approval_needed").one();
         team.sign(ALICE, APPROVAL, &PathBuf::from(row["request"].as_str().unwrap()));
@@ -197,12 +211,17 @@ fn outside_a_sandbox_two_people_agree_once_to_all_of_it() {
         agreed(&["keygen", key]).ok();
     }
     team.anyone(&["compromise", "windows/1", "--incident", "INC-1", "--yes"]).fails(4, "identity_needed");
-    let rows = agreed(&["--because", "leaked", "compromise", "windows/1", "--incident", "INC-1"]).ok().json();
-    assert_eq!(ticks(&rows), ALL.map(|step| (step, "yes")));
+    let rows = agreed(&["--because", "leaked", "compromise", "windows/1", "--incident", "INC-1"]).exits(3).json();
+    let wanted = ALL.map(|step| (step, if step == "revoke" { "NO" } else { "yes" }));
+    assert_eq!(ticks(&rows), wanted);
+    assert_eq!(rows[2]["error"]["code"], "crl_not_served");
     let shown = team.anyone(&["status"]).ok().json();
     let state = |id: &str| shown.iter().find(|row| row["generation"] == id).unwrap()["state"].clone();
     assert_eq!((state("windows/1"), state("windows/2")), ("revoked".into(), "active".into()));
-    // Nothing is left to ask anybody for.
+    // Nothing is left to ask anybody for, but somebody has to serve the list.
+    let again = team.keyctl(BOB, &["compromise", "windows/1", "--incident", "INC-1"]).exits(3).json();
+    assert_eq!(ticks(&again), wanted);
+    web.serve("/windows.crl", std::fs::read(team.place.published("crl/windows-ca-1.crl")).unwrap());
     let again = team.keyctl(BOB, &["compromise", "windows/1", "--incident", "INC-1"]).ok().json();
     assert_eq!(ticks(&again), ALL.map(|step| (step, "yes")));
     team.anyone(&["audit", "log"]).ok();

@@ -69,6 +69,8 @@ fn leftovers(folder: &Path, found: &mut Vec<String>) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
             leftovers(&path, found);
+        } else if name.ends_with(".sig") {
+            // Named after what they are for.
         } else if name.contains(".keyctl-") || name.ends_with(".part") || name.ends_with(".lock") {
             // The lock of a pin stays, so that its lock has one meaning.
             if !path.parent().is_some_and(|parent| parent.ends_with("anchors")) {

@@ -1,7 +1,7 @@
 //! Revocation from end to end: what the register, the lists, the keyrings, the evidence and other people's programs say.
 
 #[path = "revoke/served.rs"]
-mod served;
+pub mod served;
 
 use crate::apt::{FTPARCHIVE, all_accept, apt_update, archive, founded, gpgv, keyring, sqv, suite};
 use crate::support::{Place, Ran, flip, real_pe_files, tool};

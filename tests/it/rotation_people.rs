@@ -306,7 +306,7 @@ fn a_review_is_agreed_to_and_with_it_what_it_leads_to() {
     }
     team.init(ALICE).ok();
     done(&team, BOB, &["keygen", "root"]);
-    let until = (issued(&team, "root") + TimeDelta::days(200)).format("%Y-%m-%d").to_string();
+    let until = (issued(&team, "root") + TimeDelta::days(80)).format("%Y-%m-%d").to_string();
     let keep = ["rotate", "root", "--review=-- well kept", "--keep-until", &until];
     let request = agreed(&team, BOB, &keep);
     assert_eq!(acts(&request), ["review root/1"]);

@@ -311,9 +311,8 @@ impl Compromise<'_> {
     pub fn revoke(&self, world: &mut World, id: &GenerationId) -> Result<String> {
         let _lock = crl::lock(world, &id.key)?;
         let plan = self.plan(world, id)?;
-        if !plan.is_done() {
-            carry_out(world, &plan, true)?;
-        }
+        // Once more where it is done already: a list counts when it is where verifiers look.
+        carry_out(world, &plan, true)?;
         Ok(format!("{id} for {}: {}", plan.terms.reason, plan.way.explain()))
     }
 

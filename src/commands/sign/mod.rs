@@ -153,6 +153,7 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
         return remove::run(args, jobs, globals);
     }
     globals.sessions = args.jobs.into();
+    crate::world::prepare_tool();
     let mut laps = Laps::default();
     let mut world = laps.lap("open", || open_world(args, globals))?;
     run_in(args, jobs, &mut world, laps)
