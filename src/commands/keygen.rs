@@ -271,6 +271,7 @@ pub(super) fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<G
 pub(super) fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
     let failure = match world.store.generate(&permit).and_then(|made| never_seen(world, made)) {
         Err(failure) if failure.unknown => failure,
+        Err(failure) => return close_one::<_, GeneratedKey>(world, permit, Err(planned::spent(world, failure))),
         made => return close_one(world, permit, made),
     };
     let found = world.store.take_over(&permit);

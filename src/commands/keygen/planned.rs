@@ -6,8 +6,8 @@ use crate::commands::openpgp;
 use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
-use crate::error::{Context, Error, Result};
-use crate::gate::Warrant;
+use crate::error::{Context, Error, Kind, Result};
+use crate::gate::{Failure, Warrant};
 use crate::keys::State;
 use crate::ledger::query;
 use crate::model::{GenerationId, HsmName, KeyAlgorithm, KeyName, Purpose};
@@ -49,6 +49,19 @@ pub(in crate::commands) fn intended(
     let object = steps.first().map_or_else(|| name.to_string(), |step| step.object.clone());
     let operation = if is_ca { Rule::KeygenCa } else { Rule::Keygen };
     Ok(Intended { operation, object, command, steps, subjects, tokens })
+}
+
+/// A try that was killed may have left half a pair under the CKA_ID that people agreed to; nothing is deleted, so that
+/// one cannot be used any more.
+pub(super) fn spent(world: &World, failure: Failure) -> Failure {
+    match world.warrant.as_ref().and_then(Warrant::document) {
+        Some(document) if failure.error.code() == "id_taken" => {
+            let message = "an earlier try left half a pair under the CKA_ID that was agreed to, and nothing is deleted";
+            let again = format!("ask for another approval: keyctl {}", document.command.join(" "));
+            Error::new(Kind::ApprovalNeeded, "cka_id_spent", message).because(failure.error).hint(again).into()
+        }
+        _ => failure,
+    }
 }
 
 fn issuer_tokens(world: &World, issuer: &KeyName) -> Result<Vec<HsmName>> {
