@@ -80,10 +80,14 @@ fn whole(place: &Place, at: u32) {
 }
 
 fn go_through(scene: &Scene, args: &[&str], check: impl Fn(&Place, u32)) {
+    go_through_every(scene, 6, args, check);
+}
+
+fn go_through_every(scene: &Scene, some: u32, args: &[&str], check: impl Fn(&Place, u32)) {
     let calls = scene.calls(args);
     // All of them with KEYCTL_KILLS=all; else some, and others the next time.
     let all = std::env::var_os("KEYCTL_KILLS").is_some_and(|kills| kills == "all");
-    let step = if all { 1 } else { 6 };
+    let step = if all { 1 } else { some };
     let first = 1 + RandomState::new().build_hasher().finish() as u32 % step;
     let mut cut = 0;
     for at in (first..=calls).step_by(step as usize) {
@@ -153,5 +157,29 @@ fn an_openpgp_revocation_that_is_killed_at_any_call_is_in_the_keyring_after_the_
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         assert!(listed.contains("\nsub:r:"), "call {at}: {listed}");
         assert_eq!(state(place, "apt/1")["revocation"]["published"], Value::Bool(true), "call {at}");
+    });
+}
+
+#[test]
+fn a_compromise_that_is_killed_at_any_call_is_finished_by_saying_it_again() {
+    let scene = Scene::new();
+    let args = ["compromise", "windows/1", "--incident", "INC-1", "--yes"];
+    go_through_every(&scene, 50, &args, |place, at| {
+        place.keyctl(&["recover"]).ok();
+        place.keyctl(&["audit", "log"]).ok();
+        nothing_is_left(place);
+        let states =
+            "SELECT group_concat(state) FROM (SELECT state FROM generations WHERE key = 'windows' ORDER BY number)";
+        assert_eq!(place.sql(states), "revoked,active", "call {at}: one successor, and no more");
+        let numbers = burned(place, "windows-ca/1");
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "call {at}: {numbers:?}");
+        let read = openssl_reads(&list(place, "windows-ca-1"), &["-text"]);
+        assert_eq!(read.matches("Serial Number: ").count(), 1, "call {at}: {read}");
+        let count = |entry: &str| place.entries().iter().filter(|one| one["type"] == entry).count();
+        assert_eq!(count("KEY_COMPROMISED"), 1, "call {at}: told once");
+        assert_eq!(place.sql("SELECT count(*) FROM intents WHERE outcome IS NULL"), "0", "call {at}");
+        // The key goes on.
+        place.copy(&crate::support::real_pe_files()[0], "later.exe");
+        place.keyctl(&["sign", "later.exe"]).ok().says("windows/2");
     });
 }
