@@ -53,6 +53,8 @@ mod publication;
 mod resign;
 #[path = "it/revoke.rs"]
 mod revoke;
+#[path = "it/revoke_people.rs"]
+mod revoke_people;
 #[path = "it/roster.rs"]
 mod roster;
 #[path = "it/rotation.rs"]
