@@ -1,7 +1,7 @@
 //! A CA's next list: what will be on it, worked out before the gate is asked; then the CA's signature, the file, and the
 //! file read back.
 
-use crate::clock::Time;
+use crate::clock::{Laps, Time};
 use crate::config::Issuer;
 use crate::error::{Error, Result};
 use crate::gate::{Failure, Permit};
@@ -28,6 +28,7 @@ pub struct List {
     path: PathBuf,
     /// Every serial number on it.
     serials: Vec<Vec<u8>>,
+    laps: Laps,
 }
 
 /// Where a CA's list is published.
@@ -49,6 +50,12 @@ pub fn certificate(ca: &Generation) -> Result<Certificate> {
 /// # Errors
 /// `ca_expired`; `crl_rollback` when the published list has what the ledger has not; as the building of lists says.
 pub fn plan(world: &World, ca: &Generation, revoked: Option<(&GenerationId, Terms)>) -> Result<List> {
+    let mut laps = Laps::default();
+    let list = laps.lap("build", || build(world, ca, revoked))?;
+    Ok(List { laps, ..list })
+}
+
+fn build(world: &World, ca: &Generation, revoked: Option<(&GenerationId, Terms)>) -> Result<List> {
     let conn = world.ledger.connection();
     let issuer = certificate(ca)?;
     let path = path(world, &ca.id);
@@ -99,6 +106,7 @@ pub fn plan(world: &World, ca: &Generation, revoked: Option<(&GenerationId, Term
         linted,
         path,
         serials,
+        laps: Laps::default(),
     })
 }
 
@@ -107,10 +115,15 @@ impl List {
     ///
     /// # Errors
     /// As the token reports; as [`LintedCrl::publish`].
-    pub fn sign<O: Operation>(&self, store: &Store, permit: &Permit<O>) -> Result<Published, Failure> {
+    pub fn sign<O: Operation>(&mut self, store: &Store, permit: &Permit<O>) -> Result<Published, Failure> {
         let key = store.open(permit, Role::Issuer, self.ca.identity()?)?;
-        let signature = key.sign(&self.linted.tbs())?;
-        Ok(self.linted.publish(&signature, &self.path, &self.serials)?)
+        let signature = self.laps.lap("sign", || key.sign(&self.linted.tbs()))?;
+        Ok(self.linted.publish(&signature, &self.path, &self.serials, &mut self.laps)?)
+    }
+
+    /// How long each stage took.
+    pub fn laps(&self) -> &Laps {
+        &self.laps
     }
 }
 

@@ -264,7 +264,7 @@ pub(super) fn lock(world: &World, key: &KeyName) -> Result<NamedLock> {
 /// # Errors
 /// As planning, the gate, the token and publishing say; the number is used up then.
 pub(super) fn issue(world: &mut World, ca: &Generation) -> Result<Receipt> {
-    let list = list::plan(world, ca, None)?;
+    let mut list = list::plan(world, ca, None)?;
     let waiting = query::unlisted_generations(world.ledger.connection())?;
     let tells: Vec<GenerationId> =
         waiting.into_iter().filter(|(issuer, _)| *issuer == ca.id).map(|(_, generation)| generation).collect();
@@ -273,6 +273,7 @@ pub(super) fn issue(world: &mut World, ca: &Generation) -> Result<Receipt> {
     request.signatures = vec![list.covered.clone()];
     let permit = keygen::admit_one(world, request)?;
     let published = list.sign(&world.store, &permit);
+    world.ui().detail(&format!("time of the list: {}", list.laps()));
     keygen::close_for_evidence(world, permit, published)
 }
 

@@ -238,10 +238,11 @@ fn decide(world: &mut World, plan: &Plan) -> Result<Receipt> {
     match &plan.way {
         Way::List(ca) => {
             let _lock = crl::lock(world, &ca.id.key)?;
-            let list = crl::list::plan(world, ca, Some((&plan.generation.id, plan.terms)))?;
+            let mut list = crl::list::plan(world, ca, Some((&plan.generation.id, plan.terms)))?;
             let permit = keygen::admit_one(world, list_request(world, plan, &list))?;
             let marks = query::resign_count(world.ledger.connection(), &plan.generation.id)?;
             let listed = list.sign(&world.store, &permit).map(|list| Revoked::listed(list, marks));
+            world.ui().detail(&format!("time of the list: {}", list.laps()));
             keygen::close_for_evidence(world, permit, listed)
         }
         Way::Keyring(primary) => keyring::decide(world, plan, primary),

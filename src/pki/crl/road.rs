@@ -3,7 +3,7 @@
 
 use super::build::LintedCrl;
 use super::{Crl, MAX_CRL};
-use crate::clock::{Time, rfc3339};
+use crate::clock::{Laps, Time, rfc3339};
 use crate::crypto::jcs::MAX_INTEGER;
 use crate::error::{Error, Result};
 use crate::files::safe;
@@ -29,14 +29,22 @@ impl LintedCrl {
     ///
     /// # Errors
     /// As [`LintedCrl::assemble`]; write errors; `crl_read_back` when the file is not what was written.
-    pub fn publish(&self, signature: &Signature, path: &Path, serials: &[Vec<u8>]) -> Result<Published> {
-        let made = self.assemble(signature)?;
-        safe::write_atomic(path, made.der(), 0o644)?;
-        let found = read(path)?.ok_or_else(|| Error::failed("crl_read_back", "the published list is not there"))?;
-        if found.der() != made.der() {
-            return Err(Error::failed("crl_read_back", "the published list is not the one that was written"));
-        }
-        Published::check(found, self.draft().issuer(), serials)
+    pub fn publish(
+        &self,
+        signature: &Signature,
+        path: &Path,
+        serials: &[Vec<u8>],
+        laps: &mut Laps,
+    ) -> Result<Published> {
+        let made = laps.lap("verify", || self.assemble(signature))?;
+        laps.lap("publish", || safe::write_atomic(path, made.der(), 0o644))?;
+        laps.lap("read back", || {
+            let found = read(path)?.ok_or_else(|| Error::failed("crl_read_back", "the published list is not there"))?;
+            if found.der() != made.der() {
+                return Err(Error::failed("crl_read_back", "the published list is not the one that was written"));
+            }
+            Published::check(found, self.draft().issuer(), serials)
+        })
     }
 }
 
