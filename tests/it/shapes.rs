@@ -133,7 +133,7 @@ fn workspace(place: &Place) {
 fn twenty_shapes_signed_in_every_way_are_accepted_and_damage_is_not() {
     let place = Place::new();
     workspace(&place);
-    let tsa = Tsa::new(&place, "tsa");
+    let tsa = Tsa::rsa(&place, "tsa");
     let server = Server::start(&tsa, &[Does::Right]);
     let asked = Asked { roots: place.published("certs/root-1.pem"), tsa_root: tsa.root() };
     let stamp = ["--timestamp", server.url.as_str(), "--timestamp-roots", &asked.tsa_root];
@@ -159,7 +159,7 @@ fn twenty_shapes_signed_in_every_way_are_accepted_and_damage_is_not() {
         assert_eq!(verdict, "OK checksum 1", "LIEF on {}", file.display());
     }
 
-    // Replaced by the same key: RSA signatures and openssl's timestamps have one size each.
+    // Replaced by the same key: RSA signatures have one size each, ours and those of the timestamps.
     with(&[&["sign", "--key", "windows-rsa", "--replace", "--program-name", "Shape"], &stamp[..]].concat());
     let again: Vec<_> = files.iter().map(|file| file.metadata().expect("a file").len()).collect();
     assert_eq!(sizes, again, "replacing twice gives the same size");

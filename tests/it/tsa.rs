@@ -18,6 +18,10 @@ pub fn must(program: &str, folder: &Path, args: &[&str]) -> String {
     said
 }
 
+/// Keys, as `openssl req` is asked for them. The signatures of the first differ in length from one to the next.
+const EC: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
+const RSA: &str = "rsa:2048";
+
 /// A CA in a folder of its own, made by openssl.
 #[derive(Clone)]
 pub struct Ca {
@@ -32,23 +36,32 @@ impl Ca {
         std::fs::write(ca.folder.join("req.cnf"), "[req]\ndistinguished_name = dn\n[dn]\n").expect("written");
         let subject = format!("/CN={name} root");
         let extensions = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
-        ca.certificate("root", &subject, &extensions, &[]);
+        ca.certificate("root", EC, &subject, &extensions, &[]);
         ca
     }
 
     /// `NAME.pem` and `NAME.key`, issued by the root.
     pub fn issue(&self, name: &str, extensions: &[&str]) {
+        self.issue_for(EC, name, extensions);
+    }
+
+    fn issue_for(&self, kind: &str, name: &str, extensions: &[&str]) {
         let subject = format!("/CN={name}");
         let issuer = ["-CA", "root.pem", "-CAkey", "root.key"];
         let aki = "authorityKeyIdentifier=keyid:always";
-        self.certificate(name, &subject, &[&[aki, "keyUsage=critical,digitalSignature"], extensions].concat(), &issuer);
+        self.certificate(
+            name,
+            kind,
+            &subject,
+            &[&[aki, "keyUsage=critical,digitalSignature"], extensions].concat(),
+            &issuer,
+        );
     }
 
-    fn certificate(&self, name: &str, subject: &str, extensions: &[&str], more: &[&str]) {
+    fn certificate(&self, name: &str, kind: &str, subject: &str, extensions: &[&str], more: &[&str]) {
         let (key, pem) = (format!("{name}.key"), format!("{name}.pem"));
-        let mut args = "req -x509 -config req.cnf -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days 730"
-            .split(' ')
-            .collect::<Vec<_>>();
+        let fixed = format!("req -x509 -config req.cnf -newkey {kind} -nodes -sha256 -days 730");
+        let mut args = fixed.split(' ').collect::<Vec<_>>();
         args.extend(["-subj", subject, "-keyout", &key, "-out", &pem, "-addext", "subjectKeyIdentifier=hash"]);
         for extension in extensions {
             args.extend(["-addext", extension]);
@@ -76,8 +89,17 @@ pub struct Tsa {
 
 impl Tsa {
     pub fn new(place: &Place, name: &str) -> Self {
+        Tsa::with_key(EC, place, name)
+    }
+
+    /// One whose timestamps all have the same length.
+    pub fn rsa(place: &Place, name: &str) -> Self {
+        Tsa::with_key(RSA, place, name)
+    }
+
+    fn with_key(kind: &str, place: &Place, name: &str) -> Self {
         let ca = Ca::new(place, name);
-        ca.issue("tsa", &["extendedKeyUsage=critical,timeStamping"]);
+        ca.issue_for(kind, "tsa", &["extendedKeyUsage=critical,timeStamping"]);
         let section = |name: &str, digests: &str| {
             format!(
                 "[{name}]\nserial = serial\ncrypto_device = builtin\nsigner_digest = sha256\ndefault_policy = 1.2.3.4.1\n\
