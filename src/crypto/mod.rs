@@ -1,11 +1,13 @@
 //! Digests, signatures checked in software, and the canonical forms that signatures are made over.
 //!
-//! Nothing here touches a key of a token; [`ssh`] signs with people's own SSH keys. Software verification uses the OpenSSL that the builtin token
-//! brings into the binary anyway, so there is one implementation of RSA and of the curves, not two.
+//! Nothing here touches a key of a token; [`ssh`] signs with people's own SSH keys. Software verification uses the
+//! OpenSSL that the builtin token brings into the binary anyway, so there is one implementation of RSA and of the
+//! curves, not two.
 
 pub mod jcs;
 pub mod merkle;
 pub mod note;
+pub mod sha256;
 pub mod ssh;
 pub mod subject;
 pub mod verify;

@@ -10,6 +10,7 @@ use super::authenticode::{self, AuthenticodeSignature, Content, Draft};
 use super::fan::{self, fan_out};
 use super::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
 use crate::clock::Laps;
+use crate::crypto::sha256::Sha256;
 use crate::error::{Error, Result, shown};
 use crate::files::copy::copy_while;
 use crate::files::place::{self, Placement, Target};
@@ -40,21 +41,29 @@ pub trait Stamp: Sync {
 }
 
 /// SHA-256 of a whole file.
-pub(super) struct FileHash(sha2::Sha256);
+pub(super) struct FileHash(Sha256);
 
 impl FileHash {
     pub(super) fn new() -> Self {
-        FileHash(sha2::Digest::new())
+        FileHash(Sha256::new())
     }
 
     pub(super) fn finish(self) -> Hash256 {
-        Hash256(sha2::Digest::finalize(self.0).into())
+        self.0.finish()
     }
 }
 
 impl Sink for FileHash {
     fn update(&mut self, bytes: &[u8]) {
-        sha2::Digest::update(&mut self.0, bytes);
+        self.0.update(bytes);
+    }
+
+    fn is_sha256(&self) -> bool {
+        true
+    }
+
+    fn part<'a>(&'a mut self, bytes: &'a [u8]) -> Option<(&'a mut Sha256, &'a [u8])> {
+        Some((&mut self.0, bytes))
     }
 }
 

@@ -1,8 +1,9 @@
 //! A running digest whose algorithm is known at run time.
 
 use super::Sink;
+use crate::crypto::sha256::Sha256;
 use crate::model::HashAlgorithm;
-use sha2::{Digest, Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha384, Sha512};
 
 /// A digest that is fed piece by piece. As a [`Sink`] it is the digest of a whole file.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ impl Hasher {
     /// The digest of all that was fed.
     pub fn finish(self) -> Vec<u8> {
         match self {
-            Hasher::Sha256(state) => state.finalize().to_vec(),
+            Hasher::Sha256(state) => state.finish().0.to_vec(),
             Hasher::Sha384(state) => state.finalize().to_vec(),
             Hasher::Sha512(state) => state.finalize().to_vec(),
         }
@@ -41,6 +42,17 @@ impl Sink for Hasher {
             Hasher::Sha256(state) => state.update(bytes),
             Hasher::Sha384(state) => state.update(bytes),
             Hasher::Sha512(state) => state.update(bytes),
+        }
+    }
+
+    fn is_sha256(&self) -> bool {
+        matches!(self, Hasher::Sha256(_))
+    }
+
+    fn part<'a>(&'a mut self, bytes: &'a [u8]) -> Option<(&'a mut Sha256, &'a [u8])> {
+        match self {
+            Hasher::Sha256(state) => Some((state, bytes)),
+            Hasher::Sha384(_) | Hasher::Sha512(_) => None,
         }
     }
 }

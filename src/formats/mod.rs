@@ -8,6 +8,7 @@
 //! Everything here comes from outside and may be hostile: lengths are bounded, offsets are added with checks, and an
 //! error names the field it is about.
 
+use crate::crypto::sha256::Sha256;
 use crate::error::{Context, Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -91,6 +92,17 @@ impl ReadAt for Vec<u8> {
 pub trait Sink: Send {
     /// The next bytes.
     fn update(&mut self, bytes: &[u8]);
+
+    /// Whether this is a SHA-256 of (most of) the file, which is worth a neighbour.
+    fn is_sha256(&self) -> bool {
+        false
+    }
+
+    /// The digest that the next bytes, or one part of them, go into, if nothing else becomes of them. The caller has to
+    /// see to that; where it gets nothing, the bytes are still to be given to [`Sink::update`].
+    fn part<'a>(&'a mut self, _bytes: &'a [u8]) -> Option<(&'a mut Sha256, &'a [u8])> {
+        None
+    }
 }
 
 /// Reads the whole file once and hands every byte to every sink.

@@ -1,6 +1,7 @@
 //! The Authenticode digest of an image, in one sequential pass.
 
 use super::Layout;
+use crate::crypto::sha256::Sha256;
 use crate::formats::Sink;
 use crate::formats::hasher::Hasher;
 use crate::model::HashAlgorithm;
@@ -66,5 +67,19 @@ impl Sink for AuthenticodeHasher {
     fn update(&mut self, bytes: &[u8]) {
         outside(&self.skip, self.offset, bytes, |part| self.state.update(part));
         self.offset += bytes.len() as u64;
+    }
+
+    fn is_sha256(&self) -> bool {
+        self.state.is_sha256()
+    }
+
+    fn part<'a>(&'a mut self, bytes: &'a [u8]) -> Option<(&'a mut Sha256, &'a [u8])> {
+        let end = self.offset + bytes.len() as u64;
+        if self.skip.iter().any(|range| range.end > self.offset && range.start < end) {
+            return None;
+        }
+        let part = self.state.part(bytes)?;
+        self.offset = end;
+        Some(part)
     }
 }
