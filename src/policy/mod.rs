@@ -11,6 +11,8 @@ pub mod rotation;
 pub mod rules;
 pub mod signing;
 mod suspension;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use gates::{Decision, Gate, Verdict};
 pub use rules::{Decide, Facts};

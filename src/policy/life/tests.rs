@@ -5,10 +5,10 @@ use crate::clock::parse;
 use crate::config::{Config, PipelineValue, Settings};
 use crate::keys::{AttributeFact, AttributeState, Copy, Credential, Identity, TokenFacts};
 use crate::ledger::query::LastFacts;
-use crate::model::{Actor, Assurance, CkaId, Custody, Environment, Hash256, KeyAlgorithm};
+use crate::model::{CkaId, Custody, Environment, Hash256, KeyAlgorithm};
 use crate::policy::Verdict;
 use crate::policy::people::People;
-use crate::request::Operation;
+use crate::policy::testing::request;
 use chrono::TimeDelta;
 use std::path::Path;
 
@@ -71,20 +71,6 @@ fn generation(name: &str, purpose: Purpose, state: State, destroyable: Option<bo
 
 fn windows(state: State) -> Generation {
     generation("windows/1", Purpose::Authenticode, state, Some(true))
-}
-
-fn request<O: Operation>(params: O) -> Request<O> {
-    Request {
-        request_id: "r".into(),
-        correlation_id: "c".parse().unwrap(),
-        operation: O::NAME.into(),
-        object: "o".into(),
-        actor: Actor { email: "a@b.invalid".parse().unwrap(), role: None, assurance: Assurance::Asserted },
-        params,
-        signatures: Vec::new(),
-        approvals: Vec::new(),
-        authority: None,
-    }
 }
 
 fn facts(settings: &Settings, generation: Generation, destruction: LastFacts) -> Facts<'_> {

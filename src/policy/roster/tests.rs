@@ -5,7 +5,7 @@ use crate::model::{Assurance, Environment};
 use crate::people::roster::testing::{Hand, email, four, person};
 use crate::policy::Verdict;
 use crate::policy::people::People;
-use crate::policy::rules::tests::request;
+use crate::policy::testing::request;
 use crate::request::{AdoptSettings, Operation};
 
 fn now() -> Time {
@@ -20,11 +20,11 @@ fn settings() -> Settings {
 
 fn facts<'a>(settings: &'a Settings, suspended: &[&str], people: People) -> Facts<'a> {
     let suspended = suspended.iter().map(|address| email(address)).collect();
-    let generation = crate::policy::rules::tests::windows(Environment::Staging);
+    let generation = crate::policy::testing::windows(Environment::Staging);
     Facts {
         people,
         roster: Some(RosterFacts { roster: four().0, suspended }),
-        ..crate::policy::rules::tests::facts(settings, Environment::Staging, generation, now())
+        ..crate::policy::testing::facts(settings, Environment::Staging, generation, now())
     }
 }
 

@@ -2,10 +2,11 @@ use super::*;
 use crate::clock::parse;
 use crate::config::{Config, Settings};
 use crate::keys::{AttributeFact, AttributeState, Copy, Identity, TokenFacts};
-use crate::model::{Actor, Assurance, CkaId, Custody, Hash256, KeyAlgorithm};
+use crate::model::{CkaId, Custody, Hash256, KeyAlgorithm};
 use crate::policy::people::People;
+use crate::policy::testing::request;
 use crate::policy::{Decide, Verdict};
-use crate::request::{IssueCertificate, Operation};
+use crate::request::IssueCertificate;
 use openssl::asn1::Asn1Time;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -84,20 +85,6 @@ fn generation(id: &str, purpose: Purpose, state: State, certificate: Vec<u8>) ->
                 attributes: vec![fact("CKA_EXTRACTABLE", false), fact("CKA_NEVER_EXTRACTABLE", true)],
             }],
         }],
-    }
-}
-
-fn request<O: Operation>(params: O) -> Request<O> {
-    Request {
-        request_id: "r".into(),
-        correlation_id: "c".parse().unwrap(),
-        operation: O::NAME.into(),
-        object: "o".into(),
-        actor: Actor { email: "a@b.invalid".parse().unwrap(), role: None, assurance: Assurance::Asserted },
-        params,
-        signatures: Vec::new(),
-        approvals: Vec::new(),
-        authority: None,
     }
 }
 

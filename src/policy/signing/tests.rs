@@ -9,7 +9,7 @@ use crate::people::cab::testing::approval;
 use crate::people::cab::{CabApproval, UnsignedApproval};
 use crate::people::roster::Roster;
 use crate::people::roster::testing::{Hand, email, four};
-use crate::policy::rules::tests::{facts, request, settings, sign, windows};
+use crate::policy::testing::{facts, request, settings, sign, windows};
 use crate::policy::{Decide, Decision, Verdict};
 
 /// Carol packages and asks; Dan is on the board.
