@@ -23,7 +23,7 @@ pub mod safe;
 pub mod source;
 pub mod temporary;
 
-pub use copy::{Sink, TrailingSink, copy_range_while, copy_verified, copy_while, read_range_while, read_while};
+pub use copy::{BUFFER, Sink, copy_while, read_while};
 pub use metadata::Mtime;
 pub use place::{Edit, Placed, Placement, Target};
 pub use source::{Source, SourcePolicy};

@@ -110,7 +110,7 @@ pub trait Sink: Send {
 /// # Errors
 /// Those of [`ReadAt`].
 pub fn feed(file: &dyn ReadAt, sinks: &mut [&mut dyn Sink]) -> Result<()> {
-    const CHUNK: u64 = 1 << 20;
+    const CHUNK: u64 = crate::files::BUFFER as u64;
     let len = file.len()?;
     fan::fan_out(len, sinks, |give| {
         let mut buffer = vec![0; CHUNK.min(len) as usize];
