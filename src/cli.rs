@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::{CorrelationId, Email};
 use crate::ui::{Output, Ui, Worst};
 use crate::world::{Globals, World};
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Makes, uses, rotates, revokes, audits and rehearses code-signing keys in PKCS#11 HSMs
@@ -149,7 +149,7 @@ enum Command {
 
 /// Parses the arguments, runs the command, prints what went wrong, and gives the exit code.
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
@@ -243,15 +243,38 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
 /// run.
 fn approved(words: &[String], world: &mut World) -> Result<Worst> {
     let line = std::iter::once("keyctl").chain(words.iter().map(String::as_str));
-    let cli = Cli::try_parse_from(line).map_err(|error| {
+    let cli = parse(line).map_err(|error| {
         Error::failed("bad_request", "the approved command line is none of this program").because(error)
     })?;
     approvable(cli.command, world)
 }
 
-/// The clap tree, for man pages and completions.
+/// The clap tree, for the command line, man pages and completions.
 pub fn command() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
+    with_reflowed_help(<Cli as clap::CommandFactory>::command())
+}
+
+fn parse<T: Into<std::ffi::OsString> + Clone>(line: impl IntoIterator<Item = T>) -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches_from(line)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+}
+
+/// Help is written with line breaks of its own, so that examples keep theirs. Paragraphs lose them here, or they would be
+/// broken twice where the terminal is narrower.
+fn with_reflowed_help(mut command: clap::Command) -> clap::Command {
+    if let Some(help) = command.get_long_about().map(|help| reflowed(&help.to_string())) {
+        command = command.long_about(help);
+    }
+    command.mut_subcommands(with_reflowed_help)
+}
+
+/// Joins the lines of each paragraph; where one is indented, they are left as they are.
+fn reflowed(text: &str) -> String {
+    let paragraph = |lines: &str| match lines.lines().any(|line| line.starts_with(' ')) {
+        true => lines.to_owned(),
+        false => lines.lines().collect::<Vec<_>>().join(" "),
+    };
+    text.split("\n\n").map(paragraph).collect::<Vec<_>>().join("\n\n")
 }
 
 impl From<std::io::Error> for Error {
