@@ -2,7 +2,7 @@
 
 mod roster;
 
-use super::keygen;
+use super::{act, keygen};
 use crate::config::policy::Operation;
 use crate::config::{Change, Settings};
 use crate::error::Result;
@@ -138,8 +138,8 @@ impl SettingsChange {
             let operation = Operation::Adopt;
             world.authorize(Intended { operation, object, command, steps, subjects, tokens: Vec::new() })?;
         }
-        let permit = keygen::admit_one(world, request)?;
-        keygen::close_one(world, permit, Ok(SettingsAdopted::new()))?;
+        let permit = act::admit(world, request)?;
+        act::close(world, permit, Ok(SettingsAdopted::new()))?;
         let mut store = Store::new(token_specs(&world.config, &world.dir, 1));
         store.pin(query::tokens(world.ledger.connection())?);
         world.store = Arc::new(store);

@@ -1,6 +1,6 @@
 //! `destroy`: the private key of a generation, for good.
 
-use super::{keygen, publish, recover};
+use super::{act, keygen, publish, recover};
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
@@ -56,7 +56,7 @@ pub fn run(args: &DestroyArgs, world: &mut World) -> Result<Worst> {
     refuse_open(world, &generation)?;
     let request = resolve(world, &generation)?;
     if world.globals.dry_run {
-        return keygen::show(world, &request);
+        return act::show(world, &request);
     }
     if world.asks_people() {
         let intended = intended(&request)?;
@@ -68,7 +68,7 @@ pub fn run(args: &DestroyArgs, world: &mut World) -> Result<Worst> {
         let what = format!("this destroys the private key of {} for good", generation.id);
         crate::ui::confirm(world.globals.yes, &what, &generation.id.to_string())?;
     }
-    let permit = keygen::admit_one(world, request).map_err(|error| refused(error, &generation, &decision))?;
+    let permit = act::admit(world, request).map_err(|error| refused(error, &generation, &decision))?;
     carry_out(world, permit, &generation)?;
     let generation = world.generation(&generation.id)?;
     world.checkpoint()?;

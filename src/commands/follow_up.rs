@@ -1,6 +1,6 @@
 //! `follow-up`: duties that have a deadline, such as what has to follow break-glass.
 
-use super::keygen;
+use super::{act, keygen};
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation;
 use crate::error::{Error, Result, shown};
@@ -101,10 +101,10 @@ fn close(world: &mut World, duty: &FollowUp, evidence: &Path) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return keygen::show(world, &request);
+        return act::show(world, &request);
     }
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(Recorded::new()))?;
+    let permit = act::admit(world, request)?;
+    act::close(world, permit, Ok(Recorded::new()))?;
     world.checkpoint()?;
     world.ui().say(&format!("{} is closed with {}", duty.id(), shown_path(evidence)));
     Ok(Worst::default())

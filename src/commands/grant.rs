@@ -1,6 +1,6 @@
 //! `grant`: standing approvals, which automation consumes use by use.
 
-use super::keygen;
+use super::{act, keygen};
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
@@ -105,11 +105,11 @@ fn give(args: &GrantArgs, world: &mut World) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return keygen::show(world, &request);
+        return act::show(world, &request);
     }
     let id = request.params.grant_id.clone();
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(Recorded::new()))?;
+    let permit = act::admit(world, request)?;
+    act::close(world, permit, Ok(Recorded::new()))?;
     world.checkpoint()?;
     let given = query::grant(world.ledger.connection(), &id)?;
     world.ui().object(&given.as_ref().map(row).unwrap_or_default());
@@ -174,10 +174,10 @@ fn end(args: &GrantArgs, world: &mut World, id: &str) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return keygen::show(world, &request);
+        return act::show(world, &request);
     }
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(Recorded::new()))?;
+    let permit = act::admit(world, request)?;
+    act::close(world, permit, Ok(Recorded::new()))?;
     world.checkpoint()?;
     world.ui().say("ended");
     Ok(Worst::default())

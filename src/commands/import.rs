@@ -1,6 +1,6 @@
 //! `import`: an externally issued certificate.
 
-use super::{keygen, publish};
+use super::{act, keygen, publish};
 use crate::config::policy::Operation;
 use crate::crypto::subject::subject_of;
 use crate::error::{Error, Result, shown};
@@ -86,14 +86,14 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
     };
     let request = world.request(generation.id.to_string(), params);
     if world.globals.dry_run {
-        return keygen::show(world, &request);
+        return act::show(world, &request);
     }
     if world.asks_people() {
         let intended = intended(args, world, &generation, &request.params)?;
         world.authorize(intended)?;
     }
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(imported.into_issued()))?;
+    let permit = act::admit(world, request)?;
+    act::close(world, permit, Ok(imported.into_issued()))?;
     let generation = world.generation(&generation.id)?;
     publish::certificate(world, &generation)?;
     let generation = keygen::activate_first(world, generation)?;

@@ -1,25 +1,24 @@
 //! `keygen`: the next generation of a key, from the planned CKA_ID to the published certificate.
 
-use super::{openpgp, pipeline, publish, recover};
+use super::{act, openpgp, pipeline, publish};
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::files::{safe, shown_path};
-use crate::gate::{self, Failure, Permit};
+use crate::gate::{Failure, Permit};
 use crate::hsm::store::GeneratedKey;
 use crate::keys::rotation::OVERLAP_DAYS;
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
-use crate::model::{CkaId, Custody, GenerationId, HashAlgorithm, HsmName, KeyName, Purpose, SpkiHash, Tbs, hex};
-use crate::outcome;
+use crate::model::{CkaId, Custody, GenerationId, HashAlgorithm, HsmName, KeyName, Purpose, hex};
 use crate::pki::certificate::Certificate;
 use crate::pki::csr::RequestDraft;
 use crate::pki::issue::{self, CertificatePlan, Draft, Linted, Validity};
 use crate::pki::name::{Name, Subject};
 use crate::pki::profile::{Profile, ProfileName};
 use crate::pki::serial::Serial;
-use crate::request::{ChangeState, Covered, GenerateKey, IssueCertificate, MakeCsr, Operation, Request, Role};
+use crate::request::{Covered, GenerateKey, IssueCertificate, MakeCsr, Operation, Role};
 use crate::ui::{Row, Worst};
 use crate::world::World;
 use std::path::PathBuf;
@@ -75,7 +74,7 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
     let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
     if world.globals.dry_run {
         let request = generate_request(world, &args.key, &key)?;
-        return show(world, &request);
+        return act::show(world, &request);
     }
     if world.asks_people() {
         let mut command = vec!["keygen".to_owned(), args.key.to_string()];
@@ -154,7 +153,7 @@ pub(super) fn activate_first(world: &mut World, mut generation: Generation) -> R
     let has_active = query::active(world.ledger.connection(), &generation.id.key)?.is_some();
     while !has_active && matches!(generation.state, State::Certified | State::Staged) {
         let to = if generation.state == State::Certified { State::Staged } else { State::Active };
-        generation = change_state(world, &generation, to, planned::FIRST)?;
+        generation = act::change_state(world, &generation, to, planned::FIRST)?;
         if to == State::Active {
             pipeline::follow(world, &generation);
         }
@@ -261,7 +260,7 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
 pub(super) fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
     let request = generate_request(world, name, key)?;
     let id = request.params.generation.clone();
-    let permit = admit_one(world, request)?;
+    let permit = act::admit(world, request)?;
     make(world, permit)?;
     world.generation(&id)
 }
@@ -271,8 +270,8 @@ pub(super) fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<G
 pub(super) fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
     let failure = match world.store.generate(&permit).and_then(|made| never_seen(world, made)) {
         Err(failure) if failure.unknown => failure,
-        Err(failure) => return close_one::<_, GeneratedKey>(world, permit, Err(planned::spent(world, failure))),
-        made => return close_one(world, permit, made),
+        Err(failure) => return act::close::<_, GeneratedKey>(world, permit, Err(planned::spent(world, failure))),
+        made => return act::close(world, permit, made),
     };
     let found = world.store.take_over(&permit);
     let settled = match found.and_then(|found| found.map(|made| never_seen(world, made)).transpose()) {
@@ -290,7 +289,7 @@ pub(super) fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()>
         }
         Err(_) => Err(failure),
     };
-    close_one(world, permit, settled)
+    act::close(world, permit, settled)
 }
 
 /// A public key that comes twice (K5) is refused: two keys that are one, or a token without randomness.
@@ -305,17 +304,6 @@ pub(super) fn never_seen(world: &World, made: GeneratedKey) -> Result<GeneratedK
                 .into())
         }
     }
-}
-
-/// What a dry run prints of a request that would be made.
-///
-/// # Errors
-/// A bug: it has no JSON form.
-pub(super) fn show<O: Operation>(world: &World, request: &Request<O>) -> Result<Worst> {
-    let text = serde_json::to_string_pretty(request);
-    let text = text.map_err(|error| Error::bug("a request has no JSON form").because(error))?;
-    world.ui().raw(&format!("{text}\n"));
-    Ok(Worst::default())
 }
 
 /// Plain data as JSON.
@@ -361,8 +349,8 @@ pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> 
     };
     let mut request = world.request(generation.id.to_string(), params);
     let spki = issuer.identity()?.spki_sha256;
-    request.signatures = vec![covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
-    let permit = admit_one(world, request)?;
+    request.signatures = vec![act::covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
+    let permit = act::admit(world, request)?;
     issue_with(world, permit, &linted, &issuer)
 }
 
@@ -378,7 +366,7 @@ pub(super) fn issue_with(
         let signature = key.sign(&linted.tbs())?;
         Ok(linted.issue(&signature, issuer.id.clone())?)
     });
-    close_one(world, permit, issued)?;
+    act::close(world, permit, issued)?;
     let generation = world.generation(&id)?;
     publish::certificate(world, &generation)?;
     Ok(generation)
@@ -481,28 +469,6 @@ fn subject(key: &Key) -> Result<Name> {
     .to_name()
 }
 
-/// One signature by this copy of a key over exactly this.
-pub(super) fn covered(role: Role, spki: SpkiHash, copy: &crate::keys::Copy, tbs: &Tbs) -> Covered {
-    Covered {
-        role,
-        spki_sha256: Some(spki),
-        hsm: copy.hsm.clone(),
-        cka_id: copy.cka_id.clone(),
-        mechanism: tbs.mechanism(),
-        content: hex(&tbs.content()),
-        count: 1,
-    }
-}
-
-/// Moves a generation one step along its life.
-pub(super) fn change_state(world: &mut World, generation: &Generation, to: State, reason: &str) -> Result<Generation> {
-    let params = ChangeState { generation: generation.id.clone(), from: generation.state, to, reason: reason.into() };
-    let request = world.request(generation.id.to_string(), params);
-    let permit = admit_one(world, request)?;
-    close_one(world, permit, Ok(gate::StateChanged::new()))?;
-    world.generation(&generation.id)
-}
-
 /// Has a key sign a request for its certificate, and writes that to `path`; over a file that is there only if told so.
 pub(super) fn write_csr(
     world: &mut World,
@@ -519,59 +485,13 @@ pub(super) fn write_csr(
     let id = generation.id.clone();
     let params = MakeCsr { generation: id.clone(), subject: subject.to_string(), tbs_sha256: draft.tbs_hash() };
     let mut request = world.request(id.to_string(), params);
-    request.signatures = vec![covered(Role::Subject, identity.spki_sha256, generation.copy()?, &tbs)];
-    let permit = admit_one(world, request)?;
+    request.signatures = vec![act::covered(Role::Subject, identity.spki_sha256, generation.copy()?, &tbs)];
+    let permit = act::admit(world, request)?;
     let made = world.store.open(&permit, Role::Subject, identity).and_then(|key| {
         let csr = draft.make(&key.sign(&tbs)?)?;
         let write = if replace { safe::write_atomic } else { safe::write_new };
         write(path, csr.pem()?.as_bytes(), 0o644)?;
         Ok(csr)
     });
-    close_one(world, permit, made)
-}
-
-/// Admits one request, unless its token waits for `recover`; a refusal becomes the error.
-pub(super) fn admit_one<O: crate::policy::Decide>(world: &mut World, request: Request<O>) -> Result<Permit<O>> {
-    recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
-    let process = world.process()?;
-    let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), vec![request])?;
-    match answers.into_iter().next() {
-        Some(Ok(permit)) => Ok(permit),
-        Some(Err(refusal)) => Err(refusal.error),
-        None => Err(Error::bug("the gate gave no answer")),
-    }
-}
-
-/// Closes one permit; its failure becomes the error, after it is in the ledger.
-pub(super) fn close_one<O, D>(world: &mut World, permit: Permit<O>, result: Result<D, Failure>) -> Result<()>
-where
-    O: Operation,
-    D: gate::Completes<O>,
-{
-    close_for_evidence(world, permit, result).map(drop)
-}
-
-/// As [`close_one`]; evidence is made of what it gives.
-pub(super) fn close_for_evidence<O, D>(
-    world: &mut World,
-    permit: Permit<O>,
-    result: Result<D, Failure>,
-) -> Result<outcome::Receipt>
-where
-    O: Operation,
-    D: gate::Completes<O>,
-{
-    let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
-    let none = || Error::new(Kind::Bug, "internal", "closing gave no answer");
-    answers.into_iter().next().unwrap_or_else(|| Err(none()))
-}
-
-/// Closes a permit with what went wrong, which is its outcome and so no error.
-pub(super) fn close_failed<O, D>(world: &mut World, permit: Permit<O>, failure: Failure) -> Result<()>
-where
-    O: Operation,
-    D: gate::Completes<O>,
-{
-    let results: Vec<(Permit<O>, Result<D, Failure>)> = vec![(permit, Err(failure))];
-    outcome::close(&mut world.ledger, crate::world::tool(), results).map(drop)
+    act::close(world, permit, made)
 }

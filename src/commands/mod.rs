@@ -1,5 +1,6 @@
 //! One file per command: the doc comment of its arguments is the help, then `run`, then what only it needs.
 
+mod act;
 pub mod adopt;
 pub mod approve;
 pub mod audit;

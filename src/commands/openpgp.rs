@@ -1,6 +1,6 @@
 //! OpenPGP keys: their certification, which follows `keygen`, and the keyrings that clients get.
 
-use super::keygen;
+use super::{act, keygen};
 use crate::clock::{Time, rfc3339};
 use crate::config::{Archive, Issuer, Key, Settings};
 use crate::error::{Error, Result};
@@ -48,9 +48,9 @@ pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> 
         let role = Certification::role(unsigned);
         let signer = if role == Role::Subject { generation } else { &issuer };
         let spki = signer.identity()?.spki_sha256;
-        request.signatures.push(keygen::covered(role, spki, signer.copy()?, unsigned.tbs()));
+        request.signatures.push(act::covered(role, spki, signer.copy()?, unsigned.tbs()));
     }
-    let permit = keygen::admit_one(world, request)?;
+    let permit = act::admit(world, request)?;
     certify_with(world, permit, &draft, generation, &issuer)
 }
 
@@ -75,7 +75,7 @@ pub(super) fn certify_again(
         Some(draft) => certify_with(world, permit, &draft, generation, &issuer).map(Some),
         None => {
             let error = Error::failed("interrupted", "the signatures may exist; nothing was published");
-            keygen::close_failed::<_, Certified>(world, permit, Failure { error, unknown: true }).map(|()| None)
+            act::close_failed::<_, Certified>(world, permit, Failure { error, unknown: true }).map(|()| None)
         }
     }
 }
@@ -113,7 +113,7 @@ fn certify_with(
         let signatures = road::sign(draft.unsigned(), &keys)?;
         Ok(draft.finish(&signatures, |revocation| keep(&path, revocation))?)
     })();
-    keygen::close_one(world, permit, certified)?;
+    act::close(world, permit, certified)?;
     world.generation(&generation.id)
 }
 
@@ -408,9 +408,9 @@ fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, certificat
     }
     let params = PublishKeyring { generation: newest.id.clone(), sha256, fingerprints };
     let request = world.request(key.to_string(), params);
-    let permit = keygen::admit_one(world, request)?;
+    let permit = act::admit(world, request)?;
     let written = with_publication(world, key, newest, certificates, |publication| publication.publish(&dir));
-    keygen::close_one(world, permit, written.map_err(Into::into))?;
+    act::close(world, permit, written.map_err(Into::into))?;
     Ok(true)
 }
 

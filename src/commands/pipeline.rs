@@ -4,7 +4,7 @@
 //! alone if it says the new one's already. If it says anything else, somebody edited it, and the command stops: a value
 //! that nobody here knows is not written over.
 
-use super::{keygen, publication, recover};
+use super::{act, publication, recover};
 use crate::config::{GitUse, Pipeline, PipelineValue};
 use crate::error::{Error, Kind, Result, shown};
 use crate::files::shown_path;
@@ -98,9 +98,9 @@ fn update_one(
         let params = draft.params(generation);
         let path = draft.path.clone();
         let request = world.request(name.to_string(), params);
-        let permit = keygen::admit_one(world, request)?;
+        let permit = act::admit(world, request)?;
         let edited = edited::edit(&permit, &path).map_err(Into::into);
-        keygen::close_one(world, permit, edited)?;
+        act::close(world, permit, edited)?;
     }
     if let Some(tree) = tree {
         updated.commit = publish(world, &tree, &draft, generation)?;
@@ -363,7 +363,7 @@ pub(super) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
     let path = world.dir.join(&permit.request().params.file);
     match edited::edited(&permit, &path) {
         Ok(Some(edited)) => {
-            keygen::close_one(world, permit, Ok(edited))?;
+            act::close(world, permit, Ok(edited))?;
             Ok(("taken-over", format!("{} says what it should", shown_path(&path))))
         }
         Err(error) if error.kind() == Kind::Unavailable => Err(error),

@@ -3,7 +3,7 @@
 pub(super) mod revocation;
 
 use super::sign::repository;
-use super::{crl, destroy, keygen, openpgp, pipeline, publication};
+use super::{act, crl, destroy, keygen, openpgp, pipeline, publication};
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::{NamedLock, ProcessLock};
 use crate::formats::apt::place;
@@ -269,19 +269,19 @@ fn settle_keygen(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str
     match found {
         Ok(Some(made)) => {
             let spki = made.identity().spki_sha256;
-            keygen::close_one(world, permit, Ok(made))?;
+            act::close(world, permit, Ok(made))?;
             Ok(("taken-over", format!("the key pair is whole, SPKI SHA-256 {spki}")))
         }
         Ok(None) => {
             let error = Error::failed("not_executed", "no object on the token has the planned CKA_ID");
-            keygen::close_failed::<_, GeneratedKey>(world, permit, error.into())?;
+            act::close_failed::<_, GeneratedKey>(world, permit, error.into())?;
             Ok(("not-executed", "no object on the token has the planned CKA_ID".into()))
         }
         // Half a pair, or a public key that came before: the record says so, and nothing is deleted.
         Err(failure) if failure.error.kind() != Kind::Unavailable => {
             let detail = failure.error.full();
             let unknown = failure.error.code() != PUBLIC_HALF;
-            keygen::close_failed::<_, GeneratedKey>(world, permit, Failure { unknown, ..failure })?;
+            act::close_failed::<_, GeneratedKey>(world, permit, Failure { unknown, ..failure })?;
             Ok((if unknown { "unknown" } else { "not-executed" }, detail))
         }
         Err(failure) => Err(failure.error),
@@ -296,7 +296,7 @@ fn settle_as<O: Operation, D: Completes<O>>(
 ) -> Result<(&'static str, String)> {
     let permit = resume::<O>(world, orphan)?;
     let error = Error::failed("interrupted", detail);
-    keygen::close_failed::<O, D>(world, permit, Failure { error, unknown })?;
+    act::close_failed::<O, D>(world, permit, Failure { error, unknown })?;
     Ok((if unknown { "unknown" } else { "not-executed" }, detail.to_owned()))
 }
 

@@ -1,7 +1,7 @@
 //! Artifacts that have to be signed again (B13). The register has them marked from the intent of a revocation on; here
 //! the outside is told: an event in the ledger and a fragment for each handful of them.
 
-use super::keygen;
+use super::act;
 use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::gate::Recorded;
@@ -34,8 +34,8 @@ pub(super) fn tell(world: &mut World) -> Result<Vec<Receipt>> {
             generation,
         };
         let request = world.request(params.generation.to_string(), params);
-        let permit = keygen::admit_one(world, request)?;
-        receipts.push(keygen::close_for_evidence(world, permit, Ok(Recorded::new()))?);
+        let permit = act::admit(world, request)?;
+        receipts.push(act::close_for_evidence(world, permit, Ok(Recorded::new()))?);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `roster`: shows the people, and stops and restores single ones. Other changes are adopted.
 
-use super::keygen;
+use super::act;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
 use crate::gate::{self, Recorded};
@@ -137,11 +137,11 @@ where
         })?;
     }
     if world.globals.dry_run {
-        keygen::show(world, &request)?;
+        act::show(world, &request)?;
         return Ok(());
     }
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(Recorded::new()))?;
+    let permit = act::admit(world, request)?;
+    act::close(world, permit, Ok(Recorded::new()))?;
     world.checkpoint()?;
     Ok(())
 }

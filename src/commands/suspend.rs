@@ -1,6 +1,6 @@
 //! `suspend`: stops a key for the time being, and lets it go on.
 
-use super::keygen;
+use super::act;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
 use crate::gate::{self, Completes, Recorded};
@@ -82,11 +82,11 @@ where
         })?;
     }
     if world.globals.dry_run {
-        keygen::show(world, &request)?;
+        act::show(world, &request)?;
         return Ok(());
     }
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(Recorded::new()))?;
+    let permit = act::admit(world, request)?;
+    act::close(world, permit, Ok(Recorded::new()))?;
     world.checkpoint()?;
     Ok(())
 }
@@ -122,6 +122,6 @@ where
     let object = key.to_string();
     let params = world.planned_params::<O>(&object)?.unwrap_or(params);
     let request = world.request(object, params);
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(Recorded::new()))
+    let permit = act::admit(world, request)?;
+    act::close(world, permit, Ok(Recorded::new()))
 }

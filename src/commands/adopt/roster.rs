@@ -1,6 +1,6 @@
 //! `adopt`, the people's part: a changed `roster.toml`.
 
-use crate::commands::keygen;
+use crate::commands::act;
 use crate::config::policy::Operation;
 use crate::error::Result;
 use crate::gate::{self, Recorded};
@@ -47,8 +47,8 @@ impl Change {
                 tokens: Vec::new(),
             })?;
         }
-        let permit = keygen::admit_one(world, request)?;
-        keygen::close_one(world, permit, Ok(Recorded::new()))?;
+        let permit = act::admit(world, request)?;
+        act::close(world, permit, Ok(Recorded::new()))?;
         world.checkpoint()?;
         world.ui().say(&format!("{object} is in force"));
         Ok(())

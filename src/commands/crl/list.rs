@@ -101,7 +101,7 @@ fn build(world: &World, ca: &Generation, revoked: Option<(&GenerationId, Terms)>
             urls,
             tbs_sha256: linted.draft().tbs_hash(),
         },
-        covered: super::super::keygen::covered(Role::Issuer, identity.spki_sha256, ca.copy()?, &tbs),
+        covered: super::super::act::covered(Role::Issuer, identity.spki_sha256, ca.copy()?, &tbs),
         ca: ca.clone(),
         linted,
         path,

@@ -3,7 +3,7 @@
 pub(super) mod list;
 pub(super) mod served;
 
-use super::{keygen, publication, publish, resign};
+use super::{act, publication, publish, resign};
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
@@ -271,10 +271,10 @@ pub(super) fn issue(world: &mut World, ca: &Generation) -> Result<Receipt> {
     let params = IssueCrl { generation: ca.id.clone(), crl: list.crl.clone(), tells };
     let mut request = world.request(ca.id.to_string(), params);
     request.signatures = vec![list.covered.clone()];
-    let permit = keygen::admit_one(world, request)?;
+    let permit = act::admit(world, request)?;
     let published = list.sign(&world.store, &permit);
     world.ui().detail(&format!("time of the list: {}", list.laps()));
-    keygen::close_for_evidence(world, permit, published)
+    act::close_for_evidence(world, permit, published)
 }
 
 /// What follows lists and revocations: evidence, marks that are told of, the public register, a checkpoint. All of it is

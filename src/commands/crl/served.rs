@@ -60,8 +60,8 @@ pub fn confirm(world: &mut World, ca: &Generation, fetch: bool, stop: &Arc<Atomi
     let served = look(world, ca, &crl, &urls, &http, &Sleeper::new(stop.clone()))?;
     let params = ConfirmCrl { generation: ca.id.clone(), number: recorded.number, sha256: recorded.sha256, urls };
     let request = world.request(ca.id.to_string(), params);
-    let permit = super::super::keygen::admit_one(world, request)?;
-    super::super::keygen::close_one(world, permit, Ok(served))?;
+    let permit = super::super::act::admit(world, request)?;
+    super::super::act::close(world, permit, Ok(served))?;
     Ok(Seen::Served)
 }
 

@@ -2,7 +2,7 @@
 //! otherwise the number stays used up, and the next one is made (governance T7).
 
 use super::{close_with_error, resume};
-use crate::commands::{crl, keygen, openpgp, revoke};
+use crate::commands::{act, crl, openpgp, revoke};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome::Receipt;
@@ -36,7 +36,7 @@ pub(in crate::commands) fn settle(world: &mut World, orphan: &OpenIntent) -> Res
         _ => Some(Revoked::registered(marks)),
     };
     if let Some(revoked) = revoked {
-        keygen::close_one(world, permit, Ok(revoked))?;
+        act::close(world, permit, Ok(revoked))?;
         return Ok(("taken-over", format!("{} is revoked, and what tells of it is published", params.generation)));
     }
     close_with_error::<RevokeKey, Revoked>(world, permit, Error::failed("interrupted", UNKNOWN), true)?;
@@ -53,7 +53,7 @@ pub(super) fn settle_list(world: &mut World, orphan: &OpenIntent) -> Result<(&'s
     let ca = world.generation(&generation)?;
     let path = crl::list::path(world, &generation);
     if let Some(list) = Published::found(&path, &crl::list::certificate(&ca)?, &plan, &[])? {
-        keygen::close_one(world, permit, Ok(list))?;
+        act::close(world, permit, Ok(list))?;
         return Ok(("taken-over", format!("the list {} is published", plan.number)));
     }
     let detail = format!("the list may have been signed; its number {} is used up", plan.number);

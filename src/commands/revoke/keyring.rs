@@ -2,7 +2,7 @@
 
 use super::{Plan, bare_request};
 use crate::clock::rfc3339;
-use crate::commands::{keygen, openpgp};
+use crate::commands::{act, keygen, openpgp};
 use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
@@ -48,7 +48,7 @@ pub fn prepare(world: &World, plan: &Plan, primary: &Generation) -> Result<(Requ
     request.params.plan = Some(keygen::to_value(&ending.plan())?);
     let (spki, copy) = (primary.identity()?.spki_sha256, primary.copy()?);
     for unsigned in ending.unsigned() {
-        request.signatures.push(keygen::covered(Role::Issuer, spki, copy, unsigned.tbs()));
+        request.signatures.push(act::covered(Role::Issuer, spki, copy, unsigned.tbs()));
     }
     Ok((request, Source::Key(Box::new(ending))))
 }
@@ -74,7 +74,7 @@ pub fn decide(world: &mut World, plan: &Plan, primary: &Generation) -> Result<Re
     let other = primary.id.key != plan.generation.id.key;
     let _lock = other.then(|| crate::commands::crl::lock(world, &primary.id.key)).transpose()?;
     let (request, source) = prepare(world, plan, primary)?;
-    let permit = keygen::admit_one(world, request)?;
+    let permit = act::admit(world, request)?;
     let marks = query::resign_count(world.ledger.connection(), &plan.generation.id)?;
     let ended = (|| {
         let ended = match &source {
@@ -88,5 +88,5 @@ pub fn decide(world: &mut World, plan: &Plan, primary: &Generation) -> Result<Re
         openpgp::publish_ended(world, &plan.generation, &ended)?;
         Ok(Revoked::in_keyring(ended, marks))
     })();
-    keygen::close_for_evidence(world, permit, ended)
+    act::close_for_evidence(world, permit, ended)
 }

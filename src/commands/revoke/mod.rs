@@ -4,7 +4,7 @@ mod keyring;
 mod terms;
 pub(super) mod way;
 
-use super::{crl, keygen, openpgp, publication};
+use super::{act, crl, keygen, openpgp, publication};
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
@@ -239,17 +239,17 @@ fn decide(world: &mut World, plan: &Plan) -> Result<Receipt> {
         Way::List(ca) => {
             let _lock = crl::lock(world, &ca.id.key)?;
             let mut list = crl::list::plan(world, ca, Some((&plan.generation.id, plan.terms)))?;
-            let permit = keygen::admit_one(world, list_request(world, plan, &list))?;
+            let permit = act::admit(world, list_request(world, plan, &list))?;
             let marks = query::resign_count(world.ledger.connection(), &plan.generation.id)?;
             let listed = list.sign(&world.store, &permit).map(|list| Revoked::listed(list, marks));
             world.ui().detail(&format!("time of the list: {}", list.laps()));
-            keygen::close_for_evidence(world, permit, listed)
+            act::close_for_evidence(world, permit, listed)
         }
         Way::Keyring(primary) => keyring::decide(world, plan, primary),
         Way::Register(_) => {
-            let permit = keygen::admit_one(world, bare_request(world, plan))?;
+            let permit = act::admit(world, bare_request(world, plan))?;
             let marks = query::resign_count(world.ledger.connection(), &plan.generation.id)?;
-            keygen::close_for_evidence(world, permit, Ok(Revoked::registered(marks)))
+            act::close_for_evidence(world, permit, Ok(Revoked::registered(marks)))
         }
     }
 }

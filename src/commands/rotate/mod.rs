@@ -10,7 +10,7 @@ mod resume;
 mod standing;
 mod steps;
 
-use super::{keygen, openpgp, publish};
+use super::{act, keygen, openpgp, publish};
 use crate::clock::{self, Time, rfc3339};
 use crate::config::{Key, RotationMode, Settings};
 use crate::error::{Error, Result};
@@ -315,8 +315,8 @@ fn review_params(world: &World, args: &RotateArgs, text: &str) -> Result<Option<
 
 fn record_review(world: &mut World, params: ReviewKey) -> Result<()> {
     let request = world.request(params.generation.to_string(), params);
-    let permit = keygen::admit_one(world, request)?;
-    keygen::close_one(world, permit, Ok(Recorded::new()))
+    let permit = act::admit(world, request)?;
+    act::close(world, permit, Ok(Recorded::new()))
 }
 
 /// A date is its first second in UTC.

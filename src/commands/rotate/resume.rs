@@ -3,7 +3,7 @@
 
 use super::facts::Known;
 use super::steps;
-use crate::commands::{keygen, openpgp, pipeline, recover};
+use crate::commands::{act, keygen, openpgp, pipeline, recover};
 use crate::error::{Error, Kind, Result};
 use crate::formats::apt::published::Published;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, StateChanged};
@@ -57,9 +57,9 @@ fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent) -> Result
             .map_or(Ok(()), |permit| steps::test_with(world, known, permit)),
         PublishMetadata::ENTRY => steps::publish_with(world, known, resume(world, orphan)?),
         ChangeState::ENTRY => still_allowed::<ChangeState, StateChanged>(world, orphan)?
-            .map_or(Ok(()), |permit| keygen::close_one(world, permit, Ok(StateChanged::new()))),
+            .map_or(Ok(()), |permit| act::close(world, permit, Ok(StateChanged::new()))),
         ReviewKey::ENTRY => still_allowed::<ReviewKey, Recorded>(world, orphan)?
-            .map_or(Ok(()), |permit| keygen::close_one(world, permit, Ok(Recorded::new()))),
+            .map_or(Ok(()), |permit| act::close(world, permit, Ok(Recorded::new()))),
         // A request may be made as often as one likes, and a keyring is published again.
         MakeCsr::ENTRY => close::<MakeCsr, CsrMade>(world, orphan),
         PublishKeyring::ENTRY => close::<PublishKeyring, Published>(world, orphan),
@@ -83,7 +83,7 @@ fn still_allowed<O: Decide, D: Completes<O>>(world: &mut World, orphan: &OpenInt
         Some(Decision::Allow(_) | Decision::NeedsApproval(_)) => Ok(Some(permit)),
         _ => {
             let error = Error::failed("interrupted", "it was not done, and is not allowed any more");
-            keygen::close_failed::<O, D>(world, permit, error.into()).map(|()| None)
+            act::close_failed::<O, D>(world, permit, error.into()).map(|()| None)
         }
     }
 }
@@ -91,7 +91,7 @@ fn still_allowed<O: Decide, D: Completes<O>>(world: &mut World, orphan: &OpenInt
 fn close<O: Operation, D: Completes<O>>(world: &mut World, orphan: &OpenIntent) -> Result<()> {
     let permit: Permit<O> = resume(world, orphan)?;
     let error = Error::failed("interrupted", "it may have been done, and is done again");
-    keygen::close_failed::<O, D>(world, permit, Failure { error, unknown: true })
+    act::close_failed::<O, D>(world, permit, Failure { error, unknown: true })
 }
 
 /// The pair under the planned CKA_ID, or the same plan once more if there is none.
@@ -99,15 +99,15 @@ fn generate(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
     match world.store.take_over(&permit) {
         Ok(Some(made)) => {
             let made = keygen::never_seen(world, made);
-            keygen::close_one(world, permit, made)
+            act::close(world, permit, made)
         }
         Ok(None) => keygen::make(world, permit),
         // The token cannot be asked: the intent stays open.
         Err(failure) if failure.error.kind() == Kind::Unavailable => Err(failure.error),
         Err(failure) if failure.error.code() == crate::hsm::store::PUBLIC_HALF => {
-            keygen::close_failed::<_, GeneratedKey>(world, permit, failure.error.into())
+            act::close_failed::<_, GeneratedKey>(world, permit, failure.error.into())
         }
-        Err(failure) => keygen::close_one::<_, GeneratedKey>(world, permit, Err(failure)),
+        Err(failure) => act::close::<_, GeneratedKey>(world, permit, Err(failure)),
     }
 }
 
@@ -125,7 +125,7 @@ fn issue(world: &mut World, known: &Known, permit: Permit<IssueCertificate>) -> 
         Ok((linted, issuer)) if linted.draft().tbs_hash() == params.tbs_sha256 => {
             keygen::issue_with(world, permit, &linted, &issuer).map(drop)
         }
-        _ => keygen::close_failed::<_, Issued>(world, permit, changed()),
+        _ => act::close_failed::<_, Issued>(world, permit, changed()),
     }
 }
 
@@ -139,7 +139,7 @@ fn link(world: &mut World, known: &Known, permit: Permit<LinkRoots>) -> Result<(
         Ok((linted, issuer)) if linted.draft().tbs_hash() == params.tbs_sha256 => {
             steps::link_with(world, permit, &linted, issuer)
         }
-        _ => keygen::close_failed::<_, Issued>(world, permit, changed()),
+        _ => act::close_failed::<_, Issued>(world, permit, changed()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::facts::Known;
 use super::{Options, standing};
-use crate::commands::{keygen, openpgp, publication, seams};
+use crate::commands::{act, keygen, openpgp, publication, seams};
 use crate::error::{Error, Kind, Result};
 use crate::files::safe;
 use crate::gate::{Failure, Permit};
@@ -57,16 +57,16 @@ pub(super) fn take(world: &mut World, known: &Known, step: &Step, options: &Opti
         Step::Publish(id) => publish(world, known, id)?,
         Step::Test(id) => test(world, known, id)?,
         Step::Stage(id) => {
-            keygen::change_state(world, known.generation(id)?, State::Staged, STAGED).map(drop)?;
+            act::change_state(world, known.generation(id)?, State::Staged, STAGED).map(drop)?;
         }
         Step::UpdatePipelines(id) => seams::update_pipelines(world, known.generation(id)?, known.active())?,
         Step::Activate(id) => return activate(world, known, id, options).map(Some),
         Step::Retire(id, to) => {
-            keygen::change_state(world, known.generation(id)?, *to, RETIRED).map(drop)?;
+            act::change_state(world, known.generation(id)?, *to, RETIRED).map(drop)?;
         }
         Step::Revoke(id) => seams::revoke_superseded(world, id)?,
         Step::Discard(id) => {
-            keygen::change_state(world, known.generation(id)?, State::Retired, DISCARDED).map(drop)?;
+            act::change_state(world, known.generation(id)?, State::Retired, DISCARDED).map(drop)?;
         }
     }
     Ok(None)
@@ -161,8 +161,8 @@ fn link_roots(world: &mut World, subject: &Generation, issuer: &Generation) -> R
     };
     let mut request = world.request(object, params);
     let spki = issuer.identity()?.spki_sha256;
-    request.signatures = vec![keygen::covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
-    let permit = keygen::admit_one(world, request)?;
+    request.signatures = vec![act::covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
+    let permit = act::admit(world, request)?;
     link_with(world, permit, &linted, issuer)
 }
 
@@ -177,7 +177,7 @@ pub(super) fn link_with(
         let signature = key.sign(&linted.tbs())?;
         Ok(linted.issue(&signature, issuer.id.clone())?)
     });
-    keygen::close_one(world, permit, issued)
+    act::close(world, permit, issued)
 }
 
 fn publish(world: &mut World, known: &Known, id: &GenerationId) -> Result<()> {
@@ -188,9 +188,9 @@ fn publish(world: &mut World, known: &Known, id: &GenerationId) -> Result<()> {
         let files = standing::files(world, generation, known.active())?;
         let params = PublishMetadata { generation: id.clone(), files: published::hashes(&files) };
         let request = world.request(id.to_string(), params);
-        let permit = keygen::admit_one(world, request)?;
+        let permit = act::admit(world, request)?;
         let put = published::put(&world.dir.join("published"), &files);
-        keygen::close_one(world, permit, put.map_err(Into::into))?;
+        act::close(world, permit, put.map_err(Into::into))?;
     }
     // As far as the settings want it: what others cannot have yet is not published.
     publication::publish_now(world).map(drop)
@@ -209,8 +209,8 @@ pub(super) fn publish_with(world: &mut World, known: &Known, permit: Permit<Publ
         Err(Error::failed("interrupted", "there are other files to publish by now"))
     };
     match put {
-        Ok(put) => keygen::close_one(world, permit, Ok(put)),
-        Err(error) => keygen::close_failed::<_, InPlace>(world, permit, error.into()),
+        Ok(put) => act::close(world, permit, Ok(put)),
+        Err(error) => act::close_failed::<_, InPlace>(world, permit, error.into()),
     }
 }
 
@@ -219,7 +219,7 @@ fn test_request(world: &World, generation: &Generation, params: TestKey) -> Resu
     let identity = generation.identity()?;
     let tbs = proof::test_message(&params, identity.algorithm);
     let mut request = world.request(generation.id.to_string(), params);
-    request.signatures = vec![keygen::covered(Role::Test, identity.spki_sha256, generation.copy()?, &tbs)];
+    request.signatures = vec![act::covered(Role::Test, identity.spki_sha256, generation.copy()?, &tbs)];
     Ok(request)
 }
 
@@ -233,14 +233,14 @@ fn test(world: &mut World, known: &Known, id: &GenerationId) -> Result<()> {
     let certificate = generation.credential().map(Credential::fingerprint).unwrap_or_default();
     let params = TestKey { generation: id.clone(), certificate, nonce };
     let request = test_request(world, generation, params)?;
-    let permit = keygen::admit_one(world, request)?;
+    let permit = act::admit(world, request)?;
     test_with(world, known, permit)
 }
 
 /// Has the key sign, and checks that with what is published.
 pub(super) fn test_with(world: &mut World, known: &Known, permit: Permit<TestKey>) -> Result<()> {
     let tested = tested(world, known, &permit);
-    keygen::close_one(world, permit, tested)
+    act::close(world, permit, tested)
 }
 
 fn tested(world: &World, known: &Known, permit: &Permit<TestKey>) -> Result<Tested, Failure> {
@@ -262,7 +262,7 @@ fn activate(world: &mut World, known: &Known, id: &GenerationId, options: &Optio
     };
     confirm(world, known, generation, keyring)?;
     let request = world.request(id.to_string(), activation(known, id, options, keyring));
-    let permit = keygen::admit_one(world, request).map_err(advise)?;
+    let permit = act::admit(world, request).map_err(advise)?;
     activate_with(world, known, permit)
 }
 

@@ -8,7 +8,7 @@ use super::chunk::{Finished, Signed};
 use super::inputs::Job;
 use super::{SignArgs, again, choose_key, leave, pack, replay};
 use crate::clock::Laps;
-use crate::commands::{keygen, openpgp, recover};
+use crate::commands::{act, openpgp, recover};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
@@ -288,7 +288,7 @@ fn prepare(world: &World, plan: &Plan, dir: &Path) -> Result<(road::Prepared, Re
         let spki = unsigned.signer().spki_hash();
         let owner = plan.generations.iter().find(|g| g.identity().is_ok_and(|identity| identity.spki_sha256 == spki));
         let owner = owner.ok_or_else(|| Error::bug("a signature by a key that is not in the plan"))?;
-        request.signatures.push(keygen::covered(Role::Artifact, spki, owner.copy()?, unsigned.tbs()));
+        request.signatures.push(act::covered(Role::Artifact, spki, owner.copy()?, unsigned.tbs()));
     }
     Ok((prepared, request))
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::{Clock, Time};
-use crate::commands::init;
+use crate::commands::{init, keygen};
 use crate::formats::apt::verify::{Report, verify};
 use crate::pki::openpgp::document::Verdict;
 use crate::ui::Ui;
@@ -99,9 +99,9 @@ fn overlap() {
     let second = keygen::advance(&mut world, &name, &key).unwrap();
     openpgp::publish(&mut world).unwrap();
     let first = world.active(&name).unwrap();
-    keygen::change_state(&mut world, &first, State::Retiring, "its successor takes over").unwrap();
-    let second = keygen::change_state(&mut world, &second, State::Staged, "published").unwrap();
-    keygen::change_state(&mut world, &second, State::Active, "takes over").unwrap();
+    act::change_state(&mut world, &first, State::Retiring, "its successor takes over").unwrap();
+    let second = act::change_state(&mut world, &second, State::Staged, "published").unwrap();
+    act::change_state(&mut world, &second, State::Active, "takes over").unwrap();
 
     clock.turn(TimeDelta::days(2));
     let (params, gates, signatures, stale) = sign(&mut world);

@@ -1,0 +1,90 @@
+//! One act of a command on its road: through the gate with one request, and its permit closed with what came of it.
+
+use super::recover;
+use crate::error::{Error, Kind, Result};
+use crate::gate::{self, Failure, Permit};
+use crate::keys::{Generation, State};
+use crate::model::{SpkiHash, Tbs, hex};
+use crate::outcome;
+use crate::request::{ChangeState, Covered, Operation, Request, Role};
+use crate::ui::Worst;
+use crate::world::World;
+
+/// Admits one request, unless its token waits for `recover`; a refusal becomes the error.
+pub fn admit<O: crate::policy::Decide>(world: &mut World, request: Request<O>) -> Result<Permit<O>> {
+    recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
+    let process = world.process()?;
+    let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), vec![request])?;
+    match answers.into_iter().next() {
+        Some(Ok(permit)) => Ok(permit),
+        Some(Err(refusal)) => Err(refusal.error),
+        None => Err(Error::bug("the gate gave no answer")),
+    }
+}
+
+/// Closes one permit; its failure becomes the error, after it is in the ledger.
+pub fn close<O, D>(world: &mut World, permit: Permit<O>, result: Result<D, Failure>) -> Result<()>
+where
+    O: Operation,
+    D: gate::Completes<O>,
+{
+    close_for_evidence(world, permit, result).map(drop)
+}
+
+/// As [`close`]; evidence is made of what it gives.
+pub fn close_for_evidence<O, D>(
+    world: &mut World,
+    permit: Permit<O>,
+    result: Result<D, Failure>,
+) -> Result<outcome::Receipt>
+where
+    O: Operation,
+    D: gate::Completes<O>,
+{
+    let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, result)])?;
+    let none = || Error::new(Kind::Bug, "internal", "closing gave no answer");
+    answers.into_iter().next().unwrap_or_else(|| Err(none()))
+}
+
+/// Closes a permit with what went wrong, which is its outcome and so no error.
+pub fn close_failed<O, D>(world: &mut World, permit: Permit<O>, failure: Failure) -> Result<()>
+where
+    O: Operation,
+    D: gate::Completes<O>,
+{
+    let results: Vec<(Permit<O>, Result<D, Failure>)> = vec![(permit, Err(failure))];
+    outcome::close(&mut world.ledger, crate::world::tool(), results).map(drop)
+}
+
+/// Moves a generation one step along its life.
+pub fn change_state(world: &mut World, generation: &Generation, to: State, reason: &str) -> Result<Generation> {
+    let params = ChangeState { generation: generation.id.clone(), from: generation.state, to, reason: reason.into() };
+    let request = world.request(generation.id.to_string(), params);
+    let permit = admit(world, request)?;
+    close(world, permit, Ok(gate::StateChanged::new()))?;
+    world.generation(&generation.id)
+}
+
+/// One signature by this copy of a key over exactly this.
+pub fn covered(role: Role, spki: SpkiHash, copy: &crate::keys::Copy, tbs: &Tbs) -> Covered {
+    Covered {
+        role,
+        spki_sha256: Some(spki),
+        hsm: copy.hsm.clone(),
+        cka_id: copy.cka_id.clone(),
+        mechanism: tbs.mechanism(),
+        content: hex(&tbs.content()),
+        count: 1,
+    }
+}
+
+/// What a dry run prints of a request that would be made.
+///
+/// # Errors
+/// A bug: it has no JSON form.
+pub fn show<O: Operation>(world: &World, request: &Request<O>) -> Result<Worst> {
+    let text = serde_json::to_string_pretty(request);
+    let text = text.map_err(|error| Error::bug("a request has no JSON form").because(error))?;
+    world.ui().raw(&format!("{text}\n"));
+    Ok(Worst::default())
+}
