@@ -98,8 +98,8 @@ pub trait Sink: Send {
         false
     }
 
-    /// The digest that the next bytes, or one part of them, go into, if nothing else becomes of them. The caller has to
-    /// see to that; where it gets nothing, the bytes are still to be given to [`Sink::update`].
+    /// Instead of [`Sink::update`], where the next bytes do nothing but go into one SHA-256: gives it with what goes
+    /// into it, for the caller to add. Where it gives nothing, the bytes were not taken.
     fn part<'a>(&'a mut self, _bytes: &'a [u8]) -> Option<(&'a mut Sha256, &'a [u8])> {
         None
     }
