@@ -336,11 +336,8 @@ impl<'a> Runbook<'a> {
     }
 
     fn marks(&self, world: &World) -> Ticked {
-        Ok(match self.open_marks(world)? {
-            0 => None,
-            1 => Some("1 artifact is re-sign required".to_owned()),
-            many => Some(format!("{many} artifacts are re-sign required")),
-        })
+        let count = self.open_marks(world)?;
+        Ok((count > 0).then(|| format!("{} re-sign required", counted(count, "artifact is", "artifacts are"))))
     }
 
     fn open_marks(&self, world: &World) -> Result<usize> {
@@ -350,7 +347,8 @@ impl<'a> Runbook<'a> {
 
     fn evidence(&self, world: &mut World) -> Ticked {
         let written = recover::evidence_of(world, &self.args.generation)?;
-        Ok((written > 0).then(|| format!("{written} fragments about it are in evidence/")))
+        let said = counted(written, "fragment about it is", "fragments about it are");
+        Ok((written > 0).then(|| format!("{said} in evidence/")))
     }
 
     fn go_on(&self, world: &mut World) -> Ticked {
@@ -390,8 +388,10 @@ impl<'a> Runbook<'a> {
         for (_, id, detail) in below {
             list.leave("replace", &detail, Some(format!("keyctl rotate {} --now", id.key)));
         }
-        if self.open_marks(world)? > 0 {
-            let detail = format!("what {id} signed has to be signed again; keyctl status lists it");
+        let count = self.open_marks(world)?;
+        if count > 0 {
+            let said = counted(count, "artifact that rests", "artifacts that rest");
+            let detail = format!("{said} on {id} to be signed again; keyctl status lists them");
             list.leave("sign again", &detail, Some("keyctl sign --re-sign FILE...".to_owned()));
         }
         Ok(())
@@ -410,6 +410,11 @@ impl<'a> Runbook<'a> {
         }
         Ok(None)
     }
+}
+
+/// A number and what there are so many of.
+fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 fn duties() -> String {
