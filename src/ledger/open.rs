@@ -24,6 +24,9 @@ pub const APPLICATION_ID: i32 = 0x6b63_746c;
 /// `PRAGMA user_version`: the version of the schema.
 pub const SCHEMA_VERSION: i32 = 1;
 
+/// SQL that a connection keeps ready; a signature takes some thirty.
+const SENTENCES: usize = 64;
+
 /// How long a writer waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -178,6 +181,7 @@ pub(super) fn harden(connection: &Connection) -> rusqlite::Result<()> {
         connection.set_limit(limit, value)?;
     }
     connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(SENTENCES);
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "foreign_keys", true)?;

@@ -128,7 +128,7 @@ fn genesis(conn: &Connection, entry: &Entry) -> Result<()> {
         remember_public_key(conn, &generation.id, &key.identity.spki_sha256)?;
         store(conn, &generation)?;
     }
-    conn.execute("INSERT INTO genesis (seq, doc) VALUES (0, ?1)", [canonical(&entry.body)?]).sql(KEEPING)?;
+    execute(conn, "INSERT INTO genesis (seq, doc) VALUES (0, ?1)", [canonical(&entry.body)?])?;
     store_settings(conn, entry, &genesis.settings_sha256, &doc)?;
     store_tokens(conn, entry, &genesis.tokens)?;
     match (&genesis.roster, genesis.roster_sha256) {
@@ -142,7 +142,7 @@ fn store_tokens(conn: &Connection, entry: &Entry, records: &BTreeMap<HsmName, To
     for (hsm, record) in records {
         let doc = canonical(record)?;
         let sql = "INSERT INTO tokens (hsm, seq, doc) VALUES (?1, ?2, ?3)";
-        conn.execute(sql, params![hsm.as_str(), sql_int(entry.seq), doc]).sql(KEEPING)?;
+        execute(conn, sql, params![hsm.as_str(), sql_int(entry.seq), doc])?;
     }
     Ok(())
 }
@@ -186,11 +186,11 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
             rotation::intent(conn, entry, request)?;
         }
     }
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![sql_int(entry.seq), entry.entry_type.as_str(), object, id, hsm, process, doc],
-    )
-    .sql(KEEPING)?;
+    )?;
     authority::step_begun(conn, entry, request)
 }
 
@@ -209,7 +209,7 @@ fn reserve(
     }
     let sql = "INSERT INTO serials (issuer, serial, seq, expires) VALUES (?1, ?2, ?3, ?4)";
     let expires = crate::clock::rfc3339(not_after);
-    conn.execute(sql, params![issuer, serial, sql_int(entry.seq), expires]).sql(KEEPING)?;
+    execute(conn, sql, params![issuer, serial, sql_int(entry.seq), expires])?;
     Ok(())
 }
 
@@ -235,7 +235,7 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
     }
     authority::step_ended(conn, of, result)?;
     let sql = "UPDATE intents SET outcome = ?1, result = ?2, request = NULL WHERE seq = ?3";
-    conn.execute(sql, params![sql_int(entry.seq), result, sql_int(of)]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(entry.seq), result, sql_int(of)])?;
     Ok(())
 }
 
@@ -333,7 +333,7 @@ fn certified_as(generation: &mut Generation, credential: Credential) -> Result<(
 fn issued_by(conn: &Connection, id: &GenerationId, issuer: &GenerationId) -> Result<()> {
     let sql = "INSERT INTO issuers (generation, issuer) VALUES (?1, ?2)
                ON CONFLICT (generation) DO UPDATE SET issuer = excluded.issuer";
-    conn.execute(sql, params![id.to_string(), issuer.to_string()]).sql(KEEPING)?;
+    execute(conn, sql, params![id.to_string(), issuer.to_string()])?;
     Ok(())
 }
 
@@ -362,7 +362,8 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
     }
     resigned::link(conn, entry, params)?;
     let repository = (params.format == "apt").then(|| params.options.get(FOLDER)).flatten();
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time,
                                 timestamped, repository)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -378,11 +379,10 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
             done.get("timestamp").is_some(),
             repository,
         ],
-    )
-    .sql(KEEPING)?;
+    )?;
     for cosigner in &params.cosigners {
         let sql = "INSERT OR IGNORE INTO cosigned (artifact, generation) VALUES (?1, ?2)";
-        conn.execute(sql, params![sql_int(entry.seq), cosigner.to_string()]).sql(KEEPING)?;
+        execute(conn, sql, params![sql_int(entry.seq), cosigner.to_string()])?;
     }
     revocation::signed(conn, entry, params)
 }
@@ -396,10 +396,10 @@ fn keyring_published(conn: &Connection, entry: &Entry, request: &Request<Publish
                ON CONFLICT (key, fingerprint) DO UPDATE SET seq = excluded.seq, sha256 = excluded.sha256";
     let since = crate::clock::rfc3339(entry.time);
     for fingerprint in &params.fingerprints {
-        conn.execute(sql, params![key, fingerprint, sql_int(entry.seq), sha256, since]).sql(KEEPING)?;
+        execute(conn, sql, params![key, fingerprint, sql_int(entry.seq), sha256, since])?;
     }
     let gone = "DELETE FROM keyrings WHERE key = ?1 AND seq <> ?2";
-    conn.execute(gone, params![key, sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, gone, params![key, sql_int(entry.seq)])?;
     Ok(())
 }
 
@@ -441,7 +441,7 @@ fn check_public_key(conn: &Connection, spki: &SpkiHash) -> Result<()> {
 
 fn remember_public_key(conn: &Connection, id: &GenerationId, spki: &SpkiHash) -> Result<()> {
     let sql = "INSERT INTO public_keys (spki_sha256, generation) VALUES (?1, ?2)";
-    conn.execute(sql, params![spki.to_string(), id.to_string()]).sql(KEEPING)?;
+    execute(conn, sql, params![spki.to_string(), id.to_string()])?;
     Ok(())
 }
 
@@ -457,17 +457,17 @@ fn settings_doc(sha256: &Hash256, settings: &Value) -> Result<String> {
 
 fn store_settings(conn: &Connection, entry: &Entry, sha256: &Hash256, doc: &str) -> Result<()> {
     let sql = "INSERT INTO settings (seq, sha256, doc) VALUES (?1, ?2, ?3)";
-    conn.execute(sql, params![sql_int(entry.seq), sha256.to_string(), doc]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(entry.seq), sha256.to_string(), doc])?;
     Ok(())
 }
 
 fn store(conn: &Connection, generation: &Generation) -> Result<()> {
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO generations (key, number, state, doc) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (key, number) DO UPDATE SET state = excluded.state, doc = excluded.doc",
         params![generation.id.key.as_str(), generation.id.number, generation.state.as_str(), canonical(generation)?],
-    )
-    .sql(KEEPING)?;
+    )?;
     Ok(())
 }
 
@@ -482,6 +482,11 @@ pub(super) fn load(conn: &Connection, id: &GenerationId) -> Result<Option<Genera
 pub(super) fn parse<T: DeserializeOwned>(doc: &str) -> Result<T> {
     serde_json::from_str(doc)
         .map_err(|error| Error::failed("register_broken", "a record cannot be read").because(error))
+}
+
+/// Changes rows; gives how many. A table has few such sentences, and they come with every entry, so they are kept ready.
+fn execute(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<usize> {
+    conn.prepare_cached(sql).and_then(|mut change| change.execute(params)).sql(KEEPING)
 }
 
 /// The one column of the first row, if there is a row.

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::keys::{Generation, PublishedKeyring, TokenRecord};
 use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiHash};
 use crate::request::{BLOCKING, Covered};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -50,13 +50,23 @@ fn place(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// The first row. The sentence is kept ready, since most come again and again.
+fn one<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    conn.prepare_cached(sql)?.query_row(params, read)
+}
+
 /// The body of entry 0.
 ///
 /// # Errors
 /// `no_genesis` if the ledger has no entries; those of the module.
 pub fn genesis(conn: &Connection) -> Result<Genesis> {
     let doc: Option<String> =
-        conn.query_row("SELECT doc FROM genesis WHERE seq = 0", [], |row| row.get(0)).optional().sql(READING)?;
+        one(conn, "SELECT doc FROM genesis WHERE seq = 0", [], |row| row.get(0)).optional().sql(READING)?;
     parse(&doc.ok_or_else(|| Error::failed("no_genesis", "the ledger has no genesis entry"))?)
 }
 
@@ -92,7 +102,7 @@ pub fn settings(conn: &Connection) -> Result<Adopted> {
 /// They cannot be read.
 pub fn tokens(conn: &Connection) -> Result<BTreeMap<HsmName, TokenRecord>> {
     let sql = "SELECT hsm, doc FROM tokens AS t WHERE seq = (SELECT max(seq) FROM tokens WHERE hsm = t.hsm)";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).sql(READING)?;
     rows.map(|row| {
         let (hsm, doc) = row.sql(READING)?;
@@ -115,7 +125,7 @@ pub fn generation(conn: &Connection, id: &GenerationId) -> Result<Option<Generat
 /// Those of the module.
 pub fn active(conn: &Connection, key: &KeyName) -> Result<Option<Generation>> {
     let sql = "SELECT doc FROM generations WHERE key = ?1 AND state = 'active'";
-    let doc: Option<String> = conn.query_row(sql, [key.as_str()], |row| row.get(0)).optional().sql(READING)?;
+    let doc: Option<String> = one(conn, sql, [key.as_str()], |row| row.get(0)).optional().sql(READING)?;
     doc.map(|doc| parse(&doc)).transpose()
 }
 
@@ -124,7 +134,7 @@ pub fn active(conn: &Connection, key: &KeyName) -> Result<Option<Generation>> {
 /// # Errors
 /// Those of the module.
 pub fn generations(conn: &Connection) -> Result<Vec<Generation>> {
-    let mut statement = conn.prepare("SELECT doc FROM generations ORDER BY key, number").sql(READING)?;
+    let mut statement = conn.prepare_cached("SELECT doc FROM generations ORDER BY key, number").sql(READING)?;
     let docs = statement.query_map([], |row| row.get::<_, String>(0)).sql(READING)?;
     docs.map(|doc| parse(&doc.sql(READING)?)).collect()
 }
@@ -135,7 +145,7 @@ pub fn generations(conn: &Connection) -> Result<Vec<Generation>> {
 /// `too_many_generations` after number 2^32 - 1; those of the module.
 pub fn next_number(conn: &Connection, key: &KeyName) -> Result<u32> {
     let sql = "SELECT coalesce(max(number), 0) FROM generations WHERE key = ?1";
-    let newest: u32 = conn.query_row(sql, [key.as_str()], |row| row.get(0)).sql(READING)?;
+    let newest: u32 = one(conn, sql, [key.as_str()], |row| row.get(0)).sql(READING)?;
     newest.checked_add(1).ok_or_else(|| Error::failed("too_many_generations", format!("{key} has no more numbers")))
 }
 
@@ -145,14 +155,14 @@ pub fn next_number(conn: &Connection, key: &KeyName) -> Result<u32> {
 /// Those of the module.
 pub fn generation_by_spki(conn: &Connection, spki: &SpkiHash) -> Result<Option<Generation>> {
     let sql = "SELECT generation FROM public_keys WHERE spki_sha256 = ?1";
-    let id: Option<String> = conn.query_row(sql, [spki.to_string()], |row| row.get(0)).optional().sql(READING)?;
+    let id: Option<String> = one(conn, sql, [spki.to_string()], |row| row.get(0)).optional().sql(READING)?;
     id.map(|id| load(conn, &id.parse()?)).transpose().map(Option::flatten)
 }
 
 /// The keyring of an APT key as it was last published.
 pub fn keyring(conn: &Connection, key: &KeyName) -> Result<Option<PublishedKeyring>> {
     let mut statement = conn
-        .prepare("SELECT sha256, fingerprint, since FROM keyrings WHERE key = ?1 ORDER BY fingerprint")
+        .prepare_cached("SELECT sha256, fingerprint, since FROM keyrings WHERE key = ?1 ORDER BY fingerprint")
         .sql(READING)?;
     let text = |row: &rusqlite::Row<'_>, column| row.get::<_, String>(column);
     let rows = statement.query_map([key.as_str()], |row| Ok((text(row, 0)?, text(row, 1)?, text(row, 2)?)));
@@ -192,7 +202,7 @@ pub struct OpenIntent {
 pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
     let sql = "SELECT seq, type, object, generation, process, request FROM intents
                WHERE outcome IS NULL ORDER BY seq LIMIT 10000";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement
         .query_map([], |row| {
             let intent = OpenIntent {
@@ -229,19 +239,19 @@ fn blocked_token(entry_type: &str, request: &str) -> Result<Option<HsmName>> {
 /// Those of the module.
 pub fn is_open(conn: &Connection, seq: u64) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM intents WHERE seq = ?1 AND outcome IS NULL)";
-    conn.query_row(sql, [sql_int(seq)], |row| row.get(0)).sql(READING)
+    one(conn, sql, [sql_int(seq)], |row| row.get(0)).sql(READING)
 }
 
 /// How many intents of a type there were about a generation, whatever became of them.
 pub fn count_intents(conn: &Connection, entry_type: &str, id: &GenerationId) -> Result<u64> {
     let sql = "SELECT count(*) FROM intents WHERE type = ?1 AND generation = ?2";
-    Ok(place(conn.query_row(sql, [entry_type, &id.to_string()], |row| row.get(0)).sql(READING)?))
+    Ok(place(one(conn, sql, [entry_type, &id.to_string()], |row| row.get(0)).sql(READING)?))
 }
 
 /// Whether anything was signed under a correlation id.
 pub fn knows_correlation(conn: &Connection, id: &CorrelationId, operation: &str) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE correlation_id = ?1 AND operation = ?2)";
-    conn.query_row(sql, params![id.as_str(), operation], |row| row.get(0)).sql(READING)
+    one(conn, sql, params![id.as_str(), operation], |row| row.get(0)).sql(READING)
 }
 
 /// The entry of the outcome that signed this file under a correlation id, found by the SHA-256 of the whole file
@@ -259,7 +269,7 @@ pub fn signed_as(
     let sql = "SELECT seq FROM artifacts WHERE correlation_id = ?1 AND operation = ?2
                AND (hash_before = ?3 OR hash_after = ?3) AND seq < ?4 ORDER BY seq LIMIT 1";
     let wanted = params![id.as_str(), operation, hash.to_string(), sql_int(limit)];
-    let seq = conn.query_row(sql, wanted, |row| row.get(0)).optional();
+    let seq = one(conn, sql, wanted, |row| row.get(0)).optional();
     Ok(seq.sql(READING)?.map(place))
 }
 
@@ -269,12 +279,12 @@ pub fn signed_as(
 /// Those of the module.
 pub fn signed_into(conn: &Connection, hash: &Hash256) -> Result<Option<u64>> {
     let sql = "SELECT seq FROM artifacts WHERE hash_after = ?1 ORDER BY seq DESC LIMIT 1";
-    Ok(conn.query_row(sql, [hash.to_string()], |row| row.get(0)).optional().sql(READING)?.map(place))
+    Ok(one(conn, sql, [hash.to_string()], |row| row.get(0)).optional().sql(READING)?.map(place))
 }
 
 /// The entries of all outcomes that signed something, oldest first.
 pub fn signed_entries(conn: &Connection) -> Result<Vec<u64>> {
-    let mut statement = conn.prepare("SELECT seq FROM artifacts ORDER BY seq").sql(READING)?;
+    let mut statement = conn.prepare_cached("SELECT seq FROM artifacts ORDER BY seq").sql(READING)?;
     let rows = statement.query_map([], |row| Ok(place(row.get(0)?))).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
@@ -286,7 +296,7 @@ pub fn signed_entries(conn: &Connection) -> Result<Vec<u64>> {
 /// Those of the module.
 pub fn signed_counts(conn: &Connection) -> Result<Vec<(String, u64)>> {
     let mut statement = conn
-        .prepare("SELECT generation, count(*) FROM artifacts GROUP BY generation ORDER BY generation")
+        .prepare_cached("SELECT generation, count(*) FROM artifacts GROUP BY generation ORDER BY generation")
         .sql(READING)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, place(row.get(1)?)))).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)

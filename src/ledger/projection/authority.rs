@@ -1,12 +1,12 @@
 //! By whose leave: approval requests that were consumed, what became of their steps, and what moved since others
 //! were made.
 
-use super::{KEEPING, canonical, field, first, text};
+use super::{canonical, execute, field, first, text};
 use crate::clock::rfc3339;
 use crate::crypto::jcs;
 use crate::error::{Error, Result};
 use crate::ledger::alerts::KeyCompromised;
-use crate::ledger::{Entry, Sql, sql_int};
+use crate::ledger::{Entry, sql_int};
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::request::MAX_REQUEST;
@@ -61,11 +61,11 @@ pub(super) fn consumed(conn: &Connection, entry: &Entry) -> Result<()> {
         let message = format!("the approval request {} was consumed by entry {seq}", document.request_id);
         return Err(Error::failed("request_consumed", message));
     }
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO requests (request_id, seq, sha256, doc) VALUES (?1, ?2, ?3, ?4)",
         params![document.request_id, sql_int(entry.seq), sha256.to_string(), bytes],
-    )
-    .sql(KEEPING)?;
+    )?;
     if document.break_glass.is_some() {
         for (kind, hours) in AFTER_BREAK_GLASS {
             follow_up(conn, entry, kind, &document.object, TimeDelta::hours(hours))?;
@@ -89,11 +89,11 @@ pub(super) fn compromised(conn: &Connection, entry: &Entry, event: &KeyCompromis
 
 /// Opens a duty that is due `within` from the entry's time.
 pub(super) fn follow_up(conn: &Connection, entry: &Entry, kind: &str, object: &str, within: TimeDelta) -> Result<()> {
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO follow_ups (seq, kind, object, due) VALUES (?1, ?2, ?3, ?4)",
         params![sql_int(entry.seq), kind, object, rfc3339(entry.time + within)],
-    )
-    .sql(KEEPING)?;
+    )?;
     Ok(())
 }
 
@@ -121,14 +121,14 @@ pub(super) fn step_begun(conn: &Connection, entry: &Entry, request: &Value) -> R
     }
     let sql = "INSERT INTO request_steps (request_id, step, intent) VALUES (?1, ?2, ?3)
                ON CONFLICT (request_id, step) DO UPDATE SET intent = excluded.intent, result = NULL";
-    conn.execute(sql, params![request_id, step, sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, sql, params![request_id, step, sql_int(entry.seq)])?;
     Ok(())
 }
 
 /// The outcome of an intent is that of its step.
 pub(super) fn step_ended(conn: &Connection, intent: u64, result: Option<&str>) -> Result<()> {
     let sql = "UPDATE request_steps SET result = ?2 WHERE intent = ?1";
-    conn.execute(sql, params![sql_int(intent), result]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(intent), result])?;
     Ok(())
 }
 
@@ -153,7 +153,7 @@ pub(super) fn moved(conn: &Connection, entry: &Entry, request: &Value) -> Result
 pub(super) fn touch(conn: &Connection, entry: &Entry, subject: &str) -> Result<()> {
     let sql = "INSERT INTO touched (subject, seq) VALUES (?1, ?2)
                ON CONFLICT (subject) DO UPDATE SET seq = excluded.seq";
-    conn.execute(sql, params![subject, sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, sql, params![subject, sql_int(entry.seq)])?;
     Ok(())
 }
 
@@ -167,22 +167,21 @@ pub(super) fn granted(conn: &Connection, entry: &Entry, request: &Request<GiveGr
     let people: Vec<_> = request.approvals.iter().map(|person| &person.email).collect();
     let (key, seq) = (params.generation.key.as_str(), sql_int(entry.seq));
     let values = params![params.grant_id, key, seq, canonical(params)?, canonical(&people)?];
-    conn.execute("INSERT INTO grants (grant_id, key, seq, doc, people) VALUES (?1, ?2, ?3, ?4, ?5)", values)
-        .sql(KEEPING)?;
+    execute(conn, "INSERT INTO grants (grant_id, key, seq, doc, people) VALUES (?1, ?2, ?3, ?4, ?5)", values)?;
     Ok(())
 }
 
 /// Ends one grant; one that has ended stays as it is.
 pub(super) fn end_grant(conn: &Connection, entry: &Entry, grant_id: &str) -> Result<()> {
     let sql = "UPDATE grants SET ended = ?2 WHERE grant_id = ?1 AND ended IS NULL";
-    conn.execute(sql, params![grant_id, sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, sql, params![grant_id, sql_int(entry.seq)])?;
     Ok(())
 }
 
 /// Ends every grant of a key.
 pub(super) fn end_grants_of(conn: &Connection, entry: &Entry, key: &str) -> Result<()> {
     let sql = "UPDATE grants SET ended = ?2 WHERE key = ?1 AND ended IS NULL";
-    conn.execute(sql, params![key, sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, sql, params![key, sql_int(entry.seq)])?;
     Ok(())
 }
 
@@ -196,7 +195,7 @@ fn grant_used(conn: &Connection, entry: &Entry, grant_id: &str, request: &Value)
     let generation = text(field(request, "params")?, "generation")?;
     let sql = "INSERT INTO grant_uses (grant_id, generation, seq) VALUES (?1, ?2, ?3)
                ON CONFLICT (grant_id, generation) DO NOTHING";
-    conn.execute(sql, params![grant_id, generation, sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, sql, params![grant_id, generation, sql_int(entry.seq)])?;
     Ok(())
 }
 
@@ -206,7 +205,7 @@ pub(super) fn follow_up_closed(conn: &Connection, entry: &Entry, id: &str) -> Re
     let (seq, kind) = id.split_once('/').ok_or_else(none)?;
     let seq: u64 = seq.parse().map_err(|_| none())?;
     let sql = "UPDATE follow_ups SET closed = ?3 WHERE seq = ?1 AND kind = ?2 AND closed IS NULL";
-    match conn.execute(sql, params![sql_int(seq), kind, sql_int(entry.seq)]).sql(KEEPING)? {
+    match execute(conn, sql, params![sql_int(seq), kind, sql_int(entry.seq)])? {
         0 => Err(none()),
         _ => Ok(()),
     }

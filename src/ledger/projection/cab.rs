@@ -1,8 +1,8 @@
 //! Approvals by the change advisory board: the papers that were handed in, and how often each approval was used.
 
-use super::{KEEPING, canonical, field, first, parse, text};
+use super::{canonical, execute, field, first, parse, text};
 use crate::error::{Error, Result};
-use crate::ledger::{Entry, Sql, query, sql_int};
+use crate::ledger::{Entry, query, sql_int};
 use crate::model::Hash256;
 use crate::people::cab::{Here, Paper, withdraws};
 use crate::request::{Authentication, CabReference, SignArtifact};
@@ -21,11 +21,11 @@ pub(super) fn recorded(conn: &Connection, entry: &Entry) -> Result<()> {
     if paper.sha256()? != sha256 {
         return Err(broken(format!("does not have the hash {sha256}")));
     }
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO cab_papers (sha256, seq, approval_id, doc) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         params![sha256.to_string(), sql_int(entry.seq), paper.approval_id().as_str(), canonical(&paper)?],
-    )
-    .sql(KEEPING)?;
+    )?;
     let genesis = query::genesis(conn)?;
     let (roster, suspended) = (query::roster(conn)?, query::suspended(conn)?);
     let here = Here {
@@ -38,7 +38,7 @@ pub(super) fn recorded(conn: &Connection, entry: &Entry) -> Result<()> {
     };
     if withdraws(&paper, &here) {
         let sql = "INSERT INTO cab_withdrawn (approval_id, seq) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        conn.execute(sql, params![paper.approval_id().as_str(), sql_int(entry.seq)]).sql(KEEPING)?;
+        execute(conn, sql, params![paper.approval_id().as_str(), sql_int(entry.seq)])?;
     }
     Ok(())
 }
@@ -55,17 +55,17 @@ pub(super) fn used(conn: &Connection, entry: &Entry, request: &SignArtifact) -> 
             return Err(Error::failed("cab_exhausted", message));
         }
     }
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO cab_uses (intent, approval_id, signed) VALUES (?1, ?2, ?3)",
         params![sql_int(entry.seq), reference.approval_id.as_str(), paper.is_signed()],
-    )
-    .sql(KEEPING)?;
+    )?;
     Ok(())
 }
 
 /// What failed has made no signed file, and gives its use back; of what is unknown nobody can say that.
 pub(super) fn given_back(conn: &Connection, intent: u64) -> Result<()> {
-    conn.execute("DELETE FROM cab_uses WHERE intent = ?1", [sql_int(intent)]).sql(KEEPING)?;
+    execute(conn, "DELETE FROM cab_uses WHERE intent = ?1", [sql_int(intent)])?;
     Ok(())
 }
 

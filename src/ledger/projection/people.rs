@@ -1,9 +1,9 @@
 //! The people of a workspace: rosters, and who is suspended.
 
-use super::{KEEPING, authority, canonical, first};
+use super::{authority, canonical, execute, first};
 use crate::error::{Error, Result};
 use crate::ledger::genesis::{Genesis, LedgerKey};
-use crate::ledger::{Entry, Sql, sql_int};
+use crate::ledger::{Entry, sql_int};
 use crate::model::{Environment, Hash256};
 use crate::people::Roster;
 use crate::people::founding::LedgerKeyPlan;
@@ -18,7 +18,7 @@ pub(super) fn store_roster(conn: &Connection, entry: &Entry, roster: &Roster, sh
         return Err(Error::failed("bad_roster_hash", format!("a roster named {sha256} has the hash {actual}")));
     }
     let sql = "INSERT INTO rosters (seq, version, sha256, doc) VALUES (?1, ?2, ?3, ?4)";
-    conn.execute(sql, params![sql_int(entry.seq), roster.version, sha256.to_string(), doc]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(entry.seq), roster.version, sha256.to_string(), doc])?;
     Ok(())
 }
 
@@ -65,7 +65,7 @@ pub(super) fn adopted(conn: &Connection, entry: &Entry, request: &Request<AdoptR
 pub(super) fn suspended(conn: &Connection, entry: &Entry, request: &Request<SuspendPerson>) -> Result<()> {
     let email = request.params.email.as_str();
     let sql = "INSERT INTO roster_suspensions (email, seq) VALUES (?1, ?2) ON CONFLICT (email) DO NOTHING";
-    match conn.execute(sql, params![email, sql_int(entry.seq)]).sql(KEEPING)? {
+    match execute(conn, sql, params![email, sql_int(entry.seq)])? {
         0 => Err(Error::failed("suspended_already", format!("{email} is suspended already"))),
         _ => Ok(()),
     }
@@ -74,7 +74,7 @@ pub(super) fn suspended(conn: &Connection, entry: &Entry, request: &Request<Susp
 /// They count again.
 pub(super) fn restored(conn: &Connection, request: &Request<RestorePerson>) -> Result<()> {
     let email = request.params.email.as_str();
-    match conn.execute("DELETE FROM roster_suspensions WHERE email = ?1", params![email]).sql(KEEPING)? {
+    match execute(conn, "DELETE FROM roster_suspensions WHERE email = ?1", params![email])? {
         0 => Err(Error::failed("not_suspended", format!("{email} is not suspended"))),
         _ => Ok(()),
     }
@@ -85,7 +85,7 @@ pub(super) fn key_suspended(conn: &Connection, entry: &Entry, request: &Request<
     let SuspendKey { generation, reason } = &request.params;
     let (key, seq) = (generation.key.as_str(), sql_int(entry.seq));
     let sql = "INSERT INTO suspensions (key, seq, reason) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO NOTHING";
-    if conn.execute(sql, params![key, seq, reason]).sql(KEEPING)? == 0 {
+    if execute(conn, sql, params![key, seq, reason])? == 0 {
         return Err(Error::failed("suspended_already", format!("{key} is suspended already")));
     }
     authority::end_grants_of(conn, entry, key)
@@ -94,7 +94,7 @@ pub(super) fn key_suspended(conn: &Connection, entry: &Entry, request: &Request<
 /// A key goes on.
 pub(super) fn key_reinstated(conn: &Connection, request: &Request<ReinstateKey>) -> Result<()> {
     let key = request.params.generation.key.as_str();
-    match conn.execute("DELETE FROM suspensions WHERE key = ?1", params![key]).sql(KEEPING)? {
+    match execute(conn, "DELETE FROM suspensions WHERE key = ?1", params![key])? {
         0 => Err(Error::failed("not_suspended", format!("{key} is not suspended"))),
         _ => Ok(()),
     }

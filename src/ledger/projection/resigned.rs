@@ -1,8 +1,8 @@
 //! Artifacts that take the place of others (domain §2: signing again makes a new artifact, linked to the old one).
 
-use super::{KEEPING, first};
+use super::{execute, first};
 use crate::error::{Error, Result};
-use crate::ledger::{Entry, Sql, sql_int};
+use crate::ledger::{Entry, sql_int};
 use crate::request::{Resigns, SignArtifact};
 use rusqlite::{Connection, params};
 
@@ -13,7 +13,7 @@ pub(super) fn link(conn: &Connection, entry: &Entry, params: &SignArtifact) -> R
         link_to(conn, entry, params, old)?;
     }
     let sql = "INSERT INTO artifact_contents (seq, digest) VALUES (?1, ?2)";
-    conn.execute(sql, params![sql_int(entry.seq), params.content_digest]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(entry.seq), params.content_digest])?;
     Ok(())
 }
 
@@ -24,12 +24,12 @@ fn link_to(conn: &Connection, entry: &Entry, params: &SignArtifact, old: &Resign
         let message = format!("entry {} made no artifact {} with the hash {}", old.entry, old.artifact_id, old.hash);
         return Err(Error::failed("unknown_artifact", message));
     }
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO resigned (seq, artifact_id, resigns) VALUES (?1, ?2, ?3)",
         params![sql_int(entry.seq), params.artifact_id, old.artifact_id],
-    )
-    .sql(KEEPING)?;
+    )?;
     let sql = "UPDATE resign SET closed = ?1 WHERE artifact = ?2 AND closed IS NULL";
-    conn.execute(sql, params![sql_int(entry.seq), sql_int(old.entry)]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(entry.seq), sql_int(old.entry)])?;
     Ok(())
 }

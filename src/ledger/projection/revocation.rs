@@ -6,7 +6,7 @@
 //! the key, and stops the keys below it, whose certificates lead nowhere by then.
 
 use super::authority::touch;
-use super::{KEEPING, certified_as, field, find, first, read, store};
+use super::{KEEPING, certified_as, execute, field, find, first, read, store};
 use crate::clock::rfc3339;
 use crate::config::ResignAfter;
 use crate::crypto::jcs::MAX_INTEGER;
@@ -106,17 +106,17 @@ fn decide(conn: &Connection, entry: &Entry, params: &RevokeKey, old: Option<Term
         Some(_) => {
             let sql = "UPDATE revocations SET reason = ?2, revocation_date = ?3, invalidity_date = ?4, told = NULL
                        WHERE generation = ?1";
-            conn.execute(sql, params![id, reason, date, invalidity]).sql(KEEPING)?;
+            execute(conn, sql, params![id, reason, date, invalidity])?;
             // The lists say something that is no longer all.
             let sql = "UPDATE crl_entries SET seq = ?2, listed = NULL WHERE generation = ?1";
-            conn.execute(sql, params![id, seq]).sql(KEEPING)?;
+            execute(conn, sql, params![id, seq])?;
         }
         None => {
             let sql = "INSERT INTO revocations
                 (generation, seq, decided, reason, revocation_date, invalidity_date, issuer, told)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)";
             let decided = rfc3339(entry.time);
-            conn.execute(sql, params![id, seq, decided, reason, date, invalidity, issuer]).sql(KEEPING)?;
+            execute(conn, sql, params![id, seq, decided, reason, date, invalidity, issuer])?;
         }
     }
     Ok(())
@@ -128,7 +128,7 @@ fn list(conn: &Connection, entry: &Entry, id: &GenerationId) -> Result<()> {
         SELECT serials.issuer, serials.serial, ?1, ?2, serials.expires, NULL
         FROM serials JOIN intents ON intents.seq = serials.seq
         WHERE intents.generation = ?1 AND serials.issuer <> ?1 AND intents.result IS NOT 'failed'";
-    conn.execute(sql, params![id.to_string(), sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, sql, params![id.to_string(), sql_int(entry.seq)])?;
     Ok(())
 }
 
@@ -170,7 +170,7 @@ fn mark(conn: &Connection, entry: &Entry, id: &GenerationId, terms: &Terms) -> R
          AND NOT EXISTS (SELECT 1 FROM artifacts AS n WHERE n.repository = a.repository AND n.seq > a.seq)"
     );
     let named = named_params! { ":generation": id.to_string(), ":seq": sql_int(entry.seq), ":since": since };
-    conn.execute(&sql, named).sql(KEEPING)?;
+    execute(conn, &sql, named)?;
     Ok(())
 }
 
@@ -188,7 +188,7 @@ pub(super) fn signed(conn: &Connection, entry: &Entry, params: &SignArtifact) ->
         if let Some(revoked) = first::<String>(conn, sql, params![signer.to_string()])? {
             let sql = "INSERT OR IGNORE INTO resign (artifact, seq, generation, told, closed)
                        VALUES (?1, ?1, ?2, NULL, NULL)";
-            conn.execute(sql, params![sql_int(entry.seq), revoked]).sql(KEEPING)?;
+            execute(conn, sql, params![sql_int(entry.seq), revoked])?;
             return Ok(());
         }
     }
@@ -197,7 +197,7 @@ pub(super) fn signed(conn: &Connection, entry: &Entry, params: &SignArtifact) ->
     };
     let sql = "UPDATE resign SET closed = ?1 WHERE closed IS NULL
                AND artifact IN (SELECT seq FROM artifacts WHERE repository = ?2 AND seq < ?1)";
-    conn.execute(sql, params![sql_int(entry.seq), repository]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(entry.seq), repository])?;
     Ok(())
 }
 
@@ -216,7 +216,8 @@ fn burn(conn: &Connection, entry: &Entry, issuer: &GenerationId, crl: &NewCrl) -
     }
     let sql = "INSERT INTO crls (issuer, number, intent, this_update, next_update, entries, outcome, sha256, served)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, NULL, NULL)";
-    conn.execute(
+    execute(
+        conn,
         sql,
         params![
             issuer.to_string(),
@@ -226,8 +227,7 @@ fn burn(conn: &Connection, entry: &Entry, issuer: &GenerationId, crl: &NewCrl) -
             rfc3339(crl.next_update),
             sql_int(crl.entries),
         ],
-    )
-    .sql(KEEPING)?;
+    )?;
     Ok(())
 }
 
@@ -245,7 +245,7 @@ fn done(conn: &Connection, entry: &Entry, request: &Request<RevokeKey>, done: &V
         "UPDATE revocations SET told = ?2 WHERE generation = ?1 AND told IS NULL AND NOT EXISTS (
          SELECT 1 FROM crl_entries WHERE generation = ?1 AND listed IS NULL AND NOT {MOOT})"
     );
-    conn.execute(&sql, params![params.generation.to_string(), sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, &sql, params![params.generation.to_string(), sql_int(entry.seq)])?;
     Ok(())
 }
 
@@ -259,10 +259,10 @@ fn published(conn: &Connection, entry: &Entry, (issuer, crl): (&GenerationId, &N
     let (issuer, seq) = (issuer.to_string(), sql_int(entry.seq));
     let intent: u64 = read(field(&entry.body, "intent")?)?;
     let sql = "UPDATE crls SET outcome = ?3, sha256 = ?4 WHERE issuer = ?1 AND number = ?2";
-    conn.execute(sql, params![issuer, sql_int(crl.number), seq, sha256.to_string()]).sql(KEEPING)?;
+    execute(conn, sql, params![issuer, sql_int(crl.number), seq, sha256.to_string()])?;
     // What was put on the list after this intent is not on it.
     let sql = "UPDATE crl_entries SET listed = ?2 WHERE issuer = ?1 AND listed IS NULL AND seq <= ?3";
-    conn.execute(sql, params![issuer, seq, sql_int(intent)]).sql(KEEPING)?;
+    execute(conn, sql, params![issuer, seq, sql_int(intent)])?;
     settle(conn, entry)
 }
 
@@ -276,7 +276,7 @@ fn settle(conn: &Connection, entry: &Entry) -> Result<()> {
              OR EXISTS (SELECT 1 FROM generations AS g WHERE g.key || '/' || g.number = r.issuer
                  AND r.issuer <> r.generation AND g.state IN ('revoked', 'destroyed')))"
     );
-    conn.execute(&sql, params![sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, &sql, params![sql_int(entry.seq)])?;
     Ok(())
 }
 
@@ -300,7 +300,7 @@ fn list_served(conn: &Connection, entry: &Entry, request: &Request<ConfirmCrl>) 
     let ConfirmCrl { generation, number, sha256, .. } = &request.params;
     let sql = "UPDATE crls SET served = ?4 WHERE issuer = ?1 AND number = ?2 AND sha256 = ?3";
     let named = params![generation.to_string(), sql_int(*number), sha256.to_string(), sql_int(entry.seq)];
-    match conn.execute(sql, named).sql(KEEPING)? {
+    match execute(conn, sql, named)? {
         1 => Ok(()),
         _ => Err(Error::failed("unknown_crl", format!("the list {number} of {generation} was never published"))),
     }
@@ -310,7 +310,7 @@ fn list_served(conn: &Connection, entry: &Entry, request: &Request<ConfirmCrl>) 
 fn told(conn: &Connection, entry: &Entry, request: &Request<MarkArtifacts>) -> Result<()> {
     for artifact in &request.params.artifacts {
         let sql = "UPDATE resign SET told = ?2 WHERE artifact = ?1 AND told IS NULL";
-        conn.execute(sql, params![sql_int(artifact.entry), sql_int(entry.seq)]).sql(KEEPING)?;
+        execute(conn, sql, params![sql_int(artifact.entry), sql_int(entry.seq)])?;
     }
     Ok(())
 }

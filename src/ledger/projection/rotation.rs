@@ -1,10 +1,10 @@
 //! What the entries of rotations do to the register and to the tables of `rotation.sql`.
 
-use super::{KEEPING, at_step, canonical, field, find, first, query, read, reserve, store};
+use super::{at_step, canonical, execute, field, find, first, query, read, reserve, store};
 use crate::error::{Error, Result};
 use crate::keys::{Credential, State};
 use crate::ledger::alerts::{CertificateExpiry, RotationFailed};
-use crate::ledger::{Entry, Sql, sql_int};
+use crate::ledger::{Entry, sql_int};
 use crate::model::GenerationId;
 use crate::request::{ActivateKey, LinkRoots, Operation, PublishMetadata, Request, ReviewDecision, ReviewKey, TestKey};
 use rusqlite::{Connection, params};
@@ -63,7 +63,8 @@ fn activated(conn: &Connection, entry: &Entry, request: &Request<ActivateKey>) -
     }
     store(conn, &new)?;
     let key = params.generation.key.as_str();
-    conn.execute(
+    execute(
+        conn,
         "INSERT INTO rotations (seq, key, generation, predecessor, correlation_id, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
             sql_int(entry.seq),
@@ -73,12 +74,11 @@ fn activated(conn: &Connection, entry: &Entry, request: &Request<ActivateKey>) -
             request.correlation_id.as_str(),
             crate::clock::rfc3339(entry.time),
         ],
-    )
-    .sql(KEEPING)?;
+    )?;
     let seq = sql_int(entry.seq);
     let sql = "UPDATE rotation_failures SET closed = ?1, validated = coalesce(validated, ?1)
                WHERE key = ?2 AND closed IS NULL";
-    conn.execute(sql, params![seq, key]).sql(KEEPING)?;
+    execute(conn, sql, params![seq, key])?;
     Ok(())
 }
 
@@ -88,9 +88,9 @@ fn tested(conn: &Connection, entry: &Entry, request: &Request<TestKey>) -> Resul
     find(conn, generation)?;
     let sql = "INSERT INTO key_tests (generation, certificate, seq) VALUES (?1, ?2, ?3)
                ON CONFLICT (generation, certificate) DO UPDATE SET seq = excluded.seq";
-    conn.execute(sql, params![generation.to_string(), certificate, sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, sql, params![generation.to_string(), certificate, sql_int(entry.seq)])?;
     let sql = "UPDATE rotation_failures SET validated = ?1 WHERE key = ?2 AND validated IS NULL";
-    conn.execute(sql, params![sql_int(entry.seq), generation.key.as_str()]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(entry.seq), generation.key.as_str()])?;
     Ok(())
 }
 
@@ -102,7 +102,7 @@ fn linked(conn: &Connection, entry: &Entry, request: &Request<LinkRoots>, done: 
     let sql = "INSERT INTO root_links (subject, issuer, seq, doc) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (subject, issuer) DO UPDATE SET seq = excluded.seq, doc = excluded.doc";
     let doc = canonical(&credential)?;
-    conn.execute(sql, params![subject.to_string(), issuer.to_string(), sql_int(entry.seq), doc]).sql(KEEPING)?;
+    execute(conn, sql, params![subject.to_string(), issuer.to_string(), sql_int(entry.seq), doc])?;
     Ok(())
 }
 
@@ -114,7 +114,7 @@ fn published(conn: &Connection, entry: &Entry, request: &Request<PublishMetadata
                SET generation = excluded.generation, sha256 = excluded.sha256, seq = excluded.seq";
     for (name, sha256) in &params.files {
         let row = params![name, params.generation.to_string(), sha256.to_string(), sql_int(entry.seq)];
-        conn.execute(sql, row).sql(KEEPING)?;
+        execute(conn, sql, row)?;
     }
     Ok(())
 }
@@ -129,14 +129,14 @@ fn reviewed(conn: &Connection, entry: &Entry, request: &Request<ReviewKey>) -> R
                ON CONFLICT (generation) DO UPDATE
                SET seq = excluded.seq, decision = excluded.decision, keep_until = excluded.keep_until";
     let until = keep_until.map(crate::clock::rfc3339);
-    conn.execute(sql, params![generation.to_string(), sql_int(entry.seq), decision.as_str(), until]).sql(KEEPING)?;
+    execute(conn, sql, params![generation.to_string(), sql_int(entry.seq), decision.as_str(), until])?;
     Ok(())
 }
 
 fn failed(conn: &Connection, entry: &Entry) -> Result<()> {
     let alert: RotationFailed = read(&entry.body)?;
     let sql = "INSERT INTO rotation_failures (seq, key, doc) VALUES (?1, ?2, ?3)";
-    conn.execute(sql, params![sql_int(entry.seq), alert.key.as_str(), canonical(&alert)?]).sql(KEEPING)?;
+    execute(conn, sql, params![sql_int(entry.seq), alert.key.as_str(), canonical(&alert)?])?;
     Ok(())
 }
 
@@ -150,6 +150,6 @@ fn expiring(conn: &Connection, entry: &Entry) -> Result<()> {
         return Err(Error::failed("alert_given", message));
     }
     let sql = "INSERT INTO expiry_alerts (generation, days, seq) VALUES (?1, ?2, ?3)";
-    conn.execute(sql, params![id, alert.days, sql_int(entry.seq)]).sql(KEEPING)?;
+    execute(conn, sql, params![id, alert.days, sql_int(entry.seq)])?;
     Ok(())
 }

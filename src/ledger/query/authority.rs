@@ -1,6 +1,6 @@
 //! Approval requests that were consumed, what became of their steps, and what moved since others were made.
 
-use super::{READING, place};
+use super::{READING, one, place};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::ledger::Sql;
@@ -28,7 +28,7 @@ pub struct Consumed {
 pub fn consumed(conn: &Connection, request_id: &str) -> Result<Option<Consumed>> {
     let sql = "SELECT seq, sha256, doc FROM requests WHERE request_id = ?1";
     let row: Option<(i64, String, String)> =
-        conn.query_row(sql, [request_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional().sql(READING)?;
+        one(conn, sql, [request_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional().sql(READING)?;
     row.map(|(seq, sha256, doc)| Ok(Consumed { seq: place(seq), sha256: sha256.parse()?, document: parse(&doc)? }))
         .transpose()
 }
@@ -39,7 +39,7 @@ pub fn consumed(conn: &Connection, request_id: &str) -> Result<Option<Consumed>>
 /// Those of the module.
 pub fn broken_glass(conn: &Connection) -> Result<u64> {
     let sql = "SELECT count(*) FROM requests WHERE json_extract(doc, '$.break_glass') IS NOT NULL";
-    conn.query_row(sql, [], |row| row.get(0)).map(place).sql(READING)
+    one(conn, sql, [], |row| row.get(0)).map(place).sql(READING)
 }
 
 /// The tree sizes that consumed approval requests named: approvers' machines remember one of them.
@@ -48,7 +48,7 @@ pub fn broken_glass(conn: &Connection) -> Result<u64> {
 /// Those of the module.
 pub fn seen_sizes(conn: &Connection) -> Result<Vec<u64>> {
     let sql = "SELECT DISTINCT json_extract(doc, '$.log_head.size') FROM requests ORDER BY seq DESC LIMIT 64";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement.query_map([], |row| Ok(place(row.get(0)?))).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
@@ -59,7 +59,7 @@ pub fn seen_sizes(conn: &Connection) -> Result<Vec<u64>> {
 /// Those of the module.
 pub fn steps(conn: &Connection, request_id: &str) -> Result<BTreeMap<u32, String>> {
     let sql = "SELECT step, coalesce(result, 'open') FROM request_steps WHERE request_id = ?1";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement.query_map([request_id], |row| Ok((row.get(0)?, row.get(1)?))).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
@@ -70,7 +70,7 @@ pub fn steps(conn: &Connection, request_id: &str) -> Result<BTreeMap<u32, String
 /// Those of the module.
 pub fn touched(conn: &Connection, subject: &str) -> Result<u64> {
     let sql = "SELECT seq FROM touched WHERE subject = ?1";
-    let seq: Option<i64> = conn.query_row(sql, [subject], |row| row.get(0)).optional().sql(READING)?;
+    let seq: Option<i64> = one(conn, sql, [subject], |row| row.get(0)).optional().sql(READING)?;
     Ok(seq.map_or(0, place))
 }
 
@@ -100,7 +100,7 @@ impl FollowUp {
 /// Those of the module.
 pub fn has_follow_up(conn: &Connection, object: &str) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM follow_ups WHERE object = ?1)";
-    conn.query_row(sql, [object], |row| row.get(0)).sql(READING)
+    one(conn, sql, [object], |row| row.get(0)).sql(READING)
 }
 
 /// Open duties, the most urgent first.
@@ -109,7 +109,7 @@ pub fn has_follow_up(conn: &Connection, object: &str) -> Result<bool> {
 /// Those of the module.
 pub fn follow_ups(conn: &Connection) -> Result<Vec<FollowUp>> {
     let sql = "SELECT seq, kind, object, due FROM follow_ups WHERE closed IS NULL ORDER BY due, seq, kind";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let text = |row: &rusqlite::Row<'_>, column| row.get::<_, String>(column);
     let rows = statement
         .query_map(params![], |row| Ok((place(row.get(0)?), text(row, 1)?, text(row, 2)?, text(row, 3)?)))

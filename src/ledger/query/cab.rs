@@ -1,6 +1,6 @@
 //! Approvals by the change advisory board, and artifacts that take the place of others.
 
-use super::{READING, place};
+use super::{READING, one, place};
 use crate::error::Result;
 use crate::ledger::projection::{self, parse};
 use crate::ledger::{Sql, sql_int};
@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Params};
 /// Those of the module.
 pub fn cab_paper(conn: &Connection, sha256: &Hash256) -> Result<Option<Paper>> {
     let sql = "SELECT doc FROM cab_papers WHERE sha256 = ?1";
-    let doc: Option<String> = conn.query_row(sql, [sha256.to_string()], |row| row.get(0)).optional().sql(READING)?;
+    let doc: Option<String> = one(conn, sql, [sha256.to_string()], |row| row.get(0)).optional().sql(READING)?;
     doc.map(|doc| parse(&doc)).transpose()
 }
 
@@ -24,7 +24,7 @@ pub fn cab_paper(conn: &Connection, sha256: &Hash256) -> Result<Option<Paper>> {
 /// Those of the module.
 pub fn cab_withdrawn(conn: &Connection, id: &ApprovalId) -> Result<Option<u64>> {
     let sql = "SELECT seq FROM cab_withdrawn WHERE approval_id = ?1";
-    Ok(conn.query_row(sql, [id.as_str()], |row| row.get(0)).optional().sql(READING)?.map(place))
+    Ok(one(conn, sql, [id.as_str()], |row| row.get(0)).optional().sql(READING)?.map(place))
 }
 
 /// How many signatures rest on signed approvals of this name; those that failed do not count.
@@ -117,5 +117,5 @@ pub fn marked(conn: &Connection, hash: &Hash256) -> Result<Option<Artifact>> {
 /// Those of the module.
 pub fn is_marked(conn: &Connection, seq: u64) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM resign WHERE artifact = ?1 AND closed IS NULL)";
-    conn.query_row(sql, [sql_int(seq)], |row| row.get(0)).sql(READING)
+    one(conn, sql, [sql_int(seq)], |row| row.get(0)).sql(READING)
 }

@@ -1,6 +1,6 @@
 //! Standing approvals.
 
-use super::{READING, place};
+use super::{READING, one, place};
 use crate::error::Result;
 use crate::ledger::Sql;
 use crate::ledger::projection::parse;
@@ -53,7 +53,7 @@ fn read(conn: &Connection, (seq, doc, people, ended): Row) -> Result<Grant> {
 /// Those of the module.
 pub fn grant(conn: &Connection, grant_id: &str) -> Result<Option<Grant>> {
     let sql = "SELECT seq, doc, people, ended FROM grants WHERE grant_id = ?1";
-    let found = conn.query_row(sql, [grant_id], row).optional().sql(READING)?;
+    let found = one(conn, sql, [grant_id], row).optional().sql(READING)?;
     found.map(|found| read(conn, found)).transpose()
 }
 
@@ -64,7 +64,7 @@ pub fn grant(conn: &Connection, grant_id: &str) -> Result<Option<Grant>> {
 pub fn grants(conn: &Connection, key: Option<&KeyName>) -> Result<Vec<Grant>> {
     let sql = "SELECT seq, doc, people, ended FROM grants WHERE ended IS NULL AND (?1 IS NULL OR key = ?1)
                ORDER BY seq DESC";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement.query_map([key.map(KeyName::as_str)], row).sql(READING)?;
     rows.map(|found| read(conn, found.sql(READING)?)).collect()
 }

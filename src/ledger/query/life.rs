@@ -36,7 +36,7 @@ fn params_of(conn: &Connection, seq: i64) -> Result<Value> {
 /// Every serial number counts that was ever reserved, whatever became of it: nobody can say that it is on no certificate.
 /// One whose end is not known ends with the CA itself, which nothing that it issued outlives.
 fn issued_until(conn: &Connection, ca: &Generation) -> Result<Option<Time>> {
-    let mut statement = conn.prepare("SELECT seq FROM serials WHERE issuer = ?1 ORDER BY seq").sql(READING)?;
+    let mut statement = conn.prepare_cached("SELECT seq FROM serials WHERE issuer = ?1 ORDER BY seq").sql(READING)?;
     let seqs = statement.query_map([ca.id.to_string()], |row| row.get::<_, i64>(0)).sql(READING)?;
     let own_end = ca.credential().map(|credential: &Credential| credential.validity().1);
     let mut latest = None;
@@ -59,7 +59,7 @@ fn planned(conn: &Connection, generation: &Generation) -> Result<Vec<Doomed>> {
         return Ok(Vec::new());
     }
     let sql = "SELECT seq FROM intents WHERE type = ?1 AND generation = ?2 ORDER BY seq";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let wanted = params![GenerateKey::ENTRY, generation.id.to_string()];
     let seqs = statement.query_map(wanted, |row| row.get::<_, i64>(0)).sql(READING)?;
     let mut pairs = Vec::new();
@@ -77,7 +77,7 @@ fn planned(conn: &Connection, generation: &Generation) -> Result<Vec<Doomed>> {
 /// Those of the module.
 pub fn all_outcomes(conn: &Connection, entry_type: &str) -> Result<Vec<u64>> {
     let sql = "SELECT outcome FROM intents WHERE type = ?1 AND outcome IS NOT NULL ORDER BY outcome";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let seqs = statement.query_map([entry_type], |row| row.get::<_, i64>(0)).sql(READING)?;
     seqs.map(|seq| Ok(place(seq.sql(READING)?))).collect()
 }
@@ -88,7 +88,7 @@ pub fn all_outcomes(conn: &Connection, entry_type: &str) -> Result<Vec<u64>> {
 /// Those of the module.
 pub fn open_about(conn: &Connection, id: &GenerationId) -> Result<Vec<u64>> {
     let sql = "SELECT seq FROM intents WHERE generation = ?1 AND outcome IS NULL ORDER BY seq";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let seqs = statement.query_map([id.to_string()], |row| row.get::<_, i64>(0)).sql(READING)?;
     seqs.map(|seq| Ok(place(seq.sql(READING)?))).collect()
 }

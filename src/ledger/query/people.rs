@@ -1,6 +1,6 @@
 //! The people of a workspace.
 
-use super::{READING, place};
+use super::{READING, one, place};
 use crate::error::Result;
 use crate::ledger::Sql;
 use crate::ledger::projection::parse;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Those of the module.
 pub fn roster(conn: &Connection) -> Result<Option<Roster>> {
     let sql = "SELECT doc FROM rosters ORDER BY seq DESC LIMIT 1";
-    let doc: Option<String> = conn.query_row(sql, [], |row| row.get(0)).optional().sql(READING)?;
+    let doc: Option<String> = one(conn, sql, [], |row| row.get(0)).optional().sql(READING)?;
     doc.map(|doc| parse(&doc)).transpose()
 }
 
@@ -24,7 +24,7 @@ pub fn roster(conn: &Connection) -> Result<Option<Roster>> {
 /// # Errors
 /// Those of the module.
 pub fn suspended(conn: &Connection) -> Result<BTreeSet<Email>> {
-    let mut statement = conn.prepare("SELECT email FROM roster_suspensions ORDER BY email").sql(READING)?;
+    let mut statement = conn.prepare_cached("SELECT email FROM roster_suspensions ORDER BY email").sql(READING)?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).sql(READING)?;
     rows.map(|email| email.sql(READING)?.parse()).collect()
 }
@@ -43,7 +43,7 @@ pub struct Suspension {
 /// # Errors
 /// Those of the module.
 pub fn suspended_keys(conn: &Connection) -> Result<BTreeMap<KeyName, Suspension>> {
-    let mut statement = conn.prepare("SELECT key, seq, reason FROM suspensions ORDER BY key").sql(READING)?;
+    let mut statement = conn.prepare_cached("SELECT key, seq, reason FROM suspensions ORDER BY key").sql(READING)?;
     let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))).sql(READING)?;
     rows.map(|row| {
         let (key, seq, reason) = row.sql(READING)?;

@@ -1,6 +1,6 @@
 //! Reading what was revoked, what is on lists, and what has to be signed again.
 
-use super::{READING, place};
+use super::{READING, one, place};
 use crate::clock::{self, Time, rfc3339};
 use crate::error::{Error, Result};
 use crate::keys::{PublishedCrl, Revocation, Terms, retention_cutoff};
@@ -144,7 +144,7 @@ pub fn new_entries(
 pub fn is_forgettable(conn: &Connection, issuer: &GenerationId, serial: &str, this_update: Time) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM crl_entries WHERE issuer = ?1 AND serial = ?2 AND expires < ?3)";
     let cutoff = rfc3339(retention_cutoff(this_update));
-    conn.query_row(sql, params![issuer.to_string(), serial, cutoff], |row| row.get(0)).sql(READING)
+    one(conn, sql, params![issuer.to_string(), serial, cutoff], |row| row.get(0)).sql(READING)
 }
 
 /// The generation that certified this one; itself for a root, `None` if somebody outside did.
@@ -174,7 +174,7 @@ pub fn unlisted_generations(conn: &Connection) -> Result<Vec<(GenerationId, Gene
 /// Those of the module.
 pub fn last_crl_number(conn: &Connection, issuer: &GenerationId) -> Result<u64> {
     let sql = "SELECT coalesce(max(number), 0) FROM crls WHERE issuer = ?1";
-    Ok(place(conn.query_row(sql, [issuer.to_string()], |row| row.get(0)).sql(READING)?))
+    Ok(place(one(conn, sql, [issuer.to_string()], |row| row.get(0)).sql(READING)?))
 }
 
 /// What the gate asks of a CA's lists: the last number, and how many entries the list of this time has.
@@ -184,7 +184,7 @@ pub fn last_crl_number(conn: &Connection, issuer: &GenerationId) -> Result<u64> 
 pub fn crl_facts(conn: &Connection, issuer: &GenerationId, this_update: Time) -> Result<(u64, u64)> {
     let sql = "SELECT count(*) FROM crl_entries WHERE issuer = ?1 AND (expires IS NULL OR expires >= ?2)";
     let cutoff = rfc3339(retention_cutoff(this_update));
-    let entries = conn.query_row(sql, params![issuer.to_string(), cutoff], |row| row.get(0)).sql(READING)?;
+    let entries = one(conn, sql, params![issuer.to_string(), cutoff], |row| row.get(0)).sql(READING)?;
     Ok((last_crl_number(conn, issuer)?, place(entries)))
 }
 
@@ -280,7 +280,7 @@ fn read_marks(conn: &Connection, which: &str, params: impl rusqlite::Params) -> 
 /// Those of the module.
 pub fn resign_count(conn: &Connection, because: &GenerationId) -> Result<u64> {
     let sql = "SELECT count(*) FROM resign WHERE generation = ?1";
-    Ok(place(conn.query_row(sql, [because.to_string()], |row| row.get(0)).sql(READING)?))
+    Ok(place(one(conn, sql, [because.to_string()], |row| row.get(0)).sql(READING)?))
 }
 
 /// The outcomes that went well of one kind of act on a generation, oldest first.

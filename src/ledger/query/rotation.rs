@@ -1,6 +1,6 @@
 //! Reading what rotations left: takeovers, failures, tests, links between roots, publications, reviews, alerts.
 
-use super::{READING, place};
+use super::{READING, one, place};
 use crate::clock::{Time, parse as parse_time};
 use crate::error::{Error, Result};
 use crate::keys::Credential;
@@ -70,7 +70,7 @@ fn read((seq, generation, predecessor, at): (i64, String, Option<String>, String
 /// Those of the module.
 pub fn takeovers(conn: &Connection, key: &KeyName) -> Result<Vec<Takeover>> {
     let sql = "SELECT seq, generation, predecessor, time FROM rotations WHERE key = ?1 ORDER BY seq";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement.query_map([key.as_str()], takeover).sql(READING)?;
     rows.map(|row| read(row.sql(READING)?)).collect()
 }
@@ -80,7 +80,7 @@ pub fn takeovers(conn: &Connection, key: &KeyName) -> Result<Vec<Takeover>> {
 /// # Errors
 /// Those of the module.
 pub fn all_takeovers(conn: &Connection) -> Result<Vec<u64>> {
-    let mut statement = conn.prepare("SELECT seq FROM rotations ORDER BY seq").sql(READING)?;
+    let mut statement = conn.prepare_cached("SELECT seq FROM rotations ORDER BY seq").sql(READING)?;
     let rows = statement.query_map([], |row| Ok(place(row.get(0)?))).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
@@ -92,7 +92,7 @@ pub fn all_takeovers(conn: &Connection) -> Result<Vec<u64>> {
 pub fn completed_as(conn: &Connection, id: &CorrelationId, key: &KeyName) -> Result<Option<Takeover>> {
     let sql = "SELECT seq, generation, predecessor, time FROM rotations
                WHERE correlation_id = ?1 AND key = ?2 ORDER BY seq LIMIT 1";
-    let row = conn.query_row(sql, [id.as_str(), key.as_str()], takeover).optional().sql(READING)?;
+    let row = one(conn, sql, [id.as_str(), key.as_str()], takeover).optional().sql(READING)?;
     row.map(read).transpose()
 }
 
@@ -118,7 +118,7 @@ pub fn open_failures(conn: &Connection, key: &KeyName) -> Result<Vec<Failure>> {
 /// Those of the module.
 pub fn tested(conn: &Connection, id: &GenerationId, certificate: &str) -> Result<Option<u64>> {
     let sql = "SELECT seq FROM key_tests WHERE generation = ?1 AND certificate = ?2";
-    let seq = conn.query_row(sql, params![id.to_string(), certificate], |row| row.get(0)).optional();
+    let seq = one(conn, sql, params![id.to_string(), certificate], |row| row.get(0)).optional();
     Ok(seq.sql(READING)?.map(place))
 }
 
@@ -138,7 +138,7 @@ pub fn root_links(conn: &Connection, key: &KeyName) -> Result<Vec<RootLink>> {
 /// Those of the module.
 pub fn all_root_links(conn: &Connection) -> Result<Vec<RootLink>> {
     let sql = "SELECT subject, issuer, doc FROM root_links ORDER BY subject, issuer";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let columns = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?));
     let rows = statement.query_map([], columns).sql(READING)?;
     rows.map(|row| {
@@ -154,7 +154,7 @@ pub fn all_root_links(conn: &Connection) -> Result<Vec<RootLink>> {
 /// Those of the module.
 pub fn published_files(conn: &Connection, id: &GenerationId) -> Result<BTreeMap<String, Hash256>> {
     let sql = "SELECT name, sha256 FROM published_files WHERE generation = ?1";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let columns = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
     let rows = statement.query_map([id.to_string()], columns).sql(READING)?;
     rows.map(|row| {
@@ -171,7 +171,7 @@ pub fn published_files(conn: &Connection, id: &GenerationId) -> Result<BTreeMap<
 pub fn review(conn: &Connection, id: &GenerationId) -> Result<Option<Review>> {
     let sql = "SELECT decision, keep_until FROM key_reviews WHERE generation = ?1";
     let columns = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?));
-    let row = conn.query_row(sql, [id.to_string()], columns).optional().sql(READING)?;
+    let row = one(conn, sql, [id.to_string()], columns).optional().sql(READING)?;
     row.map(|(decision, until)| {
         Ok(Review { decision: decision.parse()?, keep_until: until.as_deref().map(time).transpose()? })
     })
@@ -183,7 +183,7 @@ pub fn review(conn: &Connection, id: &GenerationId) -> Result<Option<Review>> {
 /// # Errors
 /// Those of the module.
 pub fn expiry_alerts(conn: &Connection, id: &GenerationId) -> Result<BTreeSet<u32>> {
-    let mut statement = conn.prepare("SELECT days FROM expiry_alerts WHERE generation = ?1").sql(READING)?;
+    let mut statement = conn.prepare_cached("SELECT days FROM expiry_alerts WHERE generation = ?1").sql(READING)?;
     let rows = statement.query_map([id.to_string()], |row| row.get(0)).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
@@ -195,7 +195,7 @@ pub fn expiry_alerts(conn: &Connection, id: &GenerationId) -> Result<BTreeSet<u3
 pub fn outcomes(conn: &Connection, entry_type: &str, id: &GenerationId) -> Result<Vec<u64>> {
     let sql = "SELECT outcome FROM intents WHERE type = ?1 AND generation = ?2 AND outcome IS NOT NULL
                ORDER BY outcome DESC LIMIT 1000";
-    let mut statement = conn.prepare(sql).sql(READING)?;
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement.query_map([entry_type, &id.to_string()], |row| Ok(place(row.get(0)?))).sql(READING)?;
     rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
