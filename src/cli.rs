@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::model::{CorrelationId, Email};
 use crate::ui::{Output, Ui, Worst};
 use crate::world::{Globals, World};
-use clap::{FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Makes, uses, rotates, revokes, audits and rehearses code-signing keys in PKCS#11 HSMs
@@ -149,9 +150,13 @@ enum Command {
 
 /// Parses the arguments, runs the command, prints what went wrong, and gives the exit code.
 pub fn main() -> u8 {
-    let cli = match parse(std::env::args_os()) {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = match error.kind() {
+                ErrorKind::DisplayHelp => command().try_get_matches_from(std::env::args_os()).err().unwrap_or(error),
+                _ => error,
+            };
             let code = if error.use_stderr() { 2 } else { 0 };
             let _ = error.print();
             return code;
@@ -243,20 +248,15 @@ fn approvable(command: Command, world: &mut World) -> Result<Worst> {
 /// run.
 fn approved(words: &[String], world: &mut World) -> Result<Worst> {
     let line = std::iter::once("keyctl").chain(words.iter().map(String::as_str));
-    let cli = parse(line).map_err(|error| {
+    let cli = Cli::try_parse_from(line).map_err(|error| {
         Error::failed("bad_request", "the approved command line is none of this program").because(error)
     })?;
     approvable(cli.command, world)
 }
 
-/// The clap tree, for the command line, man pages and completions.
+/// The clap tree, for help, man pages and completions.
 pub fn command() -> clap::Command {
     with_reflowed_help(<Cli as clap::CommandFactory>::command())
-}
-
-fn parse<T: Into<std::ffi::OsString> + Clone>(line: impl IntoIterator<Item = T>) -> Result<Cli, clap::Error> {
-    let matches = command().try_get_matches_from(line)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
 }
 
 /// Help is written with line breaks of its own, so that examples keep theirs. Paragraphs lose them here, or they would be
