@@ -40,33 +40,6 @@ pub trait Stamp: Sync {
     fn stamp(&self, signature_value: &[u8]) -> Result<(Vec<u8>, Value)>;
 }
 
-/// SHA-256 of a whole file.
-pub(super) struct FileHash(Sha256);
-
-impl FileHash {
-    pub(super) fn new() -> Self {
-        FileHash(Sha256::new())
-    }
-
-    pub(super) fn finish(self) -> Hash256 {
-        self.0.finish()
-    }
-}
-
-impl Sink for FileHash {
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn is_sha256(&self) -> bool {
-        true
-    }
-
-    fn part<'a>(&'a mut self, bytes: &'a [u8]) -> Option<(&'a mut Sha256, &'a [u8])> {
-        Some((&mut self.0, bytes))
-    }
-}
-
 /// The cheap sinks, and the rare ones, on one thread.
 struct Also<'a> {
     sha512: Option<sha2::Sha512>,
@@ -192,7 +165,7 @@ fn copy_and_draft(
     options: &SignOptions,
     stop: &AtomicBool,
 ) -> Result<Prepared> {
-    let mut whole = FileHash::new();
+    let mut whole = Sha256::new();
     let mut digest = AuthenticodeHasher::new(&layout, options.hash);
     let mut checksum = ChecksumSink::new(&layout);
     let mut pages = if options.page_hashes { Some(PageHasher::new(&layout)?) } else { None };
@@ -338,7 +311,7 @@ fn verify_written(target: &Target, ours: &[u8], content_digest: &[u8], hash: Has
     let wrong = |what: &str| {
         Error::new(crate::error::Kind::Bug, "self_check_failed", format!("the written file does not verify: {what}"))
     };
-    let mut whole = FileHash::new();
+    let mut whole = Sha256::new();
     let report = authenticode::image::verify_with(target.file(), &mut [&mut whole])?;
     let (_, verdict) = report
         .signatures

@@ -36,6 +36,20 @@ impl Hasher {
     }
 }
 
+impl Sink for Sha256 {
+    fn update(&mut self, bytes: &[u8]) {
+        Sha256::update(self, bytes);
+    }
+
+    fn is_sha256(&self) -> bool {
+        true
+    }
+
+    fn part<'a>(&'a mut self, bytes: &'a [u8]) -> Option<(&'a mut Sha256, &'a [u8])> {
+        Some((self, bytes))
+    }
+}
+
 impl Sink for Hasher {
     fn update(&mut self, bytes: &[u8]) {
         match self {

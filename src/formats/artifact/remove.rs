@@ -1,6 +1,7 @@
 //! Taking signatures out of a file: no key is used, and what comes out has no signature left.
 
-use super::{FileHash, expect_pe};
+use super::expect_pe;
+use crate::crypto::sha256::Sha256;
 use crate::error::{Error, Result};
 use crate::files::copy::copy_while;
 use crate::files::place::{Placement, Target};
@@ -41,7 +42,7 @@ pub fn remove(
         Some(to) => Target::beside(to)?,
         None => Target::replacing(&source)?,
     };
-    let (mut whole, mut checksum) = (FileHash::new(), ChecksumSink::new(&layout));
+    let (mut whole, mut checksum) = (Sha256::new(), ChecksumSink::new(&layout));
     let mut sink = |bytes: &[u8]| {
         whole.update(bytes);
         checksum.update(bytes);
@@ -51,7 +52,7 @@ pub fn remove(
     let original = original(&hash_before);
     let detached = layout.remove(source.file(), original.as_ref(), &checksum.finish())?;
     target.apply(&detached.edits, detached.len)?;
-    let mut whole = FileHash::new();
+    let mut whole = Sha256::new();
     feed(target.file(), &mut [&mut whole])?;
     if Layout::parse(target.file())?.table().is_some_and(|table| !table.is_empty()) {
         return Err(Error::bug("the written file still has a certificate table"));

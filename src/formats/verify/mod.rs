@@ -17,10 +17,11 @@
 mod report;
 mod signature;
 
-use super::artifact::{FileHash, expect_pe};
+use super::artifact::expect_pe;
 use super::pe::Finding;
 use super::{authenticode, feed};
 use crate::clock::Time;
+use crate::crypto::sha256::Sha256;
 use crate::error::Result;
 use crate::files::source::Source;
 use crate::model::Hash256;
@@ -140,7 +141,7 @@ const UNCOVERED: &[&str] =
 /// # Errors
 /// The file cannot be read, or changes meanwhile.
 pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
-    let mut whole = FileHash::new();
+    let mut whole = Sha256::new();
     let known = expect_pe(source);
     let judged = known.and_then(|()| authenticode::image::verify_with(source.file(), &mut [&mut whole]));
     let judged = match judged {
@@ -170,7 +171,7 @@ pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
 
 /// A file that is not taken apart still has its hash.
 fn unreadable(source: &Source, found: Found) -> Result<Report> {
-    let mut whole = FileHash::new();
+    let mut whole = Sha256::new();
     feed(source.file(), &mut [&mut whole])?;
     source.still()?;
     Ok(Report { sha256: whole.finish(), signatures: Vec::new(), notes: Vec::new(), found: vec![found] })
