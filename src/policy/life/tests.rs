@@ -5,10 +5,10 @@ use crate::clock::parse;
 use crate::config::{Config, PipelineValue, Settings};
 use crate::keys::{AttributeFact, AttributeState, Copy, Credential, Identity, TokenFacts};
 use crate::ledger::query::LastFacts;
-use crate::model::{CkaId, Custody, Environment, Hash256, KeyAlgorithm};
+use crate::model::{CkaId, Custody, Environment, Hash256, KeyAlgorithm, Purpose};
 use crate::policy::Verdict;
 use crate::policy::people::People;
-use crate::policy::testing::request;
+use crate::policy::testing::{self, request};
 use chrono::TimeDelta;
 use std::path::Path;
 
@@ -74,25 +74,8 @@ fn windows(state: State) -> Generation {
 }
 
 fn facts(settings: &Settings, generation: Generation, destruction: LastFacts) -> Facts<'_> {
-    Facts {
-        now: now(),
-        environment: Environment::Production,
-        settings,
-        generation: Some(generation),
-        issuer: None,
-        cosigners: Vec::new(),
-        keyring: None,
-        has_active: false,
-        next_number: 2,
-        revocation: None,
-        list: None,
-        rotation: Default::default(),
-        people: People::Waived,
-        signing: None,
-        destruction,
-        suspended_keys: Default::default(),
-        roster: None,
-    }
+    let facts = testing::facts(settings, Environment::Production, generation, now());
+    Facts { people: People::Waived, signing: None, destruction, ..facts }
 }
 
 fn failing(decision: &Decision) -> Vec<&str> {

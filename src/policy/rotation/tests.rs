@@ -4,7 +4,7 @@ use crate::config::{Config, Settings};
 use crate::keys::{AttributeFact, AttributeState, Copy, Identity, TokenFacts};
 use crate::model::{CkaId, Custody, Hash256, KeyAlgorithm};
 use crate::policy::people::People;
-use crate::policy::testing::request;
+use crate::policy::testing::{self, request};
 use crate::policy::{Decide, Verdict};
 use crate::request::IssueCertificate;
 use openssl::asn1::Asn1Time;
@@ -88,26 +88,9 @@ fn generation(id: &str, purpose: Purpose, state: State, certificate: Vec<u8>) ->
     }
 }
 
-fn facts<'a>(settings: &'a Settings, generation: Generation, now: Time) -> Facts<'a> {
-    Facts {
-        now,
-        environment: Environment::Sandbox,
-        settings,
-        generation: Some(generation),
-        issuer: None,
-        cosigners: Vec::new(),
-        keyring: None,
-        has_active: true,
-        revocation: None,
-        list: None,
-        destruction: Default::default(),
-        suspended_keys: Default::default(),
-        roster: None,
-        next_number: 3,
-        people: People::Waived,
-        signing: None,
-        rotation: RotationFacts::default(),
-    }
+fn facts(settings: &Settings, generation: Generation, now: Time) -> Facts<'_> {
+    let facts = testing::facts(settings, Environment::Sandbox, generation, now);
+    Facts { has_active: true, next_number: 3, signing: None, ..facts }
 }
 
 fn failing(decision: &Decision) -> Vec<&str> {
