@@ -93,6 +93,13 @@ words! {
     }
 }
 
+impl Purpose {
+    /// Whether such a key issues X.509 certificates, and so revocation lists.
+    pub fn is_ca(self) -> bool {
+        matches!(self, Purpose::RootCa | Purpose::IntermediateCa)
+    }
+}
+
 words! {
     /// Key algorithms that keys can be made with.
     KeyAlgorithm: "algorithm" {

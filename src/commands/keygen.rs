@@ -204,7 +204,7 @@ fn generate_params(world: &World, name: &KeyName, key: &Key) -> Result<GenerateK
         hsm: hsm.clone(),
         token_serial: recorded.token.serial,
         cka_id,
-        destroyable: !matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa),
+        destroyable: !key.purpose.is_ca(),
         nonce: hex(&random::<32>()?),
     })
 }

@@ -66,7 +66,7 @@ fn one(
     });
     let (days, lead) = ages(check, name, purpose, raw.rotation_days, raw.rotate_lead_days);
     let rotation = raw.rotation.map_or(RotationMode::Roll, |mode| {
-        if *mode.get_ref() == RotationMode::Review && !is_ca(purpose) {
+        if *mode.get_ref() == RotationMode::Review && !purpose.is_ca() {
             check.bad(mode.span(), &field("rotation"), "only a CA's rotation can wait for a review");
         }
         mode.into_inner()
@@ -348,10 +348,6 @@ fn or_external(purpose: Purpose) -> &'static str {
 
 fn is_x509(purpose: Purpose) -> bool {
     !matches!(purpose, Purpose::Apt | Purpose::OpenpgpPrimary | Purpose::Ledger)
-}
-
-fn is_ca(purpose: Purpose) -> bool {
-    matches!(purpose, Purpose::RootCa | Purpose::IntermediateCa)
 }
 
 /// B14.

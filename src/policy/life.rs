@@ -6,7 +6,6 @@ use super::rules::{Decide, Facts, unknown_generation};
 use crate::clock::{Time, rfc3339};
 use crate::keys::{Generation, State, retention_cutoff};
 use crate::ledger::query::LastFacts;
-use crate::model::Purpose;
 use crate::pipeline::value;
 use crate::request::{DestroyKey, Doomed, Request, UpdatePipeline};
 
@@ -75,7 +74,7 @@ fn ended(generation: &Generation, from: State) -> Gate {
 /// `RevocationLists`: no list has to be signed with it any more. The lists of a revoked CA say nothing.
 fn lists_not_needed(generation: &Generation, last: &LastFacts, now: Time) -> Gate {
     const NAME: &str = "RevocationLists";
-    let is_ca = matches!(generation.purpose, Purpose::RootCa | Purpose::IntermediateCa);
+    let is_ca = generation.purpose.is_ca();
     if generation.state == State::CrlOnly {
         return gates::holds(NAME, "it signs revocations and nothing else", "not needed", false);
     }

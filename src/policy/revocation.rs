@@ -68,7 +68,7 @@ fn revocable(generation: &Generation) -> Gate {
 
 /// `Reason`: only a CA has a CA's compromise.
 fn reason(params: &RevokeKey, generation: &Generation) -> Gate {
-    let is_ca = matches!(generation.purpose, Purpose::RootCa | Purpose::IntermediateCa);
+    let is_ca = generation.purpose.is_ca();
     let fits = params.reason != crate::keys::RevocationReason::CaCompromise || is_ca;
     gates::holds("Reason", params.reason.as_str(), format!("fits {}", generation.purpose), fits)
 }
@@ -111,7 +111,7 @@ fn list_gates(ca: &Generation, crl: &NewCrl, facts: &Facts<'_>) -> Vec<Gate> {
     let life = list_life(ca.purpose);
     let (from, to) = (crl.this_update, crl.next_update);
     let window = format!("{} to {}", crate::clock::rfc3339(from), crate::clock::rfc3339(to));
-    let is_ca = matches!(ca.purpose, Purpose::RootCa | Purpose::IntermediateCa);
+    let is_ca = ca.purpose.is_ca();
     vec![
         gates::holds("CrlIssuer", ca.purpose.as_str(), "a CA", is_ca),
         gates::holds("CrlNumber", crl.number.to_string(), format!("> {last}"), crl.number > last),

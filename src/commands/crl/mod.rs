@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
-use crate::model::{GenerationId, KeyName, Purpose};
+use crate::model::{GenerationId, KeyName};
 use crate::outcome::Receipt;
 use crate::people::request::Step;
 use crate::policy::revocation::{LISTING, list_life, refresh_after};
@@ -132,7 +132,7 @@ impl Batch {
 /// CA generations that may sign lists.
 fn authorities(world: &World, only: Option<&KeyName>) -> Result<Vec<Generation>> {
     let mut all = query::generations(world.ledger.connection())?;
-    all.retain(|g| matches!(g.purpose, Purpose::RootCa | Purpose::IntermediateCa));
+    all.retain(|g| g.purpose.is_ca());
     if let Some(name) = only {
         all.retain(|g| g.id.key == *name);
         if all.is_empty() {
@@ -235,7 +235,7 @@ pub(super) fn refresh(world: &mut World, worst: &mut Worst) -> Result<Vec<(Gener
     let mut receipts = Vec::new();
     let mut all = query::generations(world.ledger.connection())?;
     let now = world.globals.clock.now();
-    all.retain(|g| matches!(g.purpose, Purpose::RootCa | Purpose::IntermediateCa) && can_list(g, now));
+    all.retain(|g| g.purpose.is_ca() && can_list(g, now));
     for ca in &all {
         let issued = match due(world, ca) {
             Ok(None) => continue,

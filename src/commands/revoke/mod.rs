@@ -346,7 +346,7 @@ impl Compromise<'_> {
     }
 
     fn why(&self, generation: &Generation) -> (RevocationReason, Option<Time>) {
-        let is_ca = matches!(generation.purpose, Purpose::RootCa | Purpose::IntermediateCa);
+        let is_ca = generation.purpose.is_ca();
         (if is_ca { RevocationReason::CaCompromise } else { RevocationReason::KeyCompromise }, self.since)
     }
 }

@@ -5,7 +5,6 @@ use crate::commands::{crl, resign};
 use crate::error::Result;
 use crate::keys::{Generation, PublishedCrl, Revocation};
 use crate::ledger::query;
-use crate::model::Purpose;
 use crate::policy::revocation::{list_life, refresh_after};
 use crate::ui::Row;
 use crate::world::World;
@@ -22,7 +21,7 @@ pub(super) fn extend(world: &World, generation: &Generation, row: Row) -> Result
     if let Some(revocation) = query::revocation(conn, &generation.id)? {
         row = row.with("revocation", revocation_value(&revocation, now));
     }
-    if matches!(generation.purpose, Purpose::RootCa | Purpose::IntermediateCa) {
+    if generation.purpose.is_ca() {
         let list = query::published_crl(conn, &generation.id)?;
         row = row.with("crl", list.map_or(Value::Null, |list| list_value(generation, &list, now)));
     }
