@@ -1,17 +1,20 @@
 //! One act of a command on its road: through the gate with one request, and its permit closed with what came of it.
 
 use super::recover;
+use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
-use crate::gate::{self, Failure, Permit};
+use crate::gate::{self, Failure, Permit, Recorded};
 use crate::keys::{Generation, State};
 use crate::model::{SpkiHash, Tbs, hex};
 use crate::outcome;
+use crate::policy::Decide;
 use crate::request::{ChangeState, Covered, Operation, Request, Role};
 use crate::ui::Worst;
 use crate::world::World;
+use crate::world::authority::{Intended, step};
 
 /// Admits one request, unless its token waits for `recover`; a refusal becomes the error.
-pub fn admit<O: crate::policy::Decide>(world: &mut World, request: Request<O>) -> Result<Permit<O>> {
+pub fn admit<O: Decide>(world: &mut World, request: Request<O>) -> Result<Permit<O>> {
     recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let process = world.process()?;
     let answers = gate::admit(&mut world.ledger, &process, world.warrant.as_ref(), vec![request])?;
@@ -20,6 +23,37 @@ pub fn admit<O: crate::policy::Decide>(world: &mut World, request: Request<O>) -
         Some(Err(refusal)) => Err(refusal.error),
         None => Err(Error::bug("the gate gave no answer")),
     }
+}
+
+/// Does what leaves nothing but its record, once people agreed to it where they are asked. A dry run shows the request.
+pub fn record<O: Decide>(
+    world: &mut World,
+    rule: Rule,
+    command: Vec<String>,
+    subjects: Vec<String>,
+    request: Request<O>,
+) -> Result<()>
+where
+    Recorded: gate::Completes<O>,
+{
+    if world.asks_people() {
+        gate::foresee(&mut world.ledger, &request)?;
+        let object = request.object.clone();
+        let steps = vec![step::<O>(object.clone(), &request.params)?];
+        world.authorize(Intended { operation: rule, object, command, steps, subjects, tokens: Vec::new() })?;
+    }
+    if world.globals.dry_run {
+        return show(world, &request).map(drop);
+    }
+    let permit = admit(world, request)?;
+    close(world, permit, Ok(Recorded::new()))?;
+    world.checkpoint().map(drop)
+}
+
+/// A request for what was planned, if people agreed to a plan; else for this.
+pub fn as_planned<O: Operation>(world: &World, object: &str, params: O) -> Result<Request<O>> {
+    let params = world.planned_params::<O>(object)?.unwrap_or(params);
+    Ok(world.request(object.to_owned(), params))
 }
 
 /// Closes one permit; its failure becomes the error, after it is in the ledger.
@@ -87,4 +121,15 @@ pub fn show<O: Operation>(world: &World, request: &Request<O>) -> Result<Worst> 
     let text = text.map_err(|error| Error::bug("a request has no JSON form").because(error))?;
     world.ui().raw(&format!("{text}\n"));
     Ok(Worst::default())
+}
+
+/// A command line that may be typed into a shell.
+pub fn line(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=/.:,+@".contains(c);
+    let word = |word: &String| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    let words: Vec<_> = words.iter().map(word).collect();
+    format!("keyctl {}", words.join(" "))
 }

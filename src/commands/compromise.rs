@@ -2,10 +2,9 @@
 
 mod checklist;
 
-use super::recover;
 use super::revoke::{self, Compromise, Stage};
 use super::rotate::{self, Options};
-use super::{keygen, suspend};
+use super::{act, keygen, recover, suspend};
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key, RotationMode};
@@ -14,7 +13,7 @@ use crate::keys::rotation::{self, Next, Wait};
 use crate::keys::{Generation, State};
 use crate::ledger::alerts::{self, KeyCompromised};
 use crate::ledger::query;
-use crate::model::{GenerationId, Purpose};
+use crate::model::GenerationId;
 use crate::ui::{Row, Worst};
 use crate::world::World;
 use crate::world::authority::Intended;
@@ -87,14 +86,7 @@ pub fn run(args: &CompromiseArgs, world: &mut World) -> Result<Worst> {
         list.tick(step.name(), runbook.take(world, *step));
     }
     runbook.leave(world, &mut list)?;
-    let words: Vec<_> = runbook.command().iter().map(|word| for_shell(word)).collect();
-    Ok(list.print(world.ui(), &format!("keyctl {}", words.join(" "))))
-}
-
-/// A word as a shell takes it.
-fn for_shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=/.:,+@".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    Ok(list.print(world.ui(), &act::line(&runbook.command())))
 }
 
 /// The steps of the runbook.
@@ -154,7 +146,7 @@ impl<'a> Runbook<'a> {
 
     /// A CA's successor is made when nothing rests on the CA any more: no link vouches for it, no review holds it up.
     fn revokes_first(&self) -> bool {
-        let is_ca = matches!(self.generation.purpose, Purpose::RootCa | Purpose::IntermediateCa);
+        let is_ca = self.generation.purpose.is_ca();
         is_ca || self.key.rotation == RotationMode::Review
     }
 

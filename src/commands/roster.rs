@@ -3,14 +3,13 @@
 use super::act;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
-use crate::gate::{self, Recorded};
+use crate::gate::Recorded;
 use crate::ledger::query;
 use crate::model::Email;
 use crate::people::Roster;
 use crate::request::{RestorePerson, SuspendPerson};
 use crate::ui::{Row, Worst};
 use crate::world::World;
-use crate::world::authority::{Intended, step};
 
 /// Show the roster in force, suspend a person, or restore one
 ///
@@ -103,7 +102,7 @@ fn suspend(world: &mut World, email: &Email) -> Result<()> {
     let email = email.folded();
     let params = SuspendPerson { generation: world.ledger_key()?, email: email.clone(), reason: world.reason() };
     let words = ["roster", "suspend", email.as_str()];
-    act(world, Operation::Suspend, &email, &words, params)?;
+    record(world, Operation::Suspend, &email, &words, params)?;
     world.ui().say(&format!("the signatures of {email} count for nothing from now on"));
     Ok(())
 }
@@ -112,36 +111,17 @@ fn restore(world: &mut World, email: &Email) -> Result<()> {
     let email = email.folded();
     let params = RestorePerson { generation: world.ledger_key()?, email: email.clone(), reason: world.reason() };
     let words = ["roster", "restore", email.as_str()];
-    act(world, Operation::Roster, &email, &words, params)?;
+    record(world, Operation::Roster, &email, &words, params)?;
     world.ui().say(&format!("the signatures of {email} count again"));
     Ok(())
 }
 
-fn act<O>(world: &mut World, rule: Operation, email: &Email, words: &[&str], params: O) -> Result<()>
+fn record<O>(world: &mut World, rule: Operation, email: &Email, words: &[&str], params: O) -> Result<()>
 where
     O: crate::policy::Decide,
     Recorded: crate::gate::Completes<O>,
 {
-    // What was planned is what is done, its reason too.
-    let params = world.planned_params::<O>(email.as_str())?.unwrap_or(params);
-    let request = world.request(email.to_string(), params);
-    if world.asks_people() {
-        gate::foresee(&mut world.ledger, &request)?;
-        world.authorize(Intended {
-            operation: rule,
-            object: email.to_string(),
-            command: words.iter().map(|word| (*word).to_owned()).collect(),
-            steps: vec![step::<O>(email.as_str(), &request.params)?],
-            subjects: vec!["roster".to_owned()],
-            tokens: Vec::new(),
-        })?;
-    }
-    if world.globals.dry_run {
-        act::show(world, &request)?;
-        return Ok(());
-    }
-    let permit = act::admit(world, request)?;
-    act::close(world, permit, Ok(Recorded::new()))?;
-    world.checkpoint()?;
-    Ok(())
+    let request = act::as_planned(world, email.as_str(), params)?;
+    let command = words.iter().map(|word| (*word).to_owned()).collect();
+    act::record(world, rule, command, vec!["roster".to_owned()], request)
 }

@@ -3,7 +3,7 @@
 use super::act;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
-use crate::gate::{self, Completes, Recorded};
+use crate::gate::{Completes, Recorded};
 use crate::ledger::query;
 use crate::model::{GenerationId, KeyName};
 use crate::people::request::Step;
@@ -11,7 +11,7 @@ use crate::policy::Decide;
 use crate::request::{ReinstateKey, SuspendKey};
 use crate::ui::Worst;
 use crate::world::World;
-use crate::world::authority::{Intended, step};
+use crate::world::authority::step;
 
 /// Stop a key at once from signing and issuing, or let it go on
 ///
@@ -39,9 +39,18 @@ pub struct SuspendArgs {
 pub fn run(args: &SuspendArgs, world: &mut World) -> Result<Worst> {
     let generation = newest(world, &args.key)?;
     let reason = world.reason();
+    let (object, subjects) = (args.key.to_string(), vec![args.key.to_string()]);
+    let mut command = vec!["suspend".to_owned(), object.clone()];
     match args.lift {
-        false => act(world, args, Operation::Suspend, SuspendKey { generation, reason })?,
-        true => act(world, args, Operation::Reinstate, ReinstateKey { generation, reason })?,
+        false => {
+            let request = act::as_planned(world, &object, SuspendKey { generation, reason })?;
+            act::record(world, Operation::Suspend, command, subjects, request)?;
+        }
+        true => {
+            command.push("--lift".to_owned());
+            let request = act::as_planned(world, &object, ReinstateKey { generation, reason })?;
+            act::record(world, Operation::Reinstate, command, subjects, request)?;
+        }
     }
     let what = if args.lift { "goes on" } else { "signs and issues nothing from now on" };
     if !world.globals.dry_run {
@@ -59,36 +68,6 @@ fn newest(world: &World, key: &KeyName) -> Result<GenerationId> {
     let mut all = query::generations(conn)?.into_iter().filter(|generation| generation.id.key == *key);
     let unknown = || Error::usage("unknown_key", format!("the register has no key {key}")).hint("keyctl status");
     all.next_back().map(|generation| generation.id).ok_or_else(unknown)
-}
-
-fn act<O: Decide>(world: &mut World, args: &SuspendArgs, rule: Operation, params: O) -> Result<()>
-where
-    Recorded: Completes<O>,
-{
-    let object = args.key.to_string();
-    // What was planned is what is done, its reason too.
-    let params = world.planned_params::<O>(&object)?.unwrap_or(params);
-    let request = world.request(object.clone(), params);
-    if world.asks_people() {
-        gate::foresee(&mut world.ledger, &request)?;
-        let lift = args.lift.then(|| "--lift".to_owned());
-        world.authorize(Intended {
-            operation: rule,
-            object: object.clone(),
-            command: ["suspend".to_owned(), object.clone()].into_iter().chain(lift).collect(),
-            steps: vec![step::<O>(object.as_str(), &request.params)?],
-            subjects: vec![object],
-            tokens: Vec::new(),
-        })?;
-    }
-    if world.globals.dry_run {
-        act::show(world, &request)?;
-        return Ok(());
-    }
-    let permit = act::admit(world, request)?;
-    act::close(world, permit, Ok(Recorded::new()))?;
-    world.checkpoint()?;
-    Ok(())
 }
 
 /// Stopping a key as a step of something larger.
@@ -119,9 +98,7 @@ fn do_now<O: Decide>(world: &mut World, key: &KeyName, params: O) -> Result<()>
 where
     Recorded: Completes<O>,
 {
-    let object = key.to_string();
-    let params = world.planned_params::<O>(&object)?.unwrap_or(params);
-    let request = world.request(object, params);
+    let request = act::as_planned(world, key.as_str(), params)?;
     let permit = act::admit(world, request)?;
     act::close(world, permit, Ok(Recorded::new()))
 }

@@ -3,13 +3,11 @@
 use crate::commands::act;
 use crate::config::policy::Operation;
 use crate::error::Result;
-use crate::gate::{self, Recorded};
 use crate::ledger::query;
 use crate::people::Roster;
 use crate::request::AdoptRoster;
 use crate::ui::Row;
 use crate::world::World;
-use crate::world::authority::{Intended, step};
 
 /// A roster file that is not the roster in force.
 pub(super) struct Change {
@@ -36,20 +34,8 @@ impl Change {
         let object = format!("roster/{}", self.to.version);
         let params = AdoptRoster { generation: world.ledger_key()?, from: self.from, to: self.to };
         let request = world.request(object.clone(), params);
-        if world.asks_people() {
-            gate::foresee(&mut world.ledger, &request)?;
-            world.authorize(Intended {
-                operation: Operation::Roster,
-                object: object.clone(),
-                command: vec!["adopt".to_owned(), "--roster".to_owned()],
-                steps: vec![step(object.clone(), &request.params)?],
-                subjects: vec!["roster".to_owned()],
-                tokens: Vec::new(),
-            })?;
-        }
-        let permit = act::admit(world, request)?;
-        act::close(world, permit, Ok(Recorded::new()))?;
-        world.checkpoint()?;
+        let command = vec!["adopt".to_owned(), "--roster".to_owned()];
+        act::record(world, Operation::Roster, command, vec!["roster".to_owned()], request)?;
         world.ui().say(&format!("{object} is in force"));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{first_hsm, generate_request, plan, subject};
 use crate::clock::Time;
-use crate::commands::openpgp;
+use crate::commands::{act, openpgp};
 use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
@@ -57,7 +57,7 @@ pub(super) fn spent(world: &World, failure: Failure) -> Failure {
     match world.warrant.as_ref().and_then(Warrant::document) {
         Some(document) if failure.error.code() == "id_taken" => {
             let message = "an earlier try left half a pair under the CKA_ID that was agreed to, and nothing is deleted";
-            let again = format!("ask for another approval: keyctl {}", document.command.join(" "));
+            let again = format!("ask for another approval: {}", act::line(&document.command));
             Error::new(Kind::ApprovalNeeded, "cka_id_spent", message).because(failure.error).hint(again).into()
         }
         _ => failure,
