@@ -28,7 +28,11 @@ use crate::ui::Ui;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub mod act;
 pub mod authority;
+pub mod orphans;
+pub mod requests;
+pub mod small;
 
 /// The global flags, and what stands in for the outside.
 #[derive(Clone, Debug)]

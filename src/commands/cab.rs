@@ -1,9 +1,9 @@
 //! `cab`: drafts what a CAB approver signs, and hands in what they withdrew.
 
-use super::grant::time;
-use super::sign::cab::read;
-use super::sign::inputs::{hash_of, listed};
 use crate::clock::{Time, rfc3339};
+use crate::commands::grant::time;
+use crate::commands::sign::cab::read;
+use crate::commands::sign::inputs::{hash_of, listed};
 use crate::config::policy::Role;
 use crate::error::{Error, Result, shown};
 use crate::files::{safe, shown_path};

@@ -48,7 +48,7 @@ impl TimestampArgs {
         }
         words.extend(self.no_timestamp.then(|| "--no-timestamp".to_owned()));
         for roots in &self.timestamp_roots {
-            words.extend(["--timestamp-roots".to_owned(), super::keygen::absolute(roots)?]);
+            words.extend(["--timestamp-roots".to_owned(), crate::world::small::absolute(roots)?]);
         }
         Ok(words)
     }

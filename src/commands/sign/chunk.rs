@@ -4,7 +4,6 @@ use super::cab::Cab;
 use super::inputs::Job;
 use super::{again, leave};
 use crate::clock::Laps;
-use crate::commands::recover;
 use crate::error::{Error, Kind, Result};
 use crate::formats::artifact::{self, Placed, Prepared, SignOptions, Signer};
 use crate::gate::{self, Failure, Permit};
@@ -13,7 +12,7 @@ use crate::outcome::{self, Receipt};
 use crate::policy::Decision;
 use crate::policy::signing::RE_SIGN_REQUIRED;
 use crate::request::{Covered, PackReference, Provenance, Request, Role, SignArtifact};
-use crate::world::World;
+use crate::world::{World, orphans};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -96,7 +95,7 @@ pub(super) fn admit(world: &mut World, plan: &Plan, Read { mut finished, mut rea
     let mut laps = Laps::default();
     let mut work = Vec::new();
     if !ready.is_empty() {
-        recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
+        orphans::refuse_orphans(world, [&plan.signer.copy.hsm])?;
         let requests = resolve(world, plan, &mut ready, &mut finished)?;
         let files: Vec<_> = ready.iter().map(|(job, _)| job.file.clone()).collect();
         let process = world.process()?;
@@ -138,7 +137,7 @@ pub(super) fn preview(
     jobs: Vec<Job>,
     stop: &AtomicBool,
 ) -> Result<(Vec<Finished>, Vec<Preview>)> {
-    recover::refuse_orphans(world, [&plan.signer.copy.hsm])?;
+    orphans::refuse_orphans(world, [&plan.signer.copy.hsm])?;
     let mut finished = Vec::new();
     let mut ready = prepare(plan, jobs, stop, &mut finished);
     let mut requests = resolve(world, plan, &mut ready, &mut finished)?;

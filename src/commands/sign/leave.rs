@@ -3,7 +3,6 @@
 //! it waits for others, and `run` signs exactly what they approved.
 
 use super::SignArgs;
-use crate::commands::keygen::absolute;
 use crate::config::policy::Operation as Rule;
 use crate::crypto::ssh::Signer;
 use crate::error::{Error, Kind, Result};
@@ -15,6 +14,7 @@ use crate::people::request::Step;
 use crate::request::{Operation, Request, SignArtifact};
 use crate::world::World;
 use crate::world::authority::{Intended, step};
+use crate::world::small::absolute;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -9,14 +9,15 @@ mod line;
 mod pack;
 mod remove;
 mod replay;
-pub(super) mod repository;
+pub(crate) mod repository;
 
-use super::{init, publication, timestamps};
+use super::timestamps;
 use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
 use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
 use crate::formats::authenticode::OpusInfo;
+use crate::founding::found;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::ledger::query::rotation::RootLink;
@@ -25,6 +26,7 @@ use crate::outcome::Receipt;
 use crate::people::cab::ApprovalId;
 use crate::policy::Decision;
 use crate::policy::signing::RE_SIGN_REQUIRED;
+use crate::published::worktree;
 use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
 use chunk::{Finished, Plan, Signed};
@@ -195,7 +197,7 @@ fn run_in(args: &SignArgs, jobs: Vec<inputs::Job>, world: &mut World, laps: Laps
         run.repositories(world, plan, &repositories, &stop)?;
     }
     world.ui().detail(&format!("time, summed over threads: {}", run.laps));
-    publication::after_signing(world, Ok(run.worst))
+    worktree::after_signing(world, Ok(run.worst))
 }
 
 /// What came of it so far.
@@ -339,7 +341,7 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
     if !args.sandbox {
         return World::open(globals);
     }
-    let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(init::SANDBOX));
+    let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(found::SANDBOX));
     globals.workspace = Some(dir.clone());
     if dir.join(crate::ledger::FILE).exists() && !dir.join("genesis.intent").exists() {
         let world = World::open(globals)?;
@@ -349,7 +351,7 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
         return Ok(world);
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
-    init::found(&dir, &Default::default(), &globals)
+    found::found(&dir, &Default::default(), &globals)
 }
 
 /// The named key, or the only active one for this purpose.

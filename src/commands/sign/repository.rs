@@ -8,7 +8,6 @@ use super::chunk::{Finished, Signed};
 use super::inputs::Job;
 use super::{SignArgs, again, choose_key, leave, pack, replay};
 use crate::clock::Laps;
-use crate::commands::{act, openpgp, recover};
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
@@ -19,18 +18,19 @@ use crate::ledger::query;
 use crate::model::{GenerationId, Hash256, HashAlgorithm, KeyName, Purpose};
 use crate::outcome::{self, Receipt};
 use crate::pki::openpgp::certificate::{Certificate, SigningKeyInfo};
-use crate::policy::rules::KEYRING_OPTION;
+use crate::policy::Decision;
+use crate::policy::rules::{self, KEYRING_OPTION};
 use crate::policy::signing::RE_SIGN_REQUIRED;
-use crate::policy::{Decision, rules};
+use crate::published::keyrings;
 use crate::request::{PackReference, Provenance, Request, Role, SignArtifact};
-use crate::world::World;
+use crate::world::{World, act, orphans};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The option that says where the repository is, for `recover`.
-pub(in crate::commands) const FOLDER_OPTION: &str = crate::request::FOLDER;
+pub(crate) const FOLDER_OPTION: &str = crate::request::FOLDER;
 
 /// What is the same for every repository of a run.
 pub(super) struct Plan {
@@ -87,8 +87,8 @@ fn plan_of(world: &World, key: KeyName) -> Result<Plan> {
     generations.extend(cosigners(world, &key)?);
     Ok(Plan {
         generations,
-        certificates: openpgp::certificates(world, &key)?,
-        keyring: openpgp::keyring_hash(world, &key)?,
+        certificates: keyrings::certificates(world, &key)?,
+        keyring: keyrings::keyring_hash(world, &key)?,
         key,
         pack: None,
         provenance: None,
@@ -109,7 +109,7 @@ fn cosigners(world: &World, key: &KeyName) -> Result<Vec<Generation>> {
             continue;
         }
         let mut gates = rules::cosigning_gates(&generation, &settings, environment, now);
-        gates.push(openpgp::keyring_gate(world, &generation, &settings)?);
+        gates.push(keyrings::keyring_gate(world, &generation, &settings)?);
         match Decision::from_gates(gates) {
             Decision::Allow(_) => found.push(generation),
             _ => world.ui().detail(&format!("{} signs no more; only newer generations do", generation.id)),
@@ -192,7 +192,7 @@ pub(super) fn preview(world: &mut World, plan: &Plan, dir: &Path) -> Result<(Req
     let dir = dir.canonicalize()?;
     let (_, mut request) = prepare(world, plan, &dir)?;
     leave::as_if_proven(world, std::slice::from_mut(&mut request))?;
-    recover::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
+    orphans::refuse_orphans(world, request.signatures.iter().map(|covered| &covered.hsm))?;
     let handed_in = plan.cab.as_ref().and_then(|cab| cab.handed_in(world));
     let decision = gate::preview_on(&mut world.ledger, handed_in.as_ref(), std::slice::from_ref(&request))?;
     let decision = decision.into_iter().next();
@@ -203,7 +203,7 @@ pub(super) fn preview(world: &mut World, plan: &Plan, dir: &Path) -> Result<(Req
 ///
 /// # Errors
 /// Another process holds it.
-pub(in crate::commands) fn lock(world: &World, dir: &Path) -> Result<NamedLock> {
+pub(crate) fn lock(world: &World, dir: &Path) -> Result<NamedLock> {
     use std::os::unix::ffi::OsStrExt;
     let hash = Hash256::of(dir.as_os_str().as_bytes()).to_string();
     let name = format!("apt-{}", hash.get(..32).unwrap_or_default());

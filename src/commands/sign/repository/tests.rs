@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::clock::{Clock, Time};
-use crate::commands::{init, keygen};
 use crate::formats::apt::verify::{Report, verify};
+use crate::founding::found;
+use crate::lifecycle::advance;
 use crate::pki::openpgp::document::Verdict;
 use crate::ui::Ui;
-use crate::world::Globals;
+use crate::world::{Globals, small};
 use chrono::TimeDelta;
 use std::process::Command;
 
@@ -73,10 +74,10 @@ fn overlap() {
     let start = Clock::system().now() - TimeDelta::days(80);
     let clock = Clock::manual(start);
     let globals = globals(&dir, &clock);
-    let mut world = init::found(&dir.join("workspace"), &Default::default(), &globals).unwrap();
+    let mut world = found::found(&dir.join("workspace"), &Default::default(), &globals).unwrap();
     let suite = repository(&dir, start);
     let name: KeyName = "apt".parse().unwrap();
-    let old = openpgp::certificates(&world, &name).unwrap();
+    let old = keyrings::certificates(&world, &name).unwrap();
     let sign = |world: &mut World| {
         world.globals.correlation_id = crate::model::CorrelationId::generate();
         let plan = plan_of(world, name.clone()).unwrap();
@@ -85,7 +86,7 @@ fn overlap() {
         let (receipt, _) = signed.finished.pop().unwrap().result.unwrap();
         let params: SignArtifact = serde_json::from_value(receipt.intent().body["request"]["params"].clone()).unwrap();
         let gates = receipt.intent().body["gates"].as_array().unwrap().len();
-        let keyring = openpgp::published_keyrings(world).unwrap();
+        let keyring = keyrings::published_keyrings(world).unwrap();
         let now = world.globals.clock.now();
         let (ours, stale) = (verify(&suite, &keyring, now).unwrap(), verify(&suite, &old, now).unwrap());
         assert!(ours.is_clean(), "{ours:?}");
@@ -95,9 +96,9 @@ fn overlap() {
     assert_eq!((params.generation.to_string().as_str(), params.cosigners.len(), signatures), ("apt/1", 0, 1));
 
     clock.turn(TimeDelta::days(76));
-    let key = keygen::setting(&world.settings().unwrap(), &name).unwrap();
-    let second = keygen::advance(&mut world, &name, &key).unwrap();
-    openpgp::publish(&mut world).unwrap();
+    let key = small::setting(&world.settings().unwrap(), &name).unwrap();
+    let second = advance::advance(&mut world, &name, &key).unwrap();
+    keyrings::publish(&mut world).unwrap();
     let first = world.active(&name).unwrap();
     act::change_state(&mut world, &first, State::Retiring, "its successor takes over").unwrap();
     let second = act::change_state(&mut world, &second, State::Staged, "published").unwrap();
