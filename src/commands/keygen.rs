@@ -326,7 +326,7 @@ pub(super) fn first_hsm(key: &Key) -> Result<&HsmName> {
 
 /// Has the key's issuer certify a generated key.
 pub(super) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
-    if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
+    if key.purpose.is_openpgp() {
         return openpgp::certify(world, generation, key);
     }
     let issuer = match &key.issuer {

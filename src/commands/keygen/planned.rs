@@ -3,7 +3,6 @@
 use super::{first_hsm, generate_request, plan, subject};
 use crate::clock::Time;
 use crate::commands::{act, openpgp};
-use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Context, Error, Kind, Result};
@@ -15,6 +14,7 @@ use crate::people::request::Step;
 use crate::pki::certificate::Certificate;
 use crate::pki::issue::{Draft, Validity};
 use crate::pki::serial::Serial;
+use crate::policy::people::making;
 use crate::request::{ChangeState, GenerateKey, IssueCertificate, Operation};
 use crate::world::World;
 use crate::world::authority::{Intended, step};
@@ -38,7 +38,6 @@ pub(in crate::commands) fn intended(
     command: Vec<String>,
     csr: bool,
 ) -> Result<Intended> {
-    let is_ca = matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa | Purpose::OpenpgpPrimary);
     let steps = steps(world, name, key, csr)?;
     let mut tokens = vec![first_hsm(key)?.clone()];
     let mut subjects = vec![name.to_string()];
@@ -47,8 +46,7 @@ pub(in crate::commands) fn intended(
         tokens.extend(issuer_tokens(world, issuer)?);
     }
     let object = steps.first().map_or_else(|| name.to_string(), |step| step.object.clone());
-    let operation = if is_ca { Rule::KeygenCa } else { Rule::Keygen };
-    Ok(Intended { operation, object, command, steps, subjects, tokens })
+    Ok(Intended { operation: making(key.purpose), object, command, steps, subjects, tokens })
 }
 
 /// A try that was killed may have left half a pair under the CKA_ID that people agreed to; nothing is deleted, so that
@@ -84,7 +82,7 @@ pub(in crate::commands) fn steps(world: &mut World, name: &KeyName, key: &Key, c
         }
     };
     if state == State::Generated && key.issuer != Issuer::External && key.purpose != Purpose::Ledger {
-        if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
+        if key.purpose.is_openpgp() {
             steps.push(openpgp::certification_step(world, &id, key, created)?);
         } else {
             steps.push(issue_step(world, &id, key)?);
@@ -149,7 +147,7 @@ pub(in crate::commands) fn certification(
     key: &Key,
     created: Option<Time>,
 ) -> Result<(Step, Option<Certificate>)> {
-    if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
+    if key.purpose.is_openpgp() {
         return Ok((openpgp::certification_step(world, id, key, created)?, None));
     }
     let (issuer, draft) = issue_draft(world, id, key)?;

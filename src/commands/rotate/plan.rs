@@ -6,17 +6,17 @@
 use super::facts::Known;
 use super::{Options, RotateArgs, steps};
 use crate::commands::keygen;
-use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Result};
 use crate::keys::rotation::{self, Link, Next, Step};
 use crate::keys::{Generation, State};
-use crate::model::{GenerationId, HsmName, KeyName, Purpose, hex};
+use crate::model::{GenerationId, HsmName, KeyName, hex};
 use crate::people::request::Step as Planned;
 use crate::pki::certificate::Certificate;
 use crate::pki::issue::Draft;
 use crate::pki::link;
 use crate::pki::serial::Serial;
+use crate::policy::people::rotating;
 use crate::request::{ActivateKey, ChangeState, LinkRoots, TestKey};
 use crate::world::World;
 use crate::world::authority::{Intended, step};
@@ -39,7 +39,6 @@ pub(super) fn intended(
     if planned.is_empty() {
         return Ok(None);
     }
-    let is_ca = matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa | Purpose::OpenpgpPrimary);
     let mut subjects = vec![args.key.to_string()];
     let mut tokens = vec![keygen::first_hsm(key)?.clone()];
     if let Issuer::Key(issuer) = &key.issuer {
@@ -47,8 +46,8 @@ pub(super) fn intended(
         tokens.extend(tokens_of(&world.active(issuer)?)?);
     }
     let object = planned.first().map_or_else(|| args.key.to_string(), |step| step.object.clone());
-    let operation = if is_ca { Rule::RotateCa } else { Rule::Rotate };
-    Ok(Some(Intended { operation, object, command: command(args)?, steps: planned, subjects, tokens }))
+    let (operation, command) = (rotating(key.purpose), command(args)?);
+    Ok(Some(Intended { operation, object, command, steps: planned, subjects, tokens }))
 }
 
 fn tokens_of(generation: &Generation) -> Result<Vec<HsmName>> {
