@@ -14,10 +14,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod kind;
 mod life;
 mod revocation;
 mod rotation;
 
+pub use kind::{Kind, Moves, Visit};
 pub use life::{DestroyKey, Doomed, UpdatePipeline};
 pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
@@ -25,12 +27,14 @@ pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, Revi
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
 /// from being used for another.
 pub trait Operation: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    /// Name in requests and idempotency (`sign`).
-    const NAME: &'static str;
-    /// Type of its ledger entries (UPPER_SNAKE, at most 30 characters).
-    const ENTRY: &'static str;
-    /// Parameters that are not known before a key exists; a step of an approval request leaves them out.
-    const OPEN: &'static [&'static str];
+    /// The same as a value.
+    const KIND: Kind;
+    /// [`Kind::name`].
+    const NAME: &'static str = Self::KIND.name();
+    /// [`Kind::entry`].
+    const ENTRY: &'static str = Self::KIND.entry();
+    /// [`Kind::open`].
+    const OPEN: &'static [&'static str] = Self::KIND.open();
     /// The key generation it acts with or on.
     fn generation(&self) -> &GenerationId;
 }
@@ -43,8 +47,8 @@ pub struct Request<O> {
     pub request_id: String,
     /// Ties it to a deployment.
     pub correlation_id: CorrelationId,
-    /// [`Operation::NAME`].
-    pub operation: String,
+    /// Which.
+    pub operation: Kind,
     /// What it is done to: the SHA-256 of a file, or a generation.
     pub object: String,
     /// Who asks.
@@ -256,6 +260,34 @@ pub const TIMESTAMP: &str = "timestamp";
 /// The option of a [`SignArtifact`] that says which folder an APT repository is.
 pub const FOLDER: &str = "folder";
 
+crate::model::words! {
+    /// How an artifact is built, and so how it is signed.
+    Format: "format" {
+        /// A Windows program or library; the signature is Authenticode's.
+        Pe = "pe",
+        /// An APT repository: a folder with a `Release`; its signatures are OpenPGP's.
+        Apt = "apt",
+    }
+}
+
+impl Format {
+    /// What it is for, as evidence calls it.
+    pub fn platform(self) -> &'static str {
+        match self {
+            Format::Pe => "windows",
+            Format::Apt => "linux",
+        }
+    }
+
+    /// Whether it is a folder whose files change while it stays the same thing, and not one file.
+    pub fn is_repository(self) -> bool {
+        match self {
+            Format::Pe => false,
+            Format::Apt => true,
+        }
+    }
+}
+
 /// Signs one artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -269,8 +301,8 @@ pub struct SignArtifact {
     pub artifact_id: String,
     /// File name, without its folder, escaped.
     pub name: String,
-    /// `pe`, `apt`.
-    pub format: String,
+    /// How it is built.
+    pub format: Format,
     /// SHA-256 of the file as it is; of an APT repository, of its `Release`.
     pub hash_before: Hash256,
     /// Its size in bytes.
@@ -295,6 +327,13 @@ pub struct SignArtifact {
     /// The artifact whose place it takes (domain §2: signing again makes a new artifact).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resigns: Option<Resigns>,
+}
+
+impl SignArtifact {
+    /// The folder of the repository, if it is one.
+    pub fn repository(&self) -> Option<&str> {
+        self.options.get(FOLDER).filter(|_| self.format.is_repository()).map(String::as_str)
+    }
 }
 
 /// Which approval of the change advisory board. One that was named and is nowhere to be found has no hashes.
@@ -497,47 +536,3 @@ pub struct ReinstateKey {
     /// Why, in words.
     pub reason: String,
 }
-
-macro_rules! operations {
-    ($($type:ident = $name:literal, $entry:literal $(, open: $open:expr)?;)*) => {$(
-        impl $crate::request::Operation for $type {
-            const NAME: &'static str = $name;
-            const ENTRY: &'static str = $entry;
-            const OPEN: &'static [&'static str] = $crate::request::operations!(@open $($open)?);
-            fn generation(&self) -> &$crate::model::GenerationId { &self.generation }
-        }
-    )*};
-    (@open) => { &[] };
-    (@open $open:expr) => { &$open };
-}
-pub(crate) use operations;
-
-operations! {
-    GenerateKey = "keygen", "KEY_GENERATED";
-    IssueCertificate = "issue", "CERTIFICATE_ISSUED", open: ["tbs_sha256"];
-    CertifyOpenPgp = "certify", "OPENPGP_CERTIFIED", open: ["fingerprint", "plan"];
-    PublishKeyring = "publish-keyring", "KEYRING_PUBLISHED", open: ["sha256", "fingerprints"];
-    ChangeState = "state", "KEY_STATE_CHANGED";
-    MakeCsr = "csr", "CSR_MADE", open: ["tbs_sha256"];
-    ImportCertificate = "import", "CERTIFICATE_IMPORTED";
-    SignArtifact = "sign", "PACKAGE_SIGNED";
-    AdoptSettings = "adopt", "SETTINGS_ADOPTED";
-    GiveGrant = "grant", "GRANT_GIVEN";
-    EndGrant = "end-grant", "GRANT_ENDED";
-    CloseFollowUp = "follow-up", "FOLLOW_UP_CLOSED";
-    AdoptRoster = "roster", "ROSTER_ADOPTED";
-    SuspendPerson = "suspend-person", "PERSON_SUSPENDED";
-    RestorePerson = "restore-person", "PERSON_RESTORED";
-    SuspendKey = "suspend", "KEY_SUSPENDED";
-    ReinstateKey = "reinstate", "KEY_REINSTATED";
-}
-
-/// Operations whose orphans block a token until `recover` (design §2), each with the role of the key that holds it:
-/// what is on that token, or what was issued with it, is not known. What a signing key may have signed meanwhile is
-/// written down and blocks nothing.
-pub const BLOCKING: &[(&str, Role)] = &[
-    (GenerateKey::ENTRY, Role::ProofOfPossession),
-    (IssueCertificate::ENTRY, Role::Issuer),
-    (CertifyOpenPgp::ENTRY, Role::Issuer),
-    (LinkRoots::ENTRY, Role::Issuer),
-];

@@ -224,7 +224,7 @@ impl World {
         Request {
             request_id: uuid::Uuid::new_v4().to_string(),
             correlation_id: self.globals.correlation_id.clone(),
-            operation: O::NAME.into(),
+            operation: O::KIND,
             object,
             actor: self.globals.actor(),
             params,

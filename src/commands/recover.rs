@@ -36,7 +36,7 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
         let open = orphans.iter().map(|orphan| {
             Row::new()
                 .with("entry", orphan.seq)
-                .with("type", orphan.entry_type.as_str())
+                .with("type", orphan.kind.entry())
                 .with("object", orphan.object.as_str())
                 .with("result", "open")
         });
@@ -50,7 +50,7 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
         rows.push(
             Row::new()
                 .with("entry", orphan.seq)
-                .with("type", orphan.entry_type.as_str())
+                .with("type", orphan.kind.entry())
                 .with("object", orphan.object.as_str())
                 .with("result", result)
                 .with("detail", detail),

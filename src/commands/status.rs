@@ -76,7 +76,9 @@ fn overview(world: &mut World) -> Result<Worst> {
     for orphan in orphans::orphans(world)? {
         ui.warn(&format!(
             "interrupted: {} of {} (entry {}); keyctl recover",
-            orphan.entry_type, orphan.object, orphan.seq
+            orphan.kind.entry(),
+            orphan.object,
+            orphan.seq
         ));
     }
     Ok(Worst::default())
@@ -191,5 +193,5 @@ fn row_of(generation: &Generation, suspended: bool) -> Row {
             Credential::OpenPgp { fingerprint, .. } => row.with("fingerprint", fingerprint.as_str()),
         };
     }
-    row.with("signs_artifacts", matches!(generation.purpose, Purpose::Authenticode | Purpose::Installer | Purpose::Apt))
+    row.with("signs_artifacts", generation.purpose.signs_artifacts())
 }

@@ -19,7 +19,7 @@ use crate::gate::{Completes, Failure, sealed};
 use crate::hsm::store::SigningKey;
 use crate::keys::TokenFacts;
 use crate::model::{GenerationId, Hash256, HashAlgorithm, Tbs, hex};
-use crate::request::{self, SignArtifact};
+use crate::request::{self, Format, SignArtifact};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -237,7 +237,7 @@ impl Prepared {
             cosigners: Vec::new(),
             artifact_id: uuid::Uuid::new_v4().to_string(),
             name: shown(&name),
-            format: "pe".into(),
+            format: Format::Pe,
             hash_before: self.hash_before,
             size_before: self.source.len(),
             content_digest: format!("{}:{}", self.hash, hex(&self.content_digest)),
@@ -405,7 +405,7 @@ impl Completes<SignArtifact> for Placed {
         let mut done = json!({
             "hash_after": self.hash_after,
             "size_after": self.file.len,
-            "platform": "windows",
+            "platform": Format::Pe.platform(),
             "token": self.token,
         });
         if let Some(original) = &self.original {

@@ -189,7 +189,7 @@ fn ledger_request(
     Ok(Request {
         request_id: uuid::Uuid::new_v4().to_string(),
         correlation_id: globals.correlation_id.clone(),
-        operation: GenerateKey::NAME.into(),
+        operation: GenerateKey::KIND,
         object: params.generation.to_string(),
         actor: globals.actor(),
         signatures: vec![generate::proof_covered(&params)],

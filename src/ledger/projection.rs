@@ -15,9 +15,8 @@ use crate::error::{Error, Result};
 use crate::keys::{Credential, Generation, Identity, State, TokenRecord};
 use crate::model::{GenerationId, Hash256, HsmName, SpkiHash};
 use crate::request::{
-    AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, FOLDER, GenerateKey, GiveGrant,
-    ImportCertificate, IssueCertificate, MakeCsr, Operation, PublishKeyring, ReinstateKey, Request, RestorePerson,
-    SignArtifact, SuspendKey, SuspendPerson,
+    AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, EndGrant, GenerateKey, ImportCertificate,
+    IssueCertificate, Kind, LinkRoots, Operation, PublishKeyring, Request, SignArtifact, Visit,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -69,6 +68,7 @@ const KEEPING: &str = "keeping a projection";
 /// |---|---|
 /// | `bad_entry` | its body is not of the form that its type has |
 /// | `second_genesis`, `bad_genesis` | a genesis that is not entry 0; one whose keys are not those of its intent, or that is not what everyone in its roster signed |
+/// | `unknown_operation` | an act that this program does not know: whatever it did, the tables would not say it |
 /// | `bad_outcome` | an outcome whose intent does not exist, is of another type, or is closed already |
 /// | `generation_exists` | a generation is to be made that was made already |
 /// | `unknown_generation`, `no_identity` | something was done to a generation that does not exist or has no key |
@@ -97,9 +97,17 @@ pub fn apply(conn: &Connection, entry: &Entry) -> Result<()> {
         (KeyCompromised::ENTRY, _) => authority::compromised(conn, entry, &read(&entry.body)?),
         (authority::CONSUMED, _) => authority::consumed(conn, entry),
         (cab::RECORDED, _) => cab::recorded(conn, entry),
-        (_, Some("intent")) => intent(conn, entry),
-        (_, Some("outcome")) => outcome(conn, entry),
         (_, None) => rotation::event(conn, entry),
+        (_, Some(phase)) => act(conn, entry, phase),
+    }
+}
+
+/// An entry about an act that the gate decided on.
+fn act(conn: &Connection, entry: &Entry, phase: &str) -> Result<()> {
+    let kind = entry.kind()?;
+    match phase {
+        "intent" => intent(conn, entry, kind),
+        "outcome" => outcome(conn, entry, kind),
         _ => Ok(()),
     }
 }
@@ -147,7 +155,7 @@ fn store_tokens(conn: &Connection, entry: &Entry, records: &BTreeMap<HsmName, To
     Ok(())
 }
 
-fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
+fn intent(conn: &Connection, entry: &Entry, kind: Kind) -> Result<()> {
     let request = field(&entry.body, "request")?;
     let object = text(request, "object")?;
     let process = text(&entry.body, "process")?;
@@ -155,41 +163,11 @@ fn intent(conn: &Connection, entry: &Entry) -> Result<()> {
     let id = params.get("generation").and_then(Value::as_str);
     let hsm = params.get("hsm").and_then(Value::as_str);
     let doc = canonical(request)?;
-    match entry.entry_type.as_str() {
-        GenerateKey::ENTRY => {
-            let request: Request<GenerateKey> = read(request)?;
-            store(conn, &planned_generation(conn, &request.params)?)?;
-        }
-        IssueCertificate::ENTRY => {
-            let request: Request<IssueCertificate> = read(request)?;
-            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))?;
-        }
-        // What cannot be read could never be closed as done.
-        ImportCertificate::ENTRY => drop(read::<Request<ImportCertificate>>(request)?),
-        ChangeState::ENTRY => drop(read::<Request<ChangeState>>(request)?),
-        CertifyOpenPgp::ENTRY => drop(read::<Request<CertifyOpenPgp>>(request)?),
-        PublishKeyring::ENTRY => drop(read::<Request<PublishKeyring>>(request)?),
-        MakeCsr::ENTRY => drop(read::<Request<MakeCsr>>(request)?),
-        SignArtifact::ENTRY => cab::used(conn, entry, &read::<Request<SignArtifact>>(request)?.params)?,
-        AdoptSettings::ENTRY => drop(read::<Request<AdoptSettings>>(request)?),
-        GiveGrant::ENTRY => drop(read::<Request<GiveGrant>>(request)?),
-        EndGrant::ENTRY => drop(read::<Request<EndGrant>>(request)?),
-        CloseFollowUp::ENTRY => drop(read::<Request<CloseFollowUp>>(request)?),
-        AdoptRoster::ENTRY => drop(read::<Request<AdoptRoster>>(request)?),
-        SuspendPerson::ENTRY => drop(read::<Request<SuspendPerson>>(request)?),
-        RestorePerson::ENTRY => drop(read::<Request<RestorePerson>>(request)?),
-        SuspendKey::ENTRY => drop(read::<Request<SuspendKey>>(request)?),
-        ReinstateKey::ENTRY => drop(read::<Request<ReinstateKey>>(request)?),
-        other => {
-            life::intent(other, request)?;
-            revocation::intent(conn, entry, request)?;
-            rotation::intent(conn, entry, request)?;
-        }
-    }
+    begun(conn, entry, kind, request)?;
     execute(
         conn,
         "INSERT INTO intents (seq, type, object, generation, hsm, process, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![sql_int(entry.seq), entry.entry_type.as_str(), object, id, hsm, process, doc],
+        params![sql_int(entry.seq), kind.entry(), object, id, hsm, process, doc],
     )?;
     authority::step_begun(conn, entry, request)
 }
@@ -213,21 +191,21 @@ fn reserve(
     Ok(())
 }
 
-fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
+fn outcome(conn: &Connection, entry: &Entry, kind: Kind) -> Result<()> {
     let broken = |what: &str| Error::failed("bad_outcome", format!("entry {}: {what}", entry.seq));
     let of = entry.body.get("intent").and_then(Value::as_u64).ok_or_else(|| broken("it names no intent"))?;
     if of >= entry.seq {
         return Err(broken("its intent does not come before it"));
     }
     let sql = "SELECT request FROM intents WHERE seq = ?1 AND type = ?2 AND outcome IS NULL";
-    let request: Option<String> = first(conn, sql, params![sql_int(of), entry.entry_type.as_str()])?;
+    let request: Option<String> = first(conn, sql, params![sql_int(of), kind.entry()])?;
     let request = request.ok_or_else(|| broken("its intent does not exist or has an outcome already"))?;
     let result = entry.body.get("result").and_then(Value::as_str);
     match result {
         Some("ok") => {
             let request = parse(&request)?;
-            succeeded(conn, entry, &request)?;
-            authority::moved(conn, entry, &request)?;
+            succeeded(conn, entry, kind, &request)?;
+            authority::moved(conn, entry, kind, &request)?;
         }
         Some("failed") => cab::given_back(conn, of)?,
         Some("unknown") => {}
@@ -239,53 +217,113 @@ fn outcome(conn: &Connection, entry: &Entry) -> Result<()> {
     Ok(())
 }
 
-fn succeeded(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
+/// What an intent does by itself.
+fn begun(conn: &Connection, entry: &Entry, kind: Kind, request: &Value) -> Result<()> {
+    match kind {
+        Kind::GenerateKey => {
+            let request: Request<GenerateKey> = read(request)?;
+            store(conn, &planned_generation(conn, &request.params)?)
+        }
+        Kind::IssueCertificate => {
+            let request: Request<IssueCertificate> = read(request)?;
+            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))
+        }
+        Kind::LinkRoots => {
+            let request: Request<LinkRoots> = read(request)?;
+            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))
+        }
+        Kind::SignArtifact => cab::used(conn, entry, &read::<Request<SignArtifact>>(request)?.params),
+        Kind::RevokeKey => revocation::intended(conn, entry, &read(request)?),
+        Kind::IssueCrl => revocation::list_intended(conn, entry, &read(request)?),
+        // What cannot be read could never be closed as done.
+        Kind::CertifyOpenPgp
+        | Kind::PublishKeyring
+        | Kind::ChangeState
+        | Kind::MakeCsr
+        | Kind::ImportCertificate
+        | Kind::AdoptSettings
+        | Kind::GiveGrant
+        | Kind::EndGrant
+        | Kind::CloseFollowUp
+        | Kind::AdoptRoster
+        | Kind::SuspendPerson
+        | Kind::RestorePerson
+        | Kind::SuspendKey
+        | Kind::ReinstateKey
+        | Kind::UpdatePipeline
+        | Kind::DestroyKey
+        | Kind::ConfirmCrl
+        | Kind::MarkArtifacts
+        | Kind::TestKey
+        | Kind::PublishMetadata
+        | Kind::ActivateKey
+        | Kind::ReviewKey => kind.visit(Readable(request)),
+    }
+}
+
+/// Whether a request can be read as one of the visited operation.
+struct Readable<'a>(&'a Value);
+
+impl Visit for Readable<'_> {
+    type Output = Result<()>;
+    fn visit<O: Operation>(self) -> Result<()> {
+        read::<Request<O>>(self.0).map(drop)
+    }
+}
+
+/// What a successful outcome does.
+fn succeeded(conn: &Connection, entry: &Entry, kind: Kind, request: &Value) -> Result<()> {
     let done = field(&entry.body, "done")?;
-    match entry.entry_type.as_str() {
-        GenerateKey::ENTRY => generated(conn, &read(request)?, read(field(done, "identity")?)?),
-        IssueCertificate::ENTRY => {
+    match kind {
+        Kind::GenerateKey => generated(conn, &read(request)?, read(field(done, "identity")?)?),
+        Kind::IssueCertificate => {
             let request: Request<IssueCertificate> = read(request)?;
             certified(conn, &request.params.generation, read(field(done, "credential")?)?)?;
             issued_by(conn, &request.params.generation, &request.params.issuer)
         }
-        ImportCertificate::ENTRY => {
+        Kind::ImportCertificate => {
             let request: Request<ImportCertificate> = read(request)?;
             certified(conn, &request.params.generation, read(field(done, "credential")?)?)
         }
-        CertifyOpenPgp::ENTRY => {
+        Kind::CertifyOpenPgp => {
             let request: Request<CertifyOpenPgp> = read(request)?;
             certified(conn, &request.params.generation, read(field(done, "credential")?)?)?;
             issued_by(conn, &request.params.generation, &request.params.issuer)
         }
-        PublishKeyring::ENTRY => keyring_published(conn, entry, &read(request)?),
-        ChangeState::ENTRY => moved(conn, &read(request)?),
-        SignArtifact::ENTRY => signed(conn, entry, &read(request)?, done),
-        AdoptSettings::ENTRY => {
-            let request: Request<AdoptSettings> = read(request)?;
-            let doc = settings_doc(&request.params.to_sha256, &request.params.settings)?;
-            store_settings(conn, entry, &request.params.to_sha256, &doc)?;
-            store_tokens(conn, entry, &request.params.tokens)
+        Kind::PublishKeyring => keyring_published(conn, entry, &read(request)?),
+        Kind::ChangeState => moved(conn, &read(request)?),
+        Kind::SignArtifact => signed(conn, entry, &read(request)?, done),
+        Kind::AdoptSettings => settings_adopted(conn, entry, &read(request)?),
+        Kind::GiveGrant => authority::granted(conn, entry, &read(request)?),
+        Kind::EndGrant => authority::end_grant(conn, entry, &read::<Request<EndGrant>>(request)?.params.grant_id),
+        Kind::CloseFollowUp => {
+            authority::follow_up_closed(conn, entry, &read::<Request<CloseFollowUp>>(request)?.params.follow_up)
         }
-        GiveGrant::ENTRY => authority::granted(conn, entry, &read(request)?),
-        EndGrant::ENTRY => {
-            let request: Request<EndGrant> = read(request)?;
-            authority::end_grant(conn, entry, &request.params.grant_id)
-        }
-        CloseFollowUp::ENTRY => {
-            let request: Request<CloseFollowUp> = read(request)?;
-            authority::follow_up_closed(conn, entry, &request.params.follow_up)
-        }
-        AdoptRoster::ENTRY => people::adopted(conn, entry, &read(request)?),
-        SuspendPerson::ENTRY => people::suspended(conn, entry, &read(request)?),
-        RestorePerson::ENTRY => people::restored(conn, &read(request)?),
-        SuspendKey::ENTRY => people::key_suspended(conn, entry, &read(request)?),
-        ReinstateKey::ENTRY => people::key_reinstated(conn, &read(request)?),
-        other => {
-            life::succeeded(conn, other, request)?;
-            revocation::succeeded(conn, entry, request, done)?;
-            rotation::succeeded(conn, entry, request, done)
-        }
+        Kind::AdoptRoster => people::adopted(conn, entry, &read(request)?),
+        Kind::SuspendPerson => people::suspended(conn, entry, &read(request)?),
+        Kind::RestorePerson => people::restored(conn, &read(request)?),
+        Kind::SuspendKey => people::key_suspended(conn, entry, &read(request)?),
+        Kind::ReinstateKey => people::key_reinstated(conn, &read(request)?),
+        Kind::DestroyKey => life::destroyed(conn, &read(request)?),
+        Kind::RevokeKey => revocation::done(conn, entry, &read(request)?, done),
+        Kind::IssueCrl => revocation::list_done(conn, entry, &read(request)?, done),
+        Kind::ConfirmCrl => revocation::list_served(conn, entry, &read(request)?),
+        Kind::MarkArtifacts => revocation::told(conn, entry, &read(request)?),
+        Kind::ActivateKey => rotation::activated(conn, entry, &read(request)?),
+        Kind::TestKey => rotation::tested(conn, entry, &read(request)?),
+        Kind::LinkRoots => rotation::linked(conn, entry, &read(request)?, done),
+        Kind::PublishMetadata => rotation::published(conn, entry, &read(request)?),
+        Kind::ReviewKey => rotation::reviewed(conn, entry, &read(request)?),
+        // The register says nothing of these; their entries do.
+        Kind::MakeCsr | Kind::UpdatePipeline => Ok(()),
     }
+}
+
+fn settings_adopted(conn: &Connection, entry: &Entry, request: &Request<AdoptSettings>) -> Result<()> {
+    let params = &request.params;
+    let doc = settings_doc(&params.to_sha256, &params.settings)?;
+    store_settings(conn, entry, &params.to_sha256, &doc)?;
+    store_tokens(conn, entry, &params.tokens)
 }
 
 /// A generation that is about to be made: new, or planned before and never made.
@@ -361,7 +399,6 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
         return Err(Error::failed("artifact_id_taken", message));
     }
     resigned::link(conn, entry, params)?;
-    let repository = (params.format == "apt").then(|| params.options.get(FOLDER)).flatten();
     execute(
         conn,
         "INSERT INTO artifacts (seq, artifact_id, correlation_id, operation, hash_before, hash_after, generation, time,
@@ -371,13 +408,13 @@ fn signed(conn: &Connection, entry: &Entry, request: &Request<SignArtifact>, don
             sql_int(entry.seq),
             params.artifact_id,
             request.correlation_id.as_str(),
-            request.operation,
+            request.operation.name(),
             params.hash_before.to_string(),
             hash_after.to_string(),
             params.generation.to_string(),
             crate::clock::rfc3339(entry.time),
             done.get("timestamp").is_some(),
-            repository,
+            params.repository(),
         ],
     )?;
     for cosigner in &params.cosigners {

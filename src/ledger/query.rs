@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::keys::{Generation, PublishedKeyring, TokenRecord};
 use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiHash};
-use crate::request::{BLOCKING, Covered};
+use crate::request::{Covered, Kind};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -183,8 +183,8 @@ pub fn keyring(conn: &Connection, key: &KeyName) -> Result<Option<PublishedKeyri
 pub struct OpenIntent {
     /// Its entry.
     pub seq: u64,
-    /// Its entry's type, such as `PACKAGE_SIGNED`.
-    pub entry_type: String,
+    /// Which operation.
+    pub kind: Kind,
     /// What it is about: a file's SHA-256 in lower-case hex, or a generation.
     pub object: String,
     /// The key generation it acts with or on, as in `windows/3`.
@@ -205,32 +205,27 @@ pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
     let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement
         .query_map([], |row| {
-            let intent = OpenIntent {
-                seq: place(row.get(0)?),
-                entry_type: row.get(1)?,
-                object: row.get(2)?,
-                generation: row.get(3)?,
-                blocks: None,
-                process: row.get(4)?,
-            };
-            Ok((intent, row.get::<_, String>(5)?))
+            let words = (row.get::<_, String>(1)?, row.get::<_, String>(5)?);
+            Ok((place(row.get(0)?), row.get(2)?, row.get(3)?, row.get(4)?, words))
         })
         .sql(READING)?;
     rows.map(|row| {
-        let (intent, request) = row.sql(READING)?;
-        Ok(OpenIntent { blocks: blocked_token(&intent.entry_type, &request)?, ..intent })
+        let (seq, object, generation, process, (entry_type, request)) = row.sql(READING)?;
+        let broken = || Error::failed("register_broken", format!("the intent {seq} is about an unknown {entry_type}"));
+        let kind = Kind::of_entry(&entry_type).ok_or_else(broken)?;
+        Ok(OpenIntent { seq, kind, object, generation, blocks: blocked_token(kind, &request)?, process })
     })
     .collect()
 }
 
-fn blocked_token(entry_type: &str, request: &str) -> Result<Option<HsmName>> {
+fn blocked_token(kind: Kind, request: &str) -> Result<Option<HsmName>> {
     #[derive(Deserialize)]
     struct Signatures {
         signatures: Vec<Covered>,
     }
-    let Some((_, role)) = BLOCKING.iter().find(|(blocking, _)| *blocking == entry_type) else { return Ok(None) };
+    let Some(role) = kind.blocks() else { return Ok(None) };
     let asked: Signatures = parse(request)?;
-    Ok(asked.signatures.into_iter().find(|covered| covered.role == *role).map(|covered| covered.hsm))
+    Ok(asked.signatures.into_iter().find(|covered| covered.role == role).map(|covered| covered.hsm))
 }
 
 /// Whether the intent in an entry has no outcome yet.

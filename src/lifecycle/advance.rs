@@ -1,6 +1,5 @@
 //! …
 
-use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Result};
 use crate::keys::{Generation, State};
@@ -11,6 +10,7 @@ use crate::lifecycle::generate::{generate, generate_request};
 use crate::lifecycle::{openpgp, pipelines};
 use crate::model::{GenerationId, HsmName, KeyName, Purpose};
 use crate::people::request::Step;
+use crate::policy::people::making;
 use crate::request::{ChangeState, Operation};
 use crate::world::authority::{Intended, step};
 use crate::world::small::first_hsm;
@@ -67,7 +67,6 @@ pub(crate) fn intended(
     command: Vec<String>,
     csr: bool,
 ) -> Result<Intended> {
-    let is_ca = matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa | Purpose::OpenpgpPrimary);
     let steps = steps(world, name, key, csr)?;
     let mut tokens = vec![first_hsm(key)?.clone()];
     let mut subjects = vec![name.to_string()];
@@ -76,8 +75,7 @@ pub(crate) fn intended(
         tokens.extend(issuer_tokens(world, issuer)?);
     }
     let object = steps.first().map_or_else(|| name.to_string(), |step| step.object.clone());
-    let operation = if is_ca { Rule::KeygenCa } else { Rule::Keygen };
-    Ok(Intended { operation, object, command, steps, subjects, tokens })
+    Ok(Intended { operation: making(key.purpose), object, command, steps, subjects, tokens })
 }
 
 fn issuer_tokens(world: &World, issuer: &KeyName) -> Result<Vec<HsmName>> {
@@ -100,7 +98,7 @@ pub(crate) fn steps(world: &mut World, name: &KeyName, key: &Key, csr: bool) -> 
         }
     };
     if state == State::Generated && key.issuer != Issuer::External && key.purpose != Purpose::Ledger {
-        if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
+        if key.purpose.is_openpgp() {
             steps.push(openpgp::certification_step(world, &id, key, created)?);
         } else {
             steps.push(issue_step(world, &id, key)?);

@@ -28,7 +28,7 @@ use openssl::rsa::Rsa;
 
 /// Has the key's issuer certify a generated key.
 pub(crate) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
-    if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
+    if key.purpose.is_openpgp() {
         return openpgp::certify(world, generation, key);
     }
     let issuer = match &key.issuer {
@@ -209,7 +209,7 @@ pub(crate) fn certification(
     key: &Key,
     created: Option<Time>,
 ) -> Result<(Step, Option<Certificate>)> {
-    if matches!(key.purpose, Purpose::OpenpgpPrimary | Purpose::Apt) {
+    if key.purpose.is_openpgp() {
         return Ok((openpgp::certification_step(world, id, key, created)?, None));
     }
     let (issuer, draft) = issue_draft(world, id, key)?;

@@ -18,10 +18,10 @@ use crate::pki::published::InPlace;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::request::{
-    ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey,
-    EndGrant, GenerateKey, GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, LinkRoots, MakeCsr, MarkArtifacts,
-    Operation, PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, RevokeKey, SignArtifact,
-    SuspendKey, SuspendPerson, TestKey, UpdatePipeline,
+    ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, EndGrant,
+    GiveGrant, ImportCertificate, IssueCertificate, Kind as Act, LinkRoots, MakeCsr, MarkArtifacts, Operation,
+    PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, SignArtifact, SuspendKey, SuspendPerson,
+    TestKey,
 };
 use crate::world::{World, act, orphans};
 use std::path::{Path, PathBuf};
@@ -35,9 +35,9 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
     if !query::is_open(world.ledger.connection(), orphan.seq)? {
         return Ok(("settled", "another command has settled it meanwhile".into()));
     }
-    match orphan.entry_type.as_str() {
-        GenerateKey::ENTRY => settle_keygen(world, orphan),
-        SignArtifact::ENTRY => {
+    match orphan.kind {
+        Act::GenerateKey => settle_keygen(world, orphan),
+        Act::SignArtifact => {
             let detail = match repository_of(world, orphan)? {
                 Some(folder) => recover_repository(world, &folder)?,
                 None => {
@@ -47,54 +47,49 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
             };
             settle_as::<SignArtifact, Placed>(world, orphan, true, &detail)
         }
-        IssueCertificate::ENTRY => {
+        Act::IssueCertificate => {
             let detail = "the certificate may exist; its serial stays reserved and keygen will issue another";
             settle_as::<IssueCertificate, Issued>(world, orphan, true, detail)
         }
-        CertifyOpenPgp::ENTRY => {
+        Act::CertifyOpenPgp => {
             let detail = "the signatures may exist; nothing was published, and keygen makes others";
             settle_as::<CertifyOpenPgp, Certified>(world, orphan, true, detail)
         }
-        PublishKeyring::ENTRY => {
+        Act::PublishKeyring => {
             settle_as::<PublishKeyring, Published>(world, orphan, false, "the keyring is published again")
         }
-        MakeCsr::ENTRY => settle_as::<MakeCsr, CsrMade>(world, orphan, true, "the request may have been signed"),
-        ImportCertificate::ENTRY => {
-            settle_as::<ImportCertificate, Issued>(world, orphan, false, "nothing was imported")
-        }
-        ChangeState::ENTRY => settle_as::<ChangeState, StateChanged>(world, orphan, false, "the state did not change"),
-        AdoptSettings::ENTRY => {
-            settle_as::<AdoptSettings, SettingsAdopted>(world, orphan, false, "nothing was adopted")
-        }
-        RevokeKey::ENTRY => settle::settle(world, orphan),
-        IssueCrl::ENTRY => settle::settle_list(world, orphan),
-        ConfirmCrl::ENTRY => settle_as::<ConfirmCrl, Served>(world, orphan, false, "keyctl crl looks again"),
-        MarkArtifacts::ENTRY => settle_as::<MarkArtifacts, Recorded>(world, orphan, false, "they are told of anew"),
-        TestKey::ENTRY => {
+        Act::MakeCsr => settle_as::<MakeCsr, CsrMade>(world, orphan, true, "the request may have been signed"),
+        Act::ImportCertificate => settle_as::<ImportCertificate, Issued>(world, orphan, false, "nothing was imported"),
+        Act::ChangeState => settle_as::<ChangeState, StateChanged>(world, orphan, false, "the state did not change"),
+        Act::AdoptSettings => settle_as::<AdoptSettings, SettingsAdopted>(world, orphan, false, "nothing was adopted"),
+        Act::RevokeKey => settle::settle(world, orphan),
+        Act::IssueCrl => settle::settle_list(world, orphan),
+        Act::ConfirmCrl => settle_as::<ConfirmCrl, Served>(world, orphan, false, "keyctl crl looks again"),
+        Act::MarkArtifacts => settle_as::<MarkArtifacts, Recorded>(world, orphan, false, "they are told of anew"),
+        Act::TestKey => {
             settle_as::<TestKey, Tested>(world, orphan, true, "the key may have signed a test; rotate tests it again")
         }
-        LinkRoots::ENTRY => {
+        Act::LinkRoots => {
             let detail = "the certificate may exist; its serial stays reserved and rotate will issue another";
             settle_as::<LinkRoots, Issued>(world, orphan, true, detail)
         }
-        PublishMetadata::ENTRY => {
+        Act::PublishMetadata => {
             settle_as::<PublishMetadata, InPlace>(world, orphan, false, "rotate publishes the files again")
         }
-        ActivateKey::ENTRY => {
+        Act::ActivateKey => {
             settle_as::<ActivateKey, TakenOver>(world, orphan, false, "nobody took over; rotate goes on")
         }
-        ReviewKey::ENTRY => settle_as::<ReviewKey, Recorded>(world, orphan, false, "no review was recorded"),
-        GiveGrant::ENTRY => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
-        EndGrant::ENTRY => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
-        CloseFollowUp::ENTRY => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
-        AdoptRoster::ENTRY => settle_as::<AdoptRoster, Recorded>(world, orphan, false, "no roster was adopted"),
-        SuspendPerson::ENTRY => settle_as::<SuspendPerson, Recorded>(world, orphan, false, "nobody was suspended"),
-        RestorePerson::ENTRY => settle_as::<RestorePerson, Recorded>(world, orphan, false, "nobody was restored"),
-        SuspendKey::ENTRY => settle_as::<SuspendKey, Recorded>(world, orphan, false, "the key was not suspended"),
-        ReinstateKey::ENTRY => settle_as::<ReinstateKey, Recorded>(world, orphan, false, "the suspension stands"),
-        UpdatePipeline::ENTRY => pipelines::settle(world, orphan),
-        DestroyKey::ENTRY => destroy::settle(world, orphan),
-        other => Err(Error::failed("unknown_intent", format!("entry {} is an open {other}", orphan.seq))),
+        Act::ReviewKey => settle_as::<ReviewKey, Recorded>(world, orphan, false, "no review was recorded"),
+        Act::GiveGrant => settle_as::<GiveGrant, Recorded>(world, orphan, false, "nothing was granted"),
+        Act::EndGrant => settle_as::<EndGrant, Recorded>(world, orphan, false, "the grant stands"),
+        Act::CloseFollowUp => settle_as::<CloseFollowUp, Recorded>(world, orphan, false, "the follow-up stays open"),
+        Act::AdoptRoster => settle_as::<AdoptRoster, Recorded>(world, orphan, false, "no roster was adopted"),
+        Act::SuspendPerson => settle_as::<SuspendPerson, Recorded>(world, orphan, false, "nobody was suspended"),
+        Act::RestorePerson => settle_as::<RestorePerson, Recorded>(world, orphan, false, "nobody was restored"),
+        Act::SuspendKey => settle_as::<SuspendKey, Recorded>(world, orphan, false, "the key was not suspended"),
+        Act::ReinstateKey => settle_as::<ReinstateKey, Recorded>(world, orphan, false, "the suspension stands"),
+        Act::UpdatePipeline => pipelines::settle(world, orphan),
+        Act::DestroyKey => destroy::settle(world, orphan),
     }
 }
 
@@ -103,9 +98,7 @@ fn repository_of(world: &World, orphan: &OpenIntent) -> Result<Option<PathBuf>> 
     let intent = world.ledger.entry(orphan.seq)?;
     let params = intent.body.get("request").and_then(|request| request.get("params"));
     let params: Option<SignArtifact> = params.and_then(|params| serde_json::from_value(params.clone()).ok());
-    Ok(params
-        .filter(|params| params.format == "apt")
-        .and_then(|mut params| params.options.remove(repository::FOLDER_OPTION).map(PathBuf::from)))
+    Ok(params.and_then(|params| params.repository().map(PathBuf::from)))
 }
 
 /// Brings the two signature files of a repository to a whole state; says which, for the outcome.

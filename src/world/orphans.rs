@@ -24,7 +24,8 @@ pub(crate) fn refuse_orphans<'a>(world: &World, tokens: impl IntoIterator<Item =
     let orphans = orphans(world)?;
     for token in tokens {
         if let Some(orphan) = orphans.iter().find(|orphan| orphan.blocks.as_ref() == Some(token)) {
-            let message = format!("an interrupted {} of {} is open on token {token}", orphan.entry_type, orphan.object);
+            let message =
+                format!("an interrupted {} of {} is open on token {token}", orphan.kind.entry(), orphan.object);
             return Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"));
         }
     }

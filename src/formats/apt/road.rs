@@ -18,7 +18,7 @@ use crate::pki::openpgp::certificate::SigningKeyInfo;
 use crate::pki::openpgp::document::MAX_SIGNATURES_LENGTH;
 use crate::pki::openpgp::road;
 use crate::pki::openpgp::unsigned::Unsigned;
-use crate::request::SignArtifact;
+use crate::request::{Format, SignArtifact};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -124,7 +124,7 @@ impl Prepared {
             cosigners: cosigners.to_vec(),
             artifact_id: uuid::Uuid::new_v4().to_string(),
             name: shown(&format!("{folder}/InRelease")),
-            format: "apt".into(),
+            format: Format::Apt,
             hash_before: self.hash_before,
             size_before: self.size_before,
             content_digest: format!("sha256:{}", self.content_digest),
@@ -221,7 +221,7 @@ impl Completes<SignArtifact> for Placed {
         json!({
             "hash_after": self.in_release,
             "size_after": self.size,
-            "platform": "linux",
+            "platform": Format::Apt.platform(),
             "token": self.token,
             "release": self.release,
             "in_release": self.in_release,

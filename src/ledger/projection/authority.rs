@@ -10,11 +10,7 @@ use crate::ledger::{Entry, sql_int};
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::request::MAX_REQUEST;
-use crate::request::{
-    AdoptRoster, AdoptSettings, Authority, CloseFollowUp, ConfirmCrl, EndGrant, GiveGrant, IssueCrl, MakeCsr,
-    MarkArtifacts, Operation, PublishKeyring, PublishMetadata, Request, RestorePerson, SignArtifact, SuspendPerson,
-    TestKey,
-};
+use crate::request::{Authority, GiveGrant, Kind, Moves, Request};
 use chrono::TimeDelta;
 use rusqlite::{Connection, params};
 use serde_json::Value;
@@ -28,21 +24,6 @@ pub const SETTINGS: &str = "settings";
 
 /// The subject of the roster and of who is suspended.
 pub const ROSTER: &str = "roster";
-
-/// Acts that change nothing which an approval could have been given for.
-const STILL: &[&str] = &[
-    SignArtifact::ENTRY,
-    PublishKeyring::ENTRY,
-    MakeCsr::ENTRY,
-    GiveGrant::ENTRY,
-    EndGrant::ENTRY,
-    CloseFollowUp::ENTRY,
-    IssueCrl::ENTRY,
-    ConfirmCrl::ENTRY,
-    MarkArtifacts::ENTRY,
-    TestKey::ENTRY,
-    PublishMetadata::ENTRY,
-];
 
 /// What follows break-glass, and within how many hours (domain §3).
 const AFTER_BREAK_GLASS: [(&str, i64); 3] = [("rotate", 1), ("review", 24), ("cab-report", 48)];
@@ -133,20 +114,16 @@ pub(super) fn step_ended(conn: &Connection, intent: u64, result: Option<&str>) -
 }
 
 /// A successful outcome moves its key, the settings, or the roster.
-pub(super) fn moved(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
-    let entry_type = entry.entry_type.as_str();
-    if STILL.contains(&entry_type) {
-        return Ok(());
-    }
-    let subject = match entry_type {
-        AdoptSettings::ENTRY => SETTINGS,
-        AdoptRoster::ENTRY | SuspendPerson::ENTRY | RestorePerson::ENTRY => ROSTER,
-        _ => {
+pub(super) fn moved(conn: &Connection, entry: &Entry, kind: Kind, request: &Value) -> Result<()> {
+    match kind.moves() {
+        Moves::Nothing => Ok(()),
+        Moves::Settings => touch(conn, entry, SETTINGS),
+        Moves::Roster => touch(conn, entry, ROSTER),
+        Moves::Key => {
             let generation = text(field(request, "params")?, "generation")?;
-            generation.split_once('/').map_or(generation, |(key, _)| key)
+            touch(conn, entry, generation.split_once('/').map_or(generation, |(key, _)| key))
         }
-    };
-    touch(conn, entry, subject)
+    }
 }
 
 /// Records that an entry moved something.

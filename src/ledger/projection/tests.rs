@@ -488,3 +488,12 @@ fn a_keyring_remembers_since_when_it_has_each_key() {
     let stranger = log.add(acts::intent(&acts::publish("apt/9", &["aa"])));
     assert_eq!(log.refuses(acts::done(&stranger, json!({}))), "unknown_generation");
 }
+
+#[test]
+fn an_act_that_is_not_known_is_refused_whatever_is_said_of_it() {
+    let mut log = Log::founded();
+    for phase in ["intent", "outcome", "refused"] {
+        assert_eq!(log.refuses(new_entry("KEY_PAINTED", json!({ "phase": phase }))), "unknown_operation", "{phase}");
+    }
+    log.add(new_entry("KEY_PAINTED", json!({})));
+}

@@ -4,7 +4,6 @@
 //! the command is repeated, and people agree to the rest.
 
 use crate::commands::rotate::RotateArgs;
-use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Result};
 use crate::keys::rotation::{self, Link, Next, Step};
@@ -13,12 +12,13 @@ use crate::lifecycle::rotation::facts::Known;
 use crate::lifecycle::rotation::options::{self, Options};
 use crate::lifecycle::rotation::steps;
 use crate::lifecycle::{certify, csr, generate};
-use crate::model::{GenerationId, HsmName, KeyName, Purpose, hex};
+use crate::model::{GenerationId, HsmName, KeyName, hex};
 use crate::people::request::Step as Planned;
 use crate::pki::certificate::Certificate;
 use crate::pki::issue::Draft;
 use crate::pki::link;
 use crate::pki::serial::Serial;
+use crate::policy::people::rotating;
 use crate::request::{ActivateKey, ChangeState, LinkRoots, TestKey};
 use crate::world::authority::{Intended, step};
 use crate::world::{World, small};
@@ -41,7 +41,6 @@ pub(crate) fn intended(
     if planned.is_empty() {
         return Ok(None);
     }
-    let is_ca = matches!(key.purpose, Purpose::RootCa | Purpose::IntermediateCa | Purpose::OpenpgpPrimary);
     let mut subjects = vec![args.key.to_string()];
     let mut tokens = vec![small::first_hsm(key)?.clone()];
     if let Issuer::Key(issuer) = &key.issuer {
@@ -49,7 +48,7 @@ pub(crate) fn intended(
         tokens.extend(tokens_of(&world.active(issuer)?)?);
     }
     let object = planned.first().map_or_else(|| args.key.to_string(), |step| step.object.clone());
-    let operation = if is_ca { Rule::RotateCa } else { Rule::Rotate };
+    let operation = rotating(key.purpose);
     Ok(Some(Intended { operation, object, command: command(args)?, steps: planned, subjects, tokens }))
 }
 

@@ -17,8 +17,8 @@ use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::policy::{Decide, Decision};
 use crate::request::{
-    ActivateKey, CertifyOpenPgp, ChangeState, GenerateKey, IssueCertificate, LinkRoots, MakeCsr, Operation,
-    PublishKeyring, PublishMetadata, ReviewKey, RevokeKey, TestKey, UpdatePipeline,
+    ActivateKey, CertifyOpenPgp, ChangeState, GenerateKey, IssueCertificate, Kind as Act, LinkRoots, MakeCsr,
+    Operation, PublishKeyring, ReviewKey, TestKey,
 };
 use crate::world::{World, act, orphans};
 
@@ -32,9 +32,9 @@ pub(crate) fn orphans(world: &mut World, name: &KeyName) -> Result<Option<Receip
         orphan.generation.as_deref().and_then(|id| id.parse::<GenerationId>().ok()).is_some_and(|id| id.key == *name)
     };
     for orphan in orphans::orphans(world)?.into_iter().filter(ours) {
-        world.ui().detail(&format!("{} of {} was interrupted and goes on", orphan.entry_type, orphan.object));
+        world.ui().detail(&format!("{} of {} was interrupted and goes on", orphan.kind.entry(), orphan.object));
         let known = Known::read(world, name)?;
-        if orphan.entry_type == ActivateKey::ENTRY {
+        if orphan.kind == ActivateKey::KIND {
             let permit = still_allowed::<ActivateKey, TakenOver>(world, &orphan)?;
             takeover = permit.map(|permit| steps::activate_with(world, &known, permit)).transpose()?;
         } else {
@@ -45,29 +45,45 @@ pub(crate) fn orphans(world: &mut World, name: &KeyName) -> Result<Option<Receip
 }
 
 fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent) -> Result<()> {
-    match orphan.entry_type.as_str() {
-        GenerateKey::ENTRY => generate(world, resume(world, orphan)?),
-        IssueCertificate::ENTRY => issue(world, known, resume(world, orphan)?),
-        CertifyOpenPgp::ENTRY => {
+    match orphan.kind {
+        Act::GenerateKey => generate(world, resume(world, orphan)?),
+        Act::IssueCertificate => issue(world, known, resume(world, orphan)?),
+        Act::CertifyOpenPgp => {
             let permit: Permit<CertifyOpenPgp> = resume(world, orphan)?;
             let generation = known.generation(&permit.request().params.generation)?;
             openpgp::certify_again(world, permit, generation, &known.key).map(drop)
         }
-        LinkRoots::ENTRY => link(world, known, resume(world, orphan)?),
-        TestKey::ENTRY => still_allowed::<TestKey, crate::pki::proof::Tested>(world, orphan)?
+        Act::LinkRoots => link(world, known, resume(world, orphan)?),
+        Act::TestKey => still_allowed::<TestKey, crate::pki::proof::Tested>(world, orphan)?
             .map_or(Ok(()), |permit| steps::test_with(world, known, permit)),
-        PublishMetadata::ENTRY => steps::publish_with(world, known, resume(world, orphan)?),
-        ChangeState::ENTRY => still_allowed::<ChangeState, StateChanged>(world, orphan)?
+        Act::PublishMetadata => steps::publish_with(world, known, resume(world, orphan)?),
+        Act::ChangeState => still_allowed::<ChangeState, StateChanged>(world, orphan)?
             .map_or(Ok(()), |permit| act::close(world, permit, Ok(StateChanged::new()))),
-        ReviewKey::ENTRY => still_allowed::<ReviewKey, Recorded>(world, orphan)?
+        Act::ReviewKey => still_allowed::<ReviewKey, Recorded>(world, orphan)?
             .map_or(Ok(()), |permit| act::close(world, permit, Ok(Recorded::new()))),
         // A request may be made as often as one likes, and a keyring is published again.
-        MakeCsr::ENTRY => close::<MakeCsr, CsrMade>(world, orphan),
-        PublishKeyring::ENTRY => close::<PublishKeyring, Published>(world, orphan),
-        UpdatePipeline::ENTRY => pipelines::settle(world, orphan).map(drop),
-        RevokeKey::ENTRY => settle::settle(world, orphan).map(drop),
-        // Artifacts that were being signed are not ours; they hold nothing up.
-        _ => Ok(()),
+        Act::MakeCsr => close::<MakeCsr, CsrMade>(world, orphan),
+        Act::PublishKeyring => close::<PublishKeyring, Published>(world, orphan),
+        Act::UpdatePipeline => pipelines::settle(world, orphan).map(drop),
+        Act::RevokeKey => settle::settle(world, orphan).map(drop),
+        // A takeover is completed by our caller. Artifacts that were being signed are not ours, nor is what people decide
+        // about keys, settings and each other; they hold nothing up.
+        Act::ActivateKey
+        | Act::SignArtifact
+        | Act::ImportCertificate
+        | Act::AdoptSettings
+        | Act::GiveGrant
+        | Act::EndGrant
+        | Act::CloseFollowUp
+        | Act::AdoptRoster
+        | Act::SuspendPerson
+        | Act::RestorePerson
+        | Act::SuspendKey
+        | Act::ReinstateKey
+        | Act::DestroyKey
+        | Act::IssueCrl
+        | Act::ConfirmCrl
+        | Act::MarkArtifacts => Ok(()),
     }
 }
 
