@@ -13,6 +13,7 @@
 
 #![deny(unsafe_code)]
 
+mod answers;
 pub mod builtin;
 mod destroy;
 pub mod doctor;
