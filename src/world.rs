@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub mod authority;
+pub mod orphans;
 
 /// The global flags, and what stands in for the outside.
 #[derive(Clone, Debug)]

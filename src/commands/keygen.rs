@@ -4,6 +4,7 @@ use super::{act, openpgp, pipeline, publish};
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Kind, Result};
+pub(super) use crate::files::absolute;
 use crate::files::lock::NamedLock;
 use crate::files::{safe, shown_path};
 use crate::gate::{Failure, Permit};
@@ -139,13 +140,6 @@ fn unfinished(world: &World, name: &KeyName) -> Result<Option<Generation>> {
         generation.id.key == *name && matches!(generation.state, State::Generated | State::Certified | State::Staged)
     };
     Ok(query::generations(world.ledger.connection())?.into_iter().rev().find(is_unfinished))
-}
-
-/// A path as it stays the same wherever the command is run again.
-pub(super) fn absolute(path: &std::path::Path) -> Result<String> {
-    let path = std::path::absolute(path)?;
-    let text = path.to_str().map(str::to_owned);
-    text.ok_or_else(|| Error::usage("bad_path", format!("{} is not UTF-8", shown_path(&path))))
 }
 
 /// The first generation of a key takes over at once, since there is nobody to overlap with.

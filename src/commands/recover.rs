@@ -2,17 +2,13 @@
 
 pub(super) mod revocation;
 
-use super::sign::repository;
 use super::{act, crl, destroy, keygen, openpgp, pipeline, publication};
 use crate::error::{Error, Kind, Result};
-use crate::files::lock::{NamedLock, ProcessLock};
-use crate::formats::apt::place;
-use crate::formats::apt::published::Published;
-use crate::formats::artifact::Placed;
+use crate::files::lock::NamedLock;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, SettingsAdopted, StateChanged};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
-use crate::model::{GenerationId, HsmName};
+use crate::model::GenerationId;
 use crate::outcome;
 use crate::pki::crl::road::Served;
 use crate::pki::openpgp::road::Certified;
@@ -20,14 +16,18 @@ use crate::pki::proof::Tested;
 use crate::pki::published::InPlace;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
+use crate::published::keyring_files::Published;
 use crate::request::{
     ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey,
     EndGrant, GenerateKey, GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, LinkRoots, MakeCsr, MarkArtifacts,
     Operation, PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, RevokeKey, SignArtifact,
     SuspendKey, SuspendPerson, TestKey, UpdatePipeline,
 };
+use crate::signing::artifact::Placed;
+use crate::signing::{release_files, repository};
 use crate::ui::{Row, Worst};
 use crate::world::World;
+pub(super) use crate::world::orphans::{orphans, refuse_orphans};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,29 +45,6 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct RecoverArgs {}
-
-/// Intents whose owner is gone.
-pub(super) fn orphans(world: &World) -> Result<Vec<OpenIntent>> {
-    let locks = world.dir.join("locks");
-    let mut orphans = query::open_intents(world.ledger.connection())?;
-    orphans.retain(|intent| intent.process.parse().is_ok_and(|id| ProcessLock::is_free(&locks, id).unwrap_or(false)));
-    Ok(orphans)
-}
-
-/// Refuses to go on with a token on which an interrupted act left something unclear.
-///
-/// # Errors
-/// `orphaned_intent`.
-pub(super) fn refuse_orphans<'a>(world: &World, tokens: impl IntoIterator<Item = &'a HsmName>) -> Result<()> {
-    let orphans = orphans(world)?;
-    for token in tokens {
-        if let Some(orphan) = orphans.iter().find(|orphan| orphan.blocks.as_ref() == Some(token)) {
-            let message = format!("an interrupted {} of {} is open on token {token}", orphan.entry_type, orphan.object);
-            return Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"));
-        }
-    }
-    Ok(())
-}
 
 /// Runs `recover`.
 ///
@@ -243,17 +220,17 @@ fn repository_of(world: &World, orphan: &OpenIntent) -> Result<Option<PathBuf>> 
     let params: Option<SignArtifact> = params.and_then(|params| serde_json::from_value(params.clone()).ok());
     Ok(params
         .filter(|params| params.format == "apt")
-        .and_then(|mut params| params.options.remove(repository::FOLDER_OPTION).map(PathBuf::from)))
+        .and_then(|mut params| params.options.remove(crate::request::FOLDER).map(PathBuf::from)))
 }
 
 /// Brings the two signature files of a repository to a whole state; says which, for the outcome.
 fn recover_repository(world: &World, folder: &Path) -> Result<String> {
     let said = if folder.is_dir() {
         let _lock = repository::lock(world, folder)?;
-        match place::recover(folder)? {
-            place::Recovered::Nothing => "no placing was under way",
-            place::Recovered::Finished => "the new signature files were put in place",
-            place::Recovered::Restored => "the signature files are the old ones again",
+        match release_files::recover(folder)? {
+            release_files::Recovered::Nothing => "no placing was under way",
+            release_files::Recovered::Finished => "the new signature files were put in place",
+            release_files::Recovered::Restored => "the signature files are the old ones again",
         }
     } else {
         "the repository is no longer there"

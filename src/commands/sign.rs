@@ -1,36 +1,28 @@
 //! `sign`: artifacts, in chunks that share their ledger transactions and their checkpoint.
 
-mod again;
-pub(super) mod cab;
-mod chunk;
-pub(super) mod inputs;
-mod leave;
-mod line;
-mod pack;
 mod remove;
-mod replay;
-pub(super) mod repository;
+#[cfg(test)]
+mod tests;
 
-use super::{init, publication, timestamps};
+use super::timestamps::TimestampArgs;
+use super::{init, publication};
 use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
-use crate::files::shown_path;
-use crate::formats::artifact::{Existing, SignOptions, Signer, Stamp};
-use crate::formats::authenticode::OpusInfo;
-use crate::keys::{Credential, Generation};
-use crate::ledger::query;
-use crate::ledger::query::rotation::RootLink;
-use crate::model::{GenerationId, HashAlgorithm, KeyName, Purpose};
+use crate::files::{absolute, shown_path};
+use crate::formats::file::{Existing, Shape};
+use crate::model::{HashAlgorithm, KeyName};
 use crate::outcome::Receipt;
 use crate::people::cab::ApprovalId;
 use crate::policy::Decision;
 use crate::policy::signing::RE_SIGN_REQUIRED;
+use crate::request::Provenance;
+use crate::signing::cab::CabFile;
+use crate::signing::inputs::{self, Job};
+use crate::signing::{self, Finished, Item, Options, Preview};
 use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
-use chunk::{Finished, Plan, Signed};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sign files
 ///
@@ -128,7 +120,7 @@ pub struct SignArgs {
     #[arg(long)]
     follow_symlinks: bool,
     #[command(flatten)]
-    timestamps: timestamps::TimestampArgs,
+    timestamps: TimestampArgs,
     /// Use the sandbox in .keyctl-sandbox, made if it is not there
     #[arg(long)]
     sandbox: bool,
@@ -137,10 +129,6 @@ pub struct SignArgs {
     jobs: u16,
 }
 
-/// Files whose requests share a transaction. Bounds memory and open files; large enough that the ledger's syncs
-/// cost little for each.
-const CHUNK: usize = 64;
-
 const COLUMNS: &[&str] = &["file", "result", "generation", "sha256", "evidence"];
 
 /// Runs `sign`.
@@ -148,15 +136,16 @@ const COLUMNS: &[&str] = &["file", "result", "generation", "sha256", "evidence"]
 /// # Errors
 /// Nothing could be tried at all. What happens to single files is in the result.
 pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
-    let jobs = inputs::jobs(args)?;
+    let options = args.options();
+    let jobs = inputs::jobs(&options)?;
     if args.remove {
-        return remove::run(args, jobs, globals);
+        return remove::run(&options, jobs, globals);
     }
-    globals.sessions = args.jobs.into();
+    globals.sessions = options.threads;
     crate::world::prepare_tool();
     let mut laps = Laps::default();
     let mut world = laps.lap("open", || open_world(args, globals))?;
-    run_in(args, jobs, &mut world, laps)
+    run_in(args, options, jobs, &mut world, laps)
 }
 
 /// Signs what was approved; the warrant is in the world.
@@ -164,175 +153,145 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
 /// # Errors
 /// As [`run`].
 pub fn run_approved(args: &SignArgs, world: &mut World) -> Result<Worst> {
-    run_in(args, inputs::jobs(args)?, world, Laps::default())
+    let options = args.options();
+    let jobs = inputs::jobs(&options)?;
+    run_in(args, options, jobs, world, Laps::default())
 }
 
-fn run_in(args: &SignArgs, jobs: Vec<inputs::Job>, world: &mut World, laps: Laps) -> Result<Worst> {
-    let settings = world.settings()?;
-    let stop = crate::world::interrupts()?;
-    let (folders, files): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.file.is_dir());
-    inputs::sweep_folders(&files);
-    // Every key and authority is found before anything is signed. Repositories are not timestamped.
-    let authorities = || timestamps::authorities(&args.timestamps, world, &settings, &stop);
-    let stamp = if files.is_empty() { None } else { authorities()? };
-    let stamp = stamp.as_ref().map(|stamp| stamp as &dyn Stamp);
-    let for_files = (!files.is_empty()).then(|| plan(args, stamp.is_some(), world)).transpose()?;
-    let for_folders = (!folders.is_empty()).then(|| repository::plan(args, world)).transpose()?;
-    if let (Some(cab), false) = (cab::given(args)?, world.globals.dry_run) {
-        cab.keep(world)?;
-    }
-    let (repositories, missing) = repository::expand(folders);
-    let mut run = Run { worst: Worst::default(), first: true, hung: false, laps };
-    run.show(world, missing);
-    if let Some(plan) = &for_files {
-        if world.globals.dry_run {
-            run.preview_files(world, plan, &files, &stop)?;
-        } else {
-            run.sign_files(world, plan, stamp, &files, &stop)?;
+fn run_in(args: &SignArgs, options: Options, jobs: Vec<Job>, world: &mut World, mut laps: Laps) -> Result<Worst> {
+    let options = Options { command: args.command()?, ..options };
+    let mut printer = Printer { worst: Worst::default(), is_first: true };
+    laps.add(&signing::sign(world, &options, jobs, &mut |world, item| printer.print(world, item))?);
+    world.ui().detail(&format!("time, summed over threads: {laps}"));
+    publication::after_signing(world, Ok(printer.worst))
+}
+
+impl SignArgs {
+    /// As plain data; the command line is not repeated in it.
+    fn options(&self) -> Options {
+        Options {
+            files: self.files.clone(),
+            files_from: self.files_from.clone(),
+            to: self.to.clone(),
+            key: self.key.clone(),
+            shape: Shape {
+                hash: self.hash,
+                existing: match (self.replace || self.re_sign, self.append) {
+                    (true, _) => Existing::Replace,
+                    (_, true) => Existing::Append,
+                    _ => Existing::Refuse,
+                },
+                page_hashes: self.page_hashes,
+                program_name: self.program_name.clone(),
+                program_url: self.program_url.clone(),
+            },
+            re_signs: self.re_sign,
+            pack: self.for_pack.clone(),
+            cab: self.cab.clone().map(|file| CabFile {
+                file,
+                id: self.cab_id.clone(),
+                acknowledged: self.acknowledge.clone(),
+            }),
+            provenance: Provenance {
+                builder_identity: self.builder.clone(),
+                pipeline_run_id: self.pipeline_run.clone(),
+                source_repo: self.source_repo.clone(),
+                source_commit: self.source_commit.clone(),
+            },
+            follow: self.follow_symlinks,
+            timestamps: self.timestamps.wanted(),
+            is_sandboxed: self.sandbox,
+            threads: self.jobs.into(),
+            command: Vec::new(),
         }
     }
-    if let Some(plan) = &for_folders {
-        run.repositories(world, plan, &repositories, &stop)?;
+
+    /// The command line without the files, as `run` repeats it.
+    ///
+    /// # Errors
+    /// A path is not UTF-8.
+    fn command(&self) -> Result<Vec<String>> {
+        let mut words = vec!["sign".to_owned()];
+        let mut put = |name: &str, value: Option<String>| {
+            let value = value.into_iter().flat_map(|value| [name.to_owned(), value]);
+            words.extend(value);
+        };
+        put("--key", self.key.as_ref().map(ToString::to_string));
+        put("--to", self.to.as_deref().map(absolute).transpose()?);
+        put("--hash", Some(self.hash.to_string()));
+        put("--program-name", self.program_name.clone());
+        put("--program-url", self.program_url.clone());
+        put("--for-pack", self.for_pack.as_deref().map(absolute).transpose()?);
+        put("--cab", self.cab.as_deref().map(absolute).transpose()?);
+        put("--cab-id", self.cab_id.as_ref().map(ToString::to_string));
+        self.acknowledge.iter().for_each(|text| put("--acknowledge", Some(text.clone())));
+        let switches = [
+            ("--append", self.append),
+            ("--replace", self.replace),
+            ("--re-sign", self.re_sign),
+            ("--page-hashes", self.page_hashes),
+            ("--follow-symlinks", self.follow_symlinks),
+        ];
+        words.extend(switches.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
+        words.extend(self.timestamps.words()?);
+        Ok(words)
     }
-    world.ui().detail(&format!("time, summed over threads: {}", run.laps));
-    publication::after_signing(world, Ok(run.worst))
 }
 
-/// What came of it so far.
-struct Run {
+/// Prints what is done as it comes, and remembers the worst of it.
+struct Printer {
     worst: Worst,
     /// Nothing was printed yet.
-    first: bool,
-    /// A token stopped answering; nothing more is asked of any.
-    hung: bool,
-    /// How long each stage took so far.
-    laps: Laps,
+    is_first: bool,
 }
 
-impl Run {
-    fn show(&mut self, world: &World, finished: Vec<Finished>) {
-        if !finished.is_empty() {
-            let rows: Vec<_> = finished.into_iter().map(|one| report(world, one, &mut self.worst)).collect();
-            world.ui().batch(COLUMNS, &rows, self.first);
-            self.first = false;
-        }
-    }
-
-    /// Shows what was signed, and says when its evidence has to wait.
-    fn take(&mut self, world: &World, signed: Signed) {
-        self.laps.add(&signed.laps);
-        self.show(world, signed.finished);
-        if let Some(error) = signed.no_evidence {
-            self.worst.add(error.kind());
-            let error = error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover");
-            world.ui().error(&error);
-        }
-        self.hung |= signed.hung;
-    }
-
-    /// Whether to go on to the next.
-    fn goes_on(&mut self, stop: &AtomicBool) -> bool {
-        let stopped = stop.load(Ordering::SeqCst);
-        if stopped {
-            self.worst.add(Kind::Interrupted);
-        }
-        !stopped && !self.hung
-    }
-
-    /// Shows the requests and what the gates would say; nothing is written and no key is touched.
-    fn preview_files(&mut self, world: &mut World, plan: &Plan, jobs: &[inputs::Job], stop: &AtomicBool) -> Result<()> {
-        for chunk in jobs.chunks(CHUNK) {
-            let (finished, previews) = chunk::preview(world, plan, chunk.to_vec(), stop)?;
-            self.show(world, finished);
-            self.preview(world, previews);
-        }
-        Ok(())
-    }
-
-    fn repositories(
-        &mut self,
-        world: &mut World,
-        plan: &repository::Plan,
-        found: &[PathBuf],
-        stop: &AtomicBool,
-    ) -> Result<()> {
-        for dir in found {
-            if !self.goes_on(stop) {
-                break;
+impl Printer {
+    fn print(&mut self, world: &World, item: Item) {
+        match item {
+            Item::Finished(finished) => {
+                let rows: Vec<_> = finished.into_iter().map(|one| report(world, one, &mut self.worst)).collect();
+                self.rows(world, COLUMNS, &rows);
             }
-            if !world.globals.dry_run {
-                let signed = repository::sign(world, plan, dir, stop);
-                self.take(world, signed);
-                continue;
+            Item::Foreseen(previews) => {
+                let rows: Vec<_> = previews.iter().map(|preview| self.preview(preview)).collect();
+                self.rows(world, &["file", "result", "generation", "sha256"], &rows);
             }
-            match repository::preview(world, plan, dir) {
-                Ok(preview) => self.preview(world, vec![preview]),
-                Err(error) => self.show(world, vec![Finished { file: dir.clone(), result: Err(error) }]),
+            Item::NoEvidence(error) => {
+                self.worst.add(error.kind());
+                let error = error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover");
+                world.ui().error(&error);
             }
+            Item::Interrupted => self.worst.add(Kind::Interrupted),
         }
-        Ok(())
     }
 
-    fn preview(&mut self, world: &World, previews: Vec<chunk::Preview>) {
-        let mut rows = Vec::new();
-        for (request, decision) in previews {
-            let result = match &decision {
-                Decision::Allow(_) => "would sign",
-                Decision::Block(_) => {
-                    self.worst.add(Kind::Blocked);
-                    "would refuse"
-                }
-                Decision::NeedsApproval(_) => {
-                    self.worst.add(Kind::ApprovalNeeded);
-                    "needs approval"
-                }
-            };
-            rows.push(
-                Row::new()
-                    .with("file", request.params.name.as_str())
-                    .with("result", result)
-                    .with("generation", request.params.generation.to_string())
-                    .with("sha256", request.params.hash_before.to_string())
-                    .with("gates", json!(decision.gates()))
-                    .with("request", json!(request)),
-            );
-        }
+    fn rows(&mut self, world: &World, columns: &[&'static str], rows: &[Row]) {
         if !rows.is_empty() {
-            world.ui().batch(&["file", "result", "generation", "sha256"], &rows, self.first);
-            self.first = false;
+            world.ui().batch(columns, rows, self.is_first);
+            self.is_first = false;
         }
     }
-}
 
-fn plan(args: &SignArgs, timestamp: bool, world: &World) -> Result<Plan> {
-    let key = choose_key(world, args.key.as_ref(), Purpose::Authenticode)?;
-    let generation = world.active(&key)?;
-    let pack = args.for_pack.as_deref().map(pack::read).transpose()?;
-    let options = SignOptions {
-        hash: args.hash,
-        existing: match (args.replace || args.re_sign, args.append) {
-            (true, _) => Existing::Replace,
-            (_, true) => Existing::Append,
-            _ => Existing::Refuse,
-        },
-        page_hashes: args.page_hashes,
-        opus: OpusInfo { program_name: args.program_name.clone(), url: args.program_url.clone() },
-        follow: args.follow_symlinks,
-        timestamp,
-        sha512: pack.as_ref().is_some_and(|pack| pack.hash_algorithm == HashAlgorithm::Sha512),
-    };
-    let provenance = pack::provenance(args);
-    Ok(Plan {
-        signer: signer(world, &generation)?,
-        options,
-        pack,
-        provenance,
-        threads: args.jobs.into(),
-        began: world.ledger.head()?.size,
-        again: args.re_sign,
-        cab: cab::given(args)?,
-        command: leave::command(args)?,
-    })
+    fn preview(&mut self, (request, decision): &Preview) -> Row {
+        let result = match decision {
+            Decision::Allow(_) => "would sign",
+            Decision::Block(_) => {
+                self.worst.add(Kind::Blocked);
+                "would refuse"
+            }
+            Decision::NeedsApproval(_) => {
+                self.worst.add(Kind::ApprovalNeeded);
+                "needs approval"
+            }
+        };
+        Row::new()
+            .with("file", request.params.name.as_str())
+            .with("result", result)
+            .with("generation", request.params.generation.to_string())
+            .with("sha256", request.params.hash_before.to_string())
+            .with("gates", json!(decision.gates()))
+            .with("request", json!(request))
+    }
 }
 
 fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
@@ -350,73 +309,6 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
     init::found(&dir, &Default::default(), &globals)
-}
-
-/// The named key, or the only active one for this purpose.
-fn choose_key(world: &World, asked: Option<&KeyName>, purpose: Purpose) -> Result<KeyName> {
-    if let Some(key) = asked {
-        return Ok(key.clone());
-    }
-    let fitting: Vec<_> = query::generations(world.ledger.connection())?
-        .into_iter()
-        .filter(|generation| generation.purpose == purpose && generation.state == crate::keys::State::Active)
-        .map(|generation| generation.id.key)
-        .collect();
-    match fitting.as_slice() {
-        [only] => Ok(only.clone()),
-        [] => {
-            Err(Error::blocked("no_active_key", format!("there is no active key for {purpose}")).hint("keyctl status"))
-        }
-        several => {
-            let names: Vec<_> = several.iter().map(ToString::to_string).collect();
-            Err(Error::usage("several_keys", format!("several active keys are for {purpose}: {}", names.join(", ")))
-                .hint(format!("keyctl sign --key {}", names.first().map_or("", String::as_str))))
-        }
-    }
-}
-
-/// The certificate chain that goes into the signature: the leaf and its intermediates, without the root.
-fn signer(world: &World, generation: &Generation) -> Result<Signer> {
-    let mut chain = Vec::new();
-    let mut at = generation.clone();
-    for _ in 0..8 {
-        let identity = at.identity()?;
-        let Some(Credential::X509 { certificate, issued_by, chain: handed_in, .. }) = &identity.credential else {
-            return Err(Error::blocked("no_certificate", format!("{} has no X.509 certificate", at.id)));
-        };
-        let own = issued_by.as_ref() == Some(&at.id);
-        if !own {
-            chain.push(certificate.clone());
-            chain.extend(handed_in.iter().cloned());
-        }
-        match issued_by {
-            Some(issuer) if !own => at = world.generation(issuer)?,
-            _ => break,
-        }
-    }
-    chain.extend(older_roots(world, &at.id)?);
-    let identity = generation.identity()?.clone();
-    let copy = generation.copy()?.clone();
-    Ok(Signer { generation: generation.id.clone(), identity, copy, chain })
-}
-
-/// The way from a root to those it took over from, for verifiers that trust only one of them: a certificate for its
-/// public key by each, as long as that is valid.
-fn older_roots(world: &World, root: &GenerationId) -> Result<Vec<Vec<u8>>> {
-    let links = query::rotation::root_links(world.ledger.connection(), &root.key)?;
-    let (now, mut at, mut chain) = (world.globals.clock.now(), root.clone(), Vec::new());
-    for _ in 0..4 {
-        let link = links.iter().find(|link| link.subject == at && link.issuer.number < at.number);
-        let Some(RootLink { issuer, credential: Credential::X509 { certificate, not_after, .. }, .. }) = link else {
-            break;
-        };
-        if *not_after < now {
-            break;
-        }
-        chain.push(certificate.clone());
-        at = issuer.clone();
-    }
-    Ok(chain)
 }
 
 fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {

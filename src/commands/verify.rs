@@ -1,6 +1,6 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
-use super::{openpgp, repository, timestamps};
+use super::{openpgp, repository};
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
@@ -14,6 +14,7 @@ use crate::model::GenerationId;
 use crate::pki::crl::{Crl, MAX_CRL};
 use crate::pki::openpgp::certificate::Certificate;
 use crate::pki::pem;
+use crate::signing::timestamps;
 use crate::ui::{Output, Row, Worst, error_value};
 use crate::world::{Globals, World};
 use serde_json::json;

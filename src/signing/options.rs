@@ -1,11 +1,47 @@
-//! Who signs, and what shapes the signature.
+//! What is asked for, as plain data: [`Options`] for a whole run, and what follows from it for each file.
 
+use super::cab::CabFile;
+use super::timestamps::Timestamps;
 use crate::error::shown;
-use crate::formats::authenticode::OpusInfo;
+use crate::formats::file::{Existing, Shape};
 use crate::keys::{Copy, Identity};
-use crate::model::{GenerationId, HashAlgorithm};
-use crate::request;
+use crate::model::{GenerationId, KeyName};
+use crate::request::{self, Provenance};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What somebody wants signed, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The files, and folders of APT repositories.
+    pub files: Vec<PathBuf>,
+    /// A list of further files.
+    pub files_from: Option<PathBuf>,
+    /// Where signed forms go, if not in the place of the files.
+    pub to: Option<PathBuf>,
+    /// The key; the only one that fits, if none is named.
+    pub key: Option<KeyName>,
+    /// What shapes the signatures.
+    pub shape: Shape,
+    /// Each file takes the place of an artifact in the ledger.
+    pub re_signs: bool,
+    /// The evidence pack whose artifact the file is.
+    pub pack: Option<PathBuf>,
+    /// The approval of the change advisory board.
+    pub cab: Option<CabFile>,
+    /// Who built the files, as far as it is said.
+    pub provenance: Provenance,
+    /// Take what symlinks lead to.
+    pub follow: bool,
+    /// Whom to ask for timestamps.
+    pub timestamps: Timestamps,
+    /// It is a trial in a sandbox.
+    pub is_sandboxed: bool,
+    /// How many files at the same time.
+    pub threads: usize,
+    /// The command line without the files, as `run` repeats it.
+    pub command: Vec<String>,
+}
 
 /// The key that will sign, with what goes along.
 #[derive(Clone, Debug)]
@@ -20,67 +56,36 @@ pub struct Signer {
     pub chain: Vec<Vec<u8>>,
 }
 
-/// What to do with signatures that are there already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Existing {
-    /// Refuse the file.
-    #[default]
-    Refuse,
-    /// Take them out and put ours in their place.
-    Replace,
-    /// Nest ours into the first one.
-    Append,
-}
-
-/// What shapes a signature.
-#[derive(Clone, Debug)]
+/// How each file of a run is signed.
+#[derive(Clone, Debug, Default)]
 pub struct SignOptions {
-    /// Digest algorithm.
-    pub hash: HashAlgorithm,
-    /// Signatures that are there already.
-    pub existing: Existing,
-    /// Whether to add page hashes (PE).
-    pub page_hashes: bool,
-    /// Program name and URL shown by Windows.
-    pub opus: OpusInfo,
+    /// What shapes the signature.
+    pub shape: Shape,
     /// Take a symlink's target.
     pub follow: bool,
     /// Whether to compute the file's SHA-512 too.
     pub sha512: bool,
-    /// Whether a timestamp will be asked for ([`Prepared::sign_and_stamp`]).
+    /// Whether a timestamp will be asked for.
     pub timestamp: bool,
 }
 
-impl Default for SignOptions {
-    fn default() -> Self {
-        SignOptions {
-            hash: HashAlgorithm::Sha256,
-            existing: Existing::Refuse,
-            page_hashes: false,
-            opus: OpusInfo::default(),
-            follow: false,
-            sha512: false,
-            timestamp: false,
-        }
-    }
-}
-
-/// What shapes a signature, in words that requests carry.
-pub fn option_words(options: &SignOptions) -> BTreeMap<String, String> {
-    let mut words = BTreeMap::new();
-    let mut put = |name: &str, value: Option<String>| value.map(|value| words.insert(name.to_owned(), value));
-    put("hash", Some(options.hash.to_string()));
-    put(
-        "existing",
-        match options.existing {
+impl SignOptions {
+    /// In words, as requests carry them.
+    pub fn words(&self) -> BTreeMap<String, String> {
+        let shape = &self.shape;
+        let existing = match shape.existing {
             Existing::Refuse => None,
-            Existing::Replace => Some("replace".into()),
-            Existing::Append => Some("append".into()),
-        },
-    );
-    put("page_hashes", options.page_hashes.then(|| "yes".into()));
-    put("program_name", options.opus.program_name.as_deref().map(shown));
-    put("program_url", options.opus.url.as_deref().map(shown));
-    put(request::TIMESTAMP, options.timestamp.then(|| "rfc3161".into()));
-    words
+            Existing::Replace => Some("replace".to_owned()),
+            Existing::Append => Some("append".to_owned()),
+        };
+        let words = [
+            ("hash", Some(shape.hash.to_string())),
+            ("existing", existing),
+            ("page_hashes", shape.page_hashes.then(|| "yes".into())),
+            ("program_name", shape.program_name.as_deref().map(shown)),
+            ("program_url", shape.program_url.as_deref().map(shown)),
+            (request::TIMESTAMP, self.timestamp.then(|| "rfc3161".into())),
+        ];
+        words.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
 }

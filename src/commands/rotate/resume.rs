@@ -5,7 +5,6 @@ use super::facts::Known;
 use super::steps;
 use crate::commands::{act, keygen, openpgp, pipeline, recover};
 use crate::error::{Error, Kind, Result};
-use crate::formats::apt::published::Published;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, StateChanged};
 use crate::hsm::store::GeneratedKey;
 use crate::ledger::query::OpenIntent;
@@ -15,6 +14,7 @@ use crate::pki::issue::Validity;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::policy::{Decide, Decision};
+use crate::published::keyring_files::Published;
 use crate::request::{
     ActivateKey, CertifyOpenPgp, ChangeState, GenerateKey, IssueCertificate, LinkRoots, MakeCsr, Operation,
     PublishKeyring, PublishMetadata, ReviewKey, RevokeKey, TestKey, UpdatePipeline,
