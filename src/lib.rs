@@ -41,5 +41,6 @@ pub mod published;
 pub mod request;
 pub mod retry;
 pub mod runbooks;
+pub mod signing;
 pub mod ui;
 pub mod world;

@@ -1,18 +1,18 @@
 //! `cab`: drafts what a CAB approver signs, and hands in what they withdrew.
 
+use super::grant::time;
 use crate::clock::{Time, rfc3339};
-use crate::commands::grant::time;
-use crate::commands::sign::cab::read;
-use crate::commands::sign::inputs::{hash_of, listed};
 use crate::config::policy::Role;
 use crate::error::{Error, Result, shown};
 use crate::files::{safe, shown_path};
-use crate::formats::apt::road;
+use crate::formats::apt::folder;
 use crate::gate::HandedIn;
 use crate::ledger::query;
 use crate::model::{Email, Hash256, hex};
 use crate::people::Namespace;
 use crate::people::cab::{self, ApprovalId, CabApproval, Paper, Presented, Status};
+use crate::signing::cab::read;
+use crate::signing::inputs::{hash_of, listed};
 use crate::ui::{Row, Worst};
 use crate::world::{World, grouped};
 use chrono::TimeDelta;
@@ -147,7 +147,7 @@ fn artifacts(args: &CabArgs) -> Result<(BTreeMap<Hash256, String>, usize)> {
     let mut found = Vec::new();
     for file in files {
         match file.is_dir() {
-            true => found.extend(road::find(&file)?.into_iter().map(|folder| folder.join("Release"))),
+            true => found.extend(folder::find(&file)?.into_iter().map(|folder| folder.join("Release"))),
             false => found.push(file),
         }
     }

@@ -11,7 +11,7 @@ use crate::model::{GenerationId, Hash256};
 use crate::request::CloseFollowUp;
 use crate::ui::{Row, Worst};
 use crate::world::authority::{Intended, step};
-use crate::world::{World, act, small};
+use crate::world::{World, act};
 use std::path::{Path, PathBuf};
 
 /// Show duties that have a deadline, or close one with evidence
@@ -89,7 +89,7 @@ fn close(world: &mut World, duty: &FollowUp, evidence: &Path) -> Result<Worst> {
         CloseFollowUp { generation, follow_up: duty.id(), evidence_name: name, evidence_sha256: Hash256::of(&bytes) };
     let request = world.request(duty.id(), params);
     if world.asks_people() {
-        let command = vec!["follow-up".into(), duty.id(), "--evidence".into(), small::absolute(evidence)?];
+        let command = vec!["follow-up".into(), duty.id(), "--evidence".into(), crate::files::absolute(evidence)?];
         let intended = Intended {
             operation: Operation::FollowUp,
             object: duty.id(),

@@ -17,7 +17,7 @@ use crate::published::{certificates, register};
 use crate::request::ImportCertificate;
 use crate::ui::Worst;
 use crate::world::authority::{Intended, step};
-use crate::world::{World, act, small};
+use crate::world::{World, act};
 use std::path::PathBuf;
 
 /// Take in a certificate that an external issuer made
@@ -132,10 +132,10 @@ fn same_publisher(args: &ImportArgs, world: &World, generation: &Generation, new
 
 /// What people agree to: this certificate, by its hash, and that a first generation takes over.
 fn intended(args: &ImportArgs, world: &World, generation: &Generation, params: &ImportCertificate) -> Result<Intended> {
-    let mut command = vec!["import".to_owned(), small::absolute(&args.certificate)?];
+    let mut command = vec!["import".to_owned(), crate::files::absolute(&args.certificate)?];
     for (option, paths) in [("--roots", &args.roots), ("--chain", &args.chain)] {
         for path in paths {
-            command.extend([option.to_owned(), small::absolute(path)?]);
+            command.extend([option.to_owned(), crate::files::absolute(path)?]);
         }
     }
     if args.publisher_change {

@@ -4,6 +4,7 @@ use crate::commands::preview;
 use crate::commands::values::describe;
 use crate::config::Issuer;
 use crate::error::{Error, Result};
+use crate::files::absolute;
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
 use crate::lifecycle::advance::{self, advance};
@@ -14,7 +15,7 @@ use crate::published::{keyrings, register};
 use crate::request::Operation;
 use crate::ui::Worst;
 use crate::world::World;
-use crate::world::small::{absolute, setting};
+use crate::world::small::setting;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -3,8 +3,9 @@
 use crate::clock::{Time, rfc3339};
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
+use crate::formats::apt::folder::{find, hash_of};
+use crate::formats::apt::index;
 use crate::formats::apt::verify::{self, Report};
-use crate::formats::apt::{index, road};
 use crate::ledger::query;
 use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
 use crate::pki::openpgp::document::{Judged, Verdict};
@@ -45,7 +46,7 @@ pub(super) fn verify_folder(
         return vec![failed(dir, &error, worst)];
     }
     // A repository may have lost its Release and still have an InRelease that clients take.
-    let found = if dir.join("InRelease").is_file() { Ok(vec![dir.to_owned()]) } else { road::find(dir) };
+    let found = if dir.join("InRelease").is_file() { Ok(vec![dir.to_owned()]) } else { find(dir) };
     let repositories = match found {
         Ok(repositories) => repositories,
         Err(error) => return vec![failed(dir, &error, worst)],
@@ -69,7 +70,7 @@ fn row(dir: &Path, report: &Report, world: Option<&World>) -> Row {
         (false, Some(finding)) => finding.code,
         (false, None) => "not_accepted",
     };
-    let sha256 = road::hash_of(&dir.join("InRelease")).ok().flatten();
+    let sha256 = hash_of(&dir.join("InRelease")).ok().flatten();
     let entry = world.zip(sha256).and_then(|(world, hash)| query::signed_into(world.ledger.connection(), &hash).ok());
     let dates = report.dates.map(|(date, until)| json!({ "date": rfc3339(date), "valid_until": until.map(rfc3339) }));
     Row::new()

@@ -17,8 +17,8 @@ use crate::model::{GenerationId, Purpose};
 use crate::outcome::Receipt;
 use crate::policy::Decision;
 use crate::ui::{Row, Worst};
+use crate::world::World;
 use crate::world::authority::{Intended, step};
-use crate::world::{World, small};
 use std::path::PathBuf;
 
 /// Revoke a generation of a key
@@ -111,7 +111,7 @@ fn intended(args: &RevokeArgs, plan: &Plan) -> Result<Intended> {
     };
     option("--compromised-since", args.compromised_since.clone());
     option("--reference", args.reference.clone());
-    option("--certificate", args.certificate.as_deref().map(small::absolute).transpose()?);
+    option("--certificate", args.certificate.as_deref().map(crate::files::absolute).transpose()?);
     if !args.fetch.fetch() {
         command.push("--no-fetch".into());
     }

@@ -14,7 +14,8 @@ use crate::lifecycle::rotation::{failure, words};
 use crate::model::{KeyName, Purpose};
 use crate::policy::rotation::rotation_complete;
 use crate::policy::{Decision, Verdict, gates, rules};
-use crate::published::{keyrings, worktree};
+use crate::published::keyring_files;
+use crate::published::worktree;
 use crate::ui::{Row, Ui, Worst};
 use crate::world::{World, orphans, requests};
 
@@ -133,7 +134,7 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     found.push(rotation_complete(gate::rotation_failure(world.ledger.connection(), key)?, world.genesis.environment));
     found.push(gates::suspended(key, &query::suspended_keys(world.ledger.connection())?));
     if generation.purpose == Purpose::Apt {
-        found.push(keyrings::keyring_gate(world, &generation, &adopted)?);
+        found.push(keyring_files::keyring_gate(world, &generation, &adopted)?);
     }
     print_gates(world.ui(), &found);
     orphans::refuse_orphans(world, [&generation.copy()?.hsm])?;

@@ -1,6 +1,6 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
-use super::{repository, timestamps};
+use super::repository;
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
@@ -14,7 +14,8 @@ use crate::model::GenerationId;
 use crate::pki::crl::{Crl, MAX_CRL};
 use crate::pki::openpgp::certificate::Certificate;
 use crate::pki::pem;
-use crate::published::keyrings;
+use crate::published::keyring_files;
+use crate::signing::timestamps;
 use crate::ui::{Output, Row, Worst, error_value};
 use crate::world::{Globals, World};
 use serde_json::json;
@@ -157,7 +158,7 @@ impl Held {
             self.roots = workspace_roots(&world)?;
         }
         if self.keyring.is_empty() {
-            self.keyring = keyrings::published_keyrings(&world)?;
+            self.keyring = keyring_files::published_keyrings(&world)?;
         }
         if self.timestamp_roots.is_empty() {
             let adopted = query::settings(world.ledger.connection())?;

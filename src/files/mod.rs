@@ -15,6 +15,7 @@
 //! and [`safe`] judges whether folders and files that decide about security can be trusted.
 
 pub mod copy;
+mod edit;
 pub mod lock;
 pub mod metadata;
 pub mod pace;
@@ -24,14 +25,25 @@ pub mod source;
 pub mod temporary;
 
 pub use copy::{BUFFER, Sink, copy_while, read_while};
+pub use edit::Edit;
 pub use metadata::Mtime;
-pub use place::{Edit, Placed, Placement, Target};
+pub use place::{Placed, Placement, Target};
 pub use source::{Source, SourcePolicy};
 pub use temporary::sweep;
 
 use crate::error::{Error, Kind, shown};
 use rustix::io::Errno;
 use std::path::Path;
+
+/// A path as it stays the same wherever a command is run again.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn absolute(path: &Path) -> crate::error::Result<String> {
+    let path = std::path::absolute(path)?;
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Error::usage("bad_path", format!("{} is not UTF-8", shown_path(&path))))
+}
 
 /// A path made safe to print.
 pub fn shown_path(path: &Path) -> String {

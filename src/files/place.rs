@@ -7,6 +7,7 @@
 //! file that was read, the names are swapped back. So a file that somebody else puts there between the last look
 //! and the rename is not lost. Where the file system cannot swap, it is a look and then a rename.
 
+use super::edit::Edit;
 use super::metadata::{self, Mtime};
 use super::source::{Source, changed, identity_of};
 use super::temporary::{NAME_MAX, anonymous, link_anonymous, named, temporary};
@@ -19,15 +20,6 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// Bytes that go over what was copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// Where they go, from the start of the file.
-    pub offset: u64,
-    /// What goes there.
-    pub bytes: Vec<u8>,
-}
 
 /// How a target gets its name.
 #[derive(Clone, Copy, Debug)]

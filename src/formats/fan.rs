@@ -173,7 +173,7 @@ mod tests {
             let mut sinks: Vec<_> = ranges.iter().map(|range| Without(Sha256::new(), range.clone(), 0)).collect();
             let mut sum = Sum(0, 0);
             let mut all: Vec<&mut dyn Sink> = sinks.iter_mut().map(|sink| sink as &mut dyn Sink).collect();
-            // Three of them: one is left without a neighbour.
+            // Three of them: one has no other to share a thread with.
             let _ = all.pop();
             all.insert(1, &mut sum);
             fan_out(len as u64, &mut all, |give| {

@@ -1,9 +1,12 @@
-//! The bytes of the artifact formats. A format parses, says what is to be signed, and returns edits; it touches
-//! no key and writes no file.
+//! The bytes of what is signed: a format detects, prepares, says what is to be signed, attaches a signature, reads
+//! signatures back and verifies them. It reads what was opened for it and answers with edits or with bytes. What asks
+//! for permission, holds a key, waits, speaks to a network, or makes, names or replaces a file does not live here; that
+//! is done in `signing`, with what the formats say.
 //!
 //! Files are met in two ways. Structure is read through [`ReadAt`], a few bytes at checked offsets. Content is read
 //! once, from the first byte to the last, and handed to any number of [`Sink`]s (a digest, a checksum, page hashes)
-//! while a copy is written, so that neither memory nor the number of passes grows with the file.
+//! while a copy is written, so that neither memory nor the number of passes grows with the file. A single file's format
+//! stands behind [`file::Format`]; an APT repository ([`apt`]) is a folder and has answers of its own.
 //!
 //! Everything here comes from outside and may be hostile: lengths are bounded, offsets are added with checks, and an
 //! error names the field it is about.
@@ -14,10 +17,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 pub mod apt;
-pub mod artifact;
 pub mod authenticode;
 pub mod cms;
+pub mod detect;
 pub mod fan;
+pub mod file;
 pub mod hasher;
 pub mod pe;
 #[cfg(test)]
@@ -26,7 +30,7 @@ pub mod timestamp;
 pub mod tlv;
 pub mod verify;
 
-pub use crate::files::place::Edit;
+pub use crate::files::Edit;
 
 /// A file, or bytes standing for one, that is read at offsets.
 #[allow(clippy::len_without_is_empty, reason = "an empty file is one more malformed file")]
@@ -93,7 +97,8 @@ pub trait Sink: Send {
     /// The next bytes.
     fn update(&mut self, bytes: &[u8]);
 
-    /// Whether this is a SHA-256 of (most of) the file, which is worth a neighbour.
+    /// Whether this is a SHA-256 of (most of) the file: two of those share a thread, since the processor computes both
+    /// in little more time than one.
     fn is_sha256(&self) -> bool {
         false
     }

@@ -1,19 +1,17 @@
 //! The keyrings that clients of APT repositories get, with everything that belongs to them.
 
-use crate::config::{Archive, Issuer, Key, Settings};
+use crate::config::{Archive, Issuer, Key};
 use crate::error::{Error, Result};
 use crate::files::safe;
-use crate::formats::apt::published::{self, Package, Publication, SignedBy, Source};
+use crate::formats::apt::published::{self, Package, SignedBy, Source};
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
-use crate::model::{GenerationId, Hash256, KeyName, Purpose};
+use crate::model::{GenerationId, Hash256, KeyName};
 use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
 use crate::pki::openpgp::ending::{self, Ended};
-use crate::pki::openpgp::road;
-use crate::policy::{Gate, gates};
+use crate::published::keyring_files::{Publication, apt_keys, in_keyring, keyring_path, merged, published_keyrings};
 use crate::request::PublishKeyring;
 use crate::world::{World, act, small};
-use std::path::PathBuf;
 
 /// `common_name <email>`.
 pub(crate) fn user_id(name: &KeyName, key: &Key) -> Result<String> {
@@ -22,96 +20,6 @@ pub(crate) fn user_id(name: &KeyName, key: &Key) -> Result<String> {
     let email = subject.email.as_ref();
     let email = email.ok_or_else(|| missing("email").hint("a User ID is common_name <email>"))?;
     Ok(format!("{} <{email}>", subject.common_name))
-}
-
-/// The generations of an APT key that belong into its keyring: all that were ever certified. Old ones stay, since
-/// what they signed is still out there.
-fn in_keyring(all: &[Generation], key: &KeyName) -> Vec<Generation> {
-    let certified = |generation: &&Generation| generation.id.key == *key && generation.purpose == Purpose::Apt;
-    all.iter().filter(certified).filter(|generation| generation.credential().is_some()).cloned().collect()
-}
-
-/// The certificates of an APT key, as they are published.
-///
-/// # Errors
-/// The register cannot be read.
-pub(crate) fn certificates(world: &World, key: &KeyName) -> Result<Vec<Certificate>> {
-    let all = query::generations(world.ledger.connection())?;
-    merged(world, &all, &in_keyring(&all, key))
-}
-
-/// What the register knows of these generations' certificates. The primary keys' own records are part of it: they say
-/// whether the whole certificate is revoked.
-fn merged(world: &World, all: &[Generation], generations: &[Generation]) -> Result<Vec<Certificate>> {
-    let mut known: Vec<&Generation> = generations.iter().collect();
-    for generation in generations {
-        let primary = query::issuer(world.ledger.connection(), &generation.id)?;
-        known.extend(all.iter().filter(|other| Some(&other.id) == primary.as_ref()));
-    }
-    road::merged(known.into_iter().filter_map(Generation::credential))
-}
-
-/// The name of the keyring file within `published/`.
-pub(crate) fn keyring_file(key: &KeyName) -> String {
-    format!("apt/{key}.pgp")
-}
-
-fn keyring_path(world: &World, key: &KeyName) -> PathBuf {
-    world.dir.join("published").join(keyring_file(key))
-}
-
-/// SHA-256 of the published keyring file as it is; `None` when there is none.
-///
-/// # Errors
-/// It cannot be read.
-pub(crate) fn keyring_hash(world: &World, key: &KeyName) -> Result<Option<Hash256>> {
-    let path = keyring_path(world, key);
-    match path.try_exists() {
-        Ok(false) => Ok(None),
-        _ => Ok(Some(Hash256::of(&safe::read_bounded(&path, MAX_KEYRING as u64)?))),
-    }
-}
-
-/// The certificates in the published keyring of an APT key.
-///
-/// # Errors
-/// It cannot be read.
-pub(crate) fn published_keyring(world: &World, key: &KeyName) -> Result<Vec<Certificate>> {
-    Certificate::parse_all(&safe::read_bounded(&keyring_path(world, key), MAX_KEYRING as u64)?)
-}
-
-/// Every published keyring of this workspace.
-///
-/// # Errors
-/// One cannot be read.
-pub(crate) fn published_keyrings(world: &World) -> Result<Vec<Certificate>> {
-    let mut all = Vec::new();
-    for key in apt_keys(&query::generations(world.ledger.connection())?) {
-        let path = keyring_path(world, &key);
-        if path.try_exists().unwrap_or(true) {
-            all.extend(Certificate::parse_all(&safe::read_bounded(&path, MAX_KEYRING as u64)?)?);
-        }
-    }
-    Ok(all)
-}
-
-fn apt_keys(all: &[Generation]) -> Vec<KeyName> {
-    let mut names: Vec<_> =
-        all.iter().filter(|generation| generation.purpose == Purpose::Apt).map(|g| g.id.key.clone()).collect();
-    names.dedup();
-    names
-}
-
-/// The gate `KeyringPublished`, as it stands now.
-///
-/// # Errors
-/// The ledger or the published file cannot be read.
-pub(crate) fn keyring_gate(world: &World, generation: &Generation, settings: &Settings) -> Result<Gate> {
-    let recorded = query::keyring(world.ledger.connection(), &generation.id.key)?;
-    let file = keyring_hash(world, &generation.id.key)?.map(|hash| hash.to_string());
-    let days = settings.rotation.publish_safety_days;
-    let now = world.globals.clock.now();
-    Ok(gates::keyring_published(generation, recorded.as_ref(), file.as_deref(), days, now))
 }
 
 /// Publishes the keyrings that are not in place as they should be, and records it: the waiting time of their keys

@@ -1,11 +1,7 @@
 //! …
 
-use crate::commands::sign::repository;
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
-use crate::formats::apt::place;
-use crate::formats::apt::published::Published;
-use crate::formats::artifact::Placed;
 use crate::gate::{Completes, Failure, Recorded, SettingsAdopted, StateChanged};
 use crate::ledger::query::{self, OpenIntent};
 use crate::lifecycle::generate::settle_keygen;
@@ -17,12 +13,16 @@ use crate::pki::proof::Tested;
 use crate::pki::published::InPlace;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
+use crate::published::keyring_files::Published;
 use crate::request::{
     ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, EndGrant,
     GiveGrant, ImportCertificate, IssueCertificate, Kind as Act, LinkRoots, MakeCsr, MarkArtifacts, Operation,
     PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, SignArtifact, SuspendKey, SuspendPerson,
     TestKey,
 };
+use crate::signing::artifact::Placed;
+use crate::signing::release_files;
+use crate::signing::repository;
 use crate::world::{World, act, orphans};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -105,10 +105,10 @@ fn repository_of(world: &World, orphan: &OpenIntent) -> Result<Option<PathBuf>> 
 fn recover_repository(world: &World, folder: &Path) -> Result<String> {
     let said = if folder.is_dir() {
         let _lock = repository::lock(world, folder)?;
-        match place::recover(folder)? {
-            place::Recovered::Nothing => "no placing was under way",
-            place::Recovered::Finished => "the new signature files were put in place",
-            place::Recovered::Restored => "the signature files are the old ones again",
+        match release_files::recover(folder)? {
+            release_files::Recovered::Nothing => "no placing was under way",
+            release_files::Recovered::Finished => "the new signature files were put in place",
+            release_files::Recovered::Restored => "the signature files are the old ones again",
         }
     } else {
         "the repository is no longer there"

@@ -2,15 +2,7 @@
 
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Result};
-use crate::files::shown_path;
 use crate::model::{HsmName, KeyName};
-
-/// A path as it stays the same wherever the command is run again.
-pub(crate) fn absolute(path: &std::path::Path) -> Result<String> {
-    let path = std::path::absolute(path)?;
-    let text = path.to_str().map(str::to_owned);
-    text.ok_or_else(|| Error::usage("bad_path", format!("{} is not UTF-8", shown_path(&path))))
-}
 
 /// Random bytes from the operating system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {

@@ -1,4 +1,4 @@
-use keyctl::formats::artifact::Placed;
+use keyctl::signing::artifact::Placed;
 use keyctl::gate::Completes;
 use keyctl::request::SignArtifact;
 use serde_json::Value;

@@ -1,5 +1,5 @@
 use keyctl::error::Result;
-use keyctl::formats::artifact::Placed;
+use keyctl::signing::artifact::Placed;
 use keyctl::gate::Permit;
 use keyctl::ledger::Ledger;
 use keyctl::ledger::genesis::Tool;

@@ -1,6 +1,6 @@
 // error: E0382
 use keyctl::error::Result;
-use keyctl::formats::artifact::Placed;
+use keyctl::signing::artifact::Placed;
 use keyctl::gate::Permit;
 use keyctl::ledger::Ledger;
 use keyctl::ledger::genesis::Tool;

@@ -1,4 +1,4 @@
-use keyctl::formats::artifact::{Placed, Prepared};
+use keyctl::signing::artifact::{Placed, Prepared};
 use keyctl::gate::Failure;
 use keyctl::hsm::store::SigningKey;
 pub fn all(prepared: Prepared, key: &SigningKey<'_>) -> Result<Placed, Failure> {

@@ -1,5 +1,5 @@
 // error: E0599
-use keyctl::formats::artifact::{Placed, Prepared};
+use keyctl::signing::artifact::{Placed, Prepared};
 use keyctl::gate::Failure;
 pub fn skip(prepared: Prepared) -> Result<Placed, Failure> {
     Ok(prepared.place()?)

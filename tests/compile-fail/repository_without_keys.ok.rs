@@ -1,4 +1,4 @@
-use keyctl::formats::apt::road::{Placed, Prepared};
+use keyctl::signing::release::{Placed, Prepared};
 use keyctl::gate::Failure;
 use keyctl::hsm::store::SigningKey;
 use keyctl::model::SpkiHash;

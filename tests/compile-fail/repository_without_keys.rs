@@ -1,5 +1,5 @@
 // error: E0599
-use keyctl::formats::apt::road::{Placed, Prepared};
+use keyctl::signing::release::{Placed, Prepared};
 use keyctl::gate::Failure;
 pub fn skip(prepared: Prepared) -> Result<Placed, Failure> {
     Ok(prepared.place()?)

@@ -15,6 +15,8 @@ const ROWS: &[&[&str]] = &[
     &["evidence"],
     &["publication"],
     &["ui", "world"],
+    &["published"],
+    &["signing"],
     &["commands"],
     &["cli", "main", "lib"],
 ];
@@ -90,6 +92,59 @@ fn the_arrows_run_one_way() {
     }
     assert!(files.len() > 20, "the sources were not found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every file of a stage, with its name from `src` on.
+fn files_of(stage: &str) -> Vec<(String, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src.join(stage), &mut files);
+    assert!(!files.is_empty(), "{stage} was not found");
+    let named = |file: std::path::PathBuf| {
+        let name = file.strip_prefix(&src).expect("in src").to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(file).expect("readable"))
+    };
+    files.into_iter().map(named).collect()
+}
+
+/// What these words stand in, outside comments.
+fn said_in(stage: &str, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, text) in files_of(stage) {
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let words = words.iter().filter(|word| line.contains(**word));
+            found.extend(words.map(|word| format!("{name} has {word}: {}", line.trim())));
+        }
+    }
+    found
+}
+
+#[test]
+fn formats_are_bytes_only() {
+    let mut wrong = Vec::new();
+    for (name, text) in files_of("formats") {
+        let others = named(&text);
+        let used = ["gate", "hsm", "http", "outcome", "retry"].into_iter().filter(|stage| others.contains(*stage));
+        wrong.extend(used.map(|stage| format!("{name} uses crate::{stage}")));
+    }
+    let placing = ["files::place", "files::safe", "files::lock", "Placement", "Target", "{place", "{safe", ", safe"];
+    wrong.extend(said_in("formats", &placing).into_iter().filter(|line| !line.contains("-Target")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn signing_knows_no_argument_and_prints_no_result() {
+    let printing = [".rows(", ".batch(", ".object(", ".raw(", "Row", "confirm(", "println!", "print!", "stdout"];
+    let wrong = [said_in("signing", &["clap"]), said_in("signing", &printing)].concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_way_of_a_file_names_no_format() {
+    let text = files_of("signing").into_iter().find(|(name, _)| name == "signing/artifact.rs").expect("is there").1;
+    for format in ["::pe", "authenticode", "::apt", "Layout", "Authenticode"] {
+        assert!(!text.contains(format), "signing/artifact.rs names {format}");
+    }
 }
 
 #[test]

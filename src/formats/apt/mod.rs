@@ -3,26 +3,26 @@
 //!
 //! A repository signs one file, `Release`, which lists the hashes of all indexes. So before it is signed
 //! every listed index is compared with the disk, and after it was signed both signature files are parsed
-//! afresh. The road here: [`Repository::open`] reads, [`sign::prepare`] checks and fixes the digests,
-//! [`sign::Prepared::finish`] takes the signatures, [`place::place`] puts the two files in place together.
+//! afresh: [`Repository::open`] reads, [`sign::prepare`] checks and fixes the digests,
+//! [`sign::Prepared::finish`] takes the signatures. Folders are read here and never written: both files, and keyrings,
+//! are put in place elsewhere.
 //!
 //! * [`release`], [`date`]: reading `Release`
+//! * [`folder`]: finding repositories
 //! * [`cleartext`]: the frame of `InRelease`
 //! * [`index`]: comparing the lists with the disk
 //! * [`verify`]: what a client with a given keyring would say on a given day
-//! * [`published`]: keyring files, sources and packages for clients
-//! * [`road`]: prepared, signed, placed, as files are
+//! * [`published`]: keyring files, sources and packages for clients, as bytes
 
 pub mod cleartext;
 pub mod date;
+pub mod folder;
 pub mod index;
-pub mod place;
 pub mod published;
 pub mod release;
-pub mod road;
 pub mod sign;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod verify;
 
 use crate::error::{Error, Result};

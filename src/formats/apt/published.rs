@@ -4,17 +4,8 @@
 //! trust root of most APT clients is a file that was fetched once, so a key that signs too early looks to
 //! them like a break-in. That is why publishing closes a permit: the ledger says when, and a gate counts from it.
 
-use super::index::read_bounded;
-use crate::error::{Context, Error, Result};
-use crate::files::safe;
-use crate::gate::{Completes, sealed};
-use crate::model::Hash256;
-use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
-use crate::request::PublishKeyring;
-use serde_json::{Value, json};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use crate::error::{Error, Result};
+use crate::pki::openpgp::certificate::Certificate;
 
 /// A keyring in both of its published forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,114 +108,18 @@ pub struct Package<'a> {
     pub description: &'a str,
 }
 
-/// Writes a tree for `dpkg-deb --root-owner-group --build DIR`: `DEBIAN/control` and
-/// `usr/share/keyrings/NAME.pgp`. No sources entry is in it, so installing it trusts nothing by itself.
-///
-/// # Errors
-/// `bad_package`: a field that does not fit; `write_failed`, also when `dir` is there already.
-pub fn write_package(dir: &Path, package: &Package<'_>, keyring: &Keyring) -> Result<()> {
-    check_package(package)?;
-    let control = format!(
-        "Package: {}\nVersion: {}\nArchitecture: all\nMaintainer: {}\nSection: misc\nPriority: optional\n\
-         Multi-Arch: foreign\nDescription: {}\n",
-        package.name, package.version, package.maintainer, package.description
-    );
-    let write = || -> std::io::Result<()> {
-        let keyrings = dir.join("usr/share/keyrings");
-        fs::create_dir(dir)?;
-        fs::create_dir_all(&keyrings)?;
-        fs::create_dir(dir.join("DEBIAN"))?;
-        let file = keyrings.join(format!("{}.pgp", package.name));
-        fs::write(&file, &keyring.binary)?;
-        fs::write(dir.join("DEBIAN/control"), control)?;
-        // dpkg-deb takes the modes as they are, whatever the umask was.
-        for (path, mode) in [
-            (dir.to_path_buf(), 0o755),
-            (dir.join("DEBIAN"), 0o755),
-            (dir.join("DEBIAN/control"), 0o644),
-            (dir.join("usr"), 0o755),
-            (dir.join("usr/share"), 0o755),
-            (keyrings, 0o755),
-            (file, 0o644),
-        ] {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        }
-        Ok(())
-    };
-    write().or_failed("write_failed", || "the package tree cannot be written".into())
-}
-
-/// What is published for one key.
-#[derive(Clone, Debug)]
-pub struct Publication<'a> {
-    /// File name without ending: the key's name.
-    pub name: &'a str,
-    /// The keyring.
-    pub keyring: Keyring,
-    /// The keyring package.
-    pub package: Package<'a>,
-    /// The `sources` entry, where it is known what it says.
-    pub sources: Option<String>,
-}
-
-impl Publication<'_> {
-    /// Whether `dir` holds this keyring already, in both forms.
-    pub fn is_in_place(&self, dir: &Path) -> bool {
-        let same = |ending: &str, content: &[u8]| {
-            let file = dir.join(format!("{}.{ending}", self.name));
-            read_bounded(&file, MAX_KEYRING).is_ok_and(|found| found.as_deref() == Some(content))
-        };
-        same("pgp", &self.keyring.binary) && same("asc", self.keyring.armored.as_bytes())
-    }
-
-    /// Writes `NAME.pgp`, `NAME.asc`, `NAME.sources` and the tree `PACKAGE/` into `dir`, readable for all, and
-    /// reads the keyring back.
+impl Package<'_> {
+    /// The package's `DEBIAN/control`.
     ///
     /// # Errors
-    /// `write_failed`, `bad_package`; `keyring_changed` when the file does not read back as it was made.
-    pub fn publish(&self, dir: &Path) -> Result<Published> {
-        let file = |ending: &str| dir.join(format!("{}.{ending}", self.name));
-        self.replace_package(dir)?;
-        if let Some(sources) = &self.sources {
-            safe::write_atomic(&file("sources"), sources.as_bytes(), 0o644)?;
-        }
-        safe::write_atomic(&file("asc"), self.keyring.armored.as_bytes(), 0o644)?;
-        safe::write_atomic(&file("pgp"), &self.keyring.binary, 0o644)?;
-        let found = safe::read_bounded(&file("pgp"), self.keyring.binary.len() as u64)?;
-        let sha256 = Hash256::of(&self.keyring.binary);
-        if Hash256::of(&found) != sha256 {
-            return Err(Error::failed("keyring_changed", "the published keyring does not read back as it was made"));
-        }
-        Ok(Published { sha256 })
-    }
-
-    /// The tree is made aside, so that nobody builds half of it.
-    fn replace_package(&self, dir: &Path) -> Result<()> {
-        let (new, tree) = (dir.join(format!(".{}.new", self.package.name)), dir.join(self.package.name));
-        let remove = |path: &Path| match fs::remove_dir_all(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::failed("write_failed", "an old package tree cannot be removed").because(error))
-            }
-            _ => Ok(()),
-        };
-        remove(&new)?;
-        write_package(&new, &self.package, &self.keyring)?;
-        remove(&tree)?;
-        fs::rename(&new, &tree).or_failed("write_failed", || "the package tree cannot be renamed".into())
-    }
-}
-
-/// A keyring that was written and read back. It closes the permit.
-#[derive(Debug)]
-pub struct Published {
-    sha256: Hash256,
-}
-
-impl sealed::Sealed for Published {}
-
-impl Completes<PublishKeyring> for Published {
-    fn done(&self) -> Value {
-        json!({ "sha256": self.sha256 })
+    /// `bad_package`: a field that does not fit.
+    pub fn control(&self) -> Result<String> {
+        check_package(self)?;
+        Ok(format!(
+            "Package: {}\nVersion: {}\nArchitecture: all\nMaintainer: {}\nSection: misc\nPriority: optional\n\
+             Multi-Arch: foreign\nDescription: {}\n",
+            self.name, self.version, self.maintainer, self.description
+        ))
     }
 }
 

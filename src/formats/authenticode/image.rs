@@ -3,7 +3,8 @@
 use super::{AuthenticodeSignature, Computed, IndirectData, Report, Subject, check, parse};
 use crate::error::{Error, Result};
 use crate::formats::cms::Digest;
-use crate::formats::pe::{AuthenticodeHasher, ChecksumSink, Finding, Layout, PageHasher, PageHashes};
+use crate::formats::file::Finding;
+use crate::formats::pe::{AuthenticodeHasher, ChecksumSink, Layout, PageHasher, PageHashes};
 use crate::formats::{ReadAt, Sink, feed};
 use crate::model::HashAlgorithm;
 

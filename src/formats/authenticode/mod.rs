@@ -13,11 +13,13 @@ mod check;
 mod content;
 mod draft;
 pub mod image;
+mod portable;
 mod signature;
 
 pub use check::{Computed, Fault, Report, Verdict, check};
 pub use content::{Content, IndirectData, OpusInfo, Subject};
 pub use draft::{Draft, Options, append_nested, signature_value, with_timestamp};
+pub use portable::PortableExecutable;
 pub use signature::{AuthenticodeSignature, MAX_DEPTH, MAX_SIGNATURES, TimestampKind, parse};
 
 /// Object identifiers of Authenticode.

@@ -10,16 +10,8 @@
 use super::checksum::{Sums, fold, sum_at};
 use super::{Layout, MAX_CERTIFICATES, MAX_TABLE, bad};
 use crate::error::Result;
+use crate::formats::file::Edits;
 use crate::formats::{Edit, ReadAt};
-
-/// What turns one file into another: these edits, then cut to (or already at) this length.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attached {
-    /// To be written in order.
-    pub edits: Vec<Edit>,
-    /// Length of the file afterwards, in bytes; may be less than before.
-    pub len: u64,
-}
 
 /// What signing changes in an unsigned image and a signed one no longer tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +40,7 @@ impl Layout {
     /// # Errors
     /// Those of [`Self::signable`]; `pe_table_too_large`, `pe_too_many_certificates`; `pe_too_large` if the table
     /// would not end below 4 GiB, where its 32-bit fields end.
-    pub fn attach_all(&self, signatures: &[&[u8]], sums: &Sums) -> Result<Attached> {
+    pub fn attach_all(&self, signatures: &[&[u8]], sums: &Sums) -> Result<Edits> {
         self.signable()?;
         if signatures.len() > MAX_CERTIFICATES {
             return Err(bad("pe_too_many_certificates", format!("more than {MAX_CERTIFICATES} signatures")));
@@ -86,7 +78,7 @@ impl Layout {
     ///
     /// # Errors
     /// Those of [`Self::signable`]; `pe_not_signed`; `pe_original_mismatch` if `original` cannot be this image's.
-    pub fn remove(&self, file: &dyn ReadAt, original: Option<&Original>, sums: &Sums) -> Result<Attached> {
+    pub fn remove(&self, file: &dyn ReadAt, original: Option<&Original>, sums: &Sums) -> Result<Edits> {
         self.signable()?;
         let Some(table) = &self.table else {
             return Err(bad("pe_not_signed", "the image has no signature to remove"));
@@ -109,7 +101,7 @@ impl Layout {
     }
 
     /// The edits for a directory, a tail that ends the file, and CheckSum: the one given, or the right one.
-    fn edited(&self, sums: &Sums, checksum: Option<u32>, directory: [u8; 8], tail: Edit) -> Attached {
+    fn edited(&self, sums: &Sums, checksum: Option<u32>, directory: [u8; 8], tail: Edit) -> Edits {
         let len = tail.offset + tail.bytes.len() as u64;
         let directory_at = self.directory_at.unwrap_or(0);
         let checksum = checksum.unwrap_or_else(|| {
@@ -120,6 +112,6 @@ impl Layout {
             Edit { offset: directory_at, bytes: directory.to_vec() },
         ];
         edits.extend((!tail.bytes.is_empty()).then_some(tail));
-        Attached { edits, len }
+        Edits { edits, len }
     }
 }

@@ -10,6 +10,7 @@
 //! verification reports it, and [`Layout::signable`] refuses those that would make a new signature unsound.
 
 use super::ReadAt;
+use super::file::Finding;
 use crate::error::{Error, Result};
 use std::ops::Range;
 
@@ -20,7 +21,7 @@ mod pages;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use attach::{Attached, Original};
+pub use attach::Original;
 pub use checksum::{ChecksumSink, Sums};
 pub use digest::AuthenticodeHasher;
 pub use pages::{PAGE_SIZE, PageHashVersion, PageHasher, PageHashes};
@@ -49,17 +50,6 @@ pub struct Layout {
     table: Option<Range<u64>>,
     certificates: Vec<WinCertificate>,
     findings: Vec<Finding>,
-}
-
-/// Something odd that does not keep the image from being read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Stable word for programs.
-    pub code: &'static str,
-    /// What was found, with its numbers.
-    pub message: String,
-    /// No signature may be added to such an image.
-    pub blocks_signing: bool,
 }
 
 /// One entry of the attribute certificate table (`WIN_CERTIFICATE`).

@@ -1,6 +1,6 @@
 //! Timestamps by RFC 3161 (with RFC 5816): asking for one, and checking what came back.
 //!
-//! [`Request`] is what is sent; whoever sends it brings the nonce, as [`authorities`] does. [`check`] judges a response:
+//! [`Request`] is what is sent; whoever sends it brings the nonce. [`check`] judges a response:
 //! status, token, imprint, nonce, age, and everything [`verify_token`] looks at, which is also what a token found in a
 //! signed file is judged by later. Every fault has its own code, so that an operator sees whether an authority
 //! is broken, misconfigured or not trusted.
@@ -14,7 +14,6 @@ use crate::formats::tlv::{self, Tlv, malformed, tag};
 use crate::model::HashAlgorithm;
 use chrono::TimeDelta;
 
-pub mod authorities;
 pub mod chain;
 mod token;
 

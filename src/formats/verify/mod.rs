@@ -3,8 +3,8 @@
 //!
 //! | part | question |
 //! |---|---|
-//! | digest, content, signature, page hashes | is this the file that was signed, with the key of that certificate ([`authenticode::check`]) |
-//! | timestamp | when, by whose word, and is that word trusted ([`timestamp::verify_token`]) |
+//! | digest, content, signature, page hashes | is this the file that was signed, with the key of that certificate ([`super::authenticode::check`]) |
+//! | timestamp | when, by whose word, and is that word trusted ([`super::timestamp::verify_token`]) |
 //! | chain | does the certificate lead to a trusted root, for code signing, **at that time** ([`crate::pki::chain`]) |
 //! | revocation | was it revoked by that time, as far as lists are given |
 //!
@@ -17,9 +17,9 @@
 mod report;
 mod signature;
 
-use super::artifact::expect_pe;
-use super::pe::Finding;
-use super::{authenticode, feed};
+use super::detect::detect;
+use super::feed;
+use super::file::{Examined, Finding};
 use crate::clock::Time;
 use crate::crypto::sha256::Sha256;
 use crate::error::Result;
@@ -131,21 +131,15 @@ pub fn looks_like_json(source: &Source) -> Result<bool> {
     Ok(first == *b"{")
 }
 
-/// Findings that are bytes which no signature covers, or a file that readers take apart differently. What they hide
-/// would pass for signed.
-const UNCOVERED: &[&str] =
-    &["pe_bytes_after_table", "pe_bytes_after_certificates", "pe_bytes_after_signature", "pe_section_overlaps_table"];
-
 /// Verifies a file.
 ///
 /// # Errors
 /// The file cannot be read, or changes meanwhile.
 pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
     let mut whole = Sha256::new();
-    let known = expect_pe(source);
-    let judged = known.and_then(|()| authenticode::image::verify_with(source.file(), &mut [&mut whole]));
-    let judged = match judged {
-        Ok(judged) => judged,
+    let examined = detect(source).and_then(|format| format.examine(source.file(), &mut [&mut whole]));
+    let Examined { signatures, uncovered, notes } = match examined {
+        Ok(examined) => examined,
         Err(error) => {
             let verdict = match error.code() {
                 "unsupported_format" => Verdict::Unsupported,
@@ -156,10 +150,8 @@ pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
         }
     };
     source.still()?;
-    let (uncovered, notes): (Vec<_>, Vec<_>) =
-        judged.findings.into_iter().partition(|finding| UNCOVERED.contains(&finding.code));
     let signatures: Vec<_> =
-        judged.signatures.into_iter().map(|(parsed, parts)| Signature::judge(&parsed, parts, trust)).collect();
+        signatures.into_iter().map(|(parsed, parts)| Signature::judge(&parsed, parts, trust)).collect();
     let mut found: Vec<Found> = Vec::new();
     if signatures.is_empty() {
         found.push((Verdict::Unsigned, "the file has no signature".into()));

@@ -13,7 +13,8 @@ use crate::model::{Environment, GenerationId, Hash256, KeyName, Purpose};
 use crate::outcome::Receipt;
 use crate::pki::certificate::Certificate;
 use crate::pki::published;
-use crate::published::{keyrings, worktree};
+use crate::published::keyring_files;
+use crate::published::worktree;
 use crate::request::{MakeCsr, Operation, ReviewDecision};
 use crate::world::{World, small};
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,9 +219,9 @@ fn progress(world: &World, successor: &Generation, active: Option<&Generation>) 
         Credential::OpenPgp { .. } if successor.purpose == Purpose::OpenpgpPrimary => progress.published = true,
         Credential::OpenPgp { .. } => {
             let keyring = query::keyring(conn, &id.key)?;
-            let file = keyrings::keyring_hash(world, &id.key)?;
+            let file = keyring_files::keyring_hash(world, &id.key)?;
             let in_place = match keyring.as_ref().filter(|keyring| Some(keyring.sha256) == file) {
-                Some(keyring) => are_out(world, &[(keyrings::keyring_file(&id.key), keyring.sha256)].into())?,
+                Some(keyring) => are_out(world, &[(keyring_files::keyring_file(&id.key), keyring.sha256)].into())?,
                 None => false,
             };
             progress.in_keyring_since = keyring.and_then(|keyring| keyring.since.get(&fingerprint).copied());

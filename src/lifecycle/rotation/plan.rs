@@ -60,7 +60,7 @@ fn command(args: &RotateArgs) -> Result<Vec<String>> {
     let mut words = vec!["rotate".to_owned(), args.key.to_string()];
     let flags = [(args.now, "--now"), (args.publisher_change, "--publisher-change")];
     words.extend(flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned()));
-    let csr = args.csr.as_deref().map(small::absolute).transpose()?;
+    let csr = args.csr.as_deref().map(crate::files::absolute).transpose()?;
     for (option, value) in
         [("--review", args.review.clone()), ("--keep-until", args.keep_until.clone()), ("--csr", csr)]
     {

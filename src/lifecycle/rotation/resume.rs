@@ -2,7 +2,6 @@
 //! serial number, the same bytes. What cannot be had any more is closed as what it is, and done anew.
 
 use crate::error::{Error, Kind, Result};
-use crate::formats::apt::published::Published;
 use crate::gate::{self, Completes, Failure, Permit, Recorded, StateChanged};
 use crate::hsm::store::GeneratedKey;
 use crate::ledger::query::OpenIntent;
@@ -16,6 +15,7 @@ use crate::pki::issue::Validity;
 use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::policy::{Decide, Decision};
+use crate::published::keyring_files::Published;
 use crate::request::{
     ActivateKey, CertifyOpenPgp, ChangeState, GenerateKey, IssueCertificate, Kind as Act, LinkRoots, MakeCsr,
     Operation, PublishKeyring, ReviewKey, TestKey,

@@ -15,7 +15,8 @@ use crate::pki::pem;
 use crate::pki::profile::ProfileName;
 use crate::pki::proof::{Published, Standing};
 use crate::pki::published::Files;
-use crate::published::{certificates, keyrings};
+use crate::published::certificates;
+use crate::published::keyring_files;
 use crate::world::World;
 
 /// No chain of ours is longer.
@@ -52,7 +53,7 @@ pub(crate) fn of(world: &World, generation: &Generation, active: Option<&Generat
         Some(Credential::OpenPgp { certificate, fingerprint, .. }) => {
             // A primary key is published with the first subkey that it binds.
             let keyring = match generation.purpose {
-                Purpose::Apt => keyrings::published_keyring(world, &generation.id.key)?,
+                Purpose::Apt => keyring_files::published_keyring(world, &generation.id.key)?,
                 _ => vec![Certificate::parse(certificate)?],
             };
             Standing::of_openpgp(&keyring, fingerprint, at)

@@ -20,6 +20,7 @@ use crate::pki::published::{self, InPlace};
 use crate::pki::serial::Serial;
 use crate::pki::takeover::{Proof, Takeover};
 use crate::pki::{link, pem};
+use crate::published::keyring_files;
 use crate::published::{keyrings, worktree};
 use crate::request::{
     ActivateKey, GenerateKey, LinkRoots, MakeCsr, Operation, PublishMetadata, Request, Role, TestKey,
@@ -262,7 +263,7 @@ fn tested(world: &World, known: &Known, permit: &Permit<TestKey>) -> Result<Test
 fn activate(world: &mut World, known: &Known, id: &GenerationId, options: &Options) -> Result<Receipt> {
     let generation = known.generation(id)?;
     let keyring = match generation.purpose {
-        Purpose::Apt => keyrings::keyring_hash(world, &id.key)?,
+        Purpose::Apt => keyring_files::keyring_hash(world, &id.key)?,
         _ => None,
     };
     confirm(world, known, generation, keyring)?;
@@ -274,7 +275,7 @@ fn activate(world: &mut World, known: &Known, id: &GenerationId, options: &Optio
 /// Before anybody counts on the new key, a remote is asked whether it has what was published.
 fn confirm(world: &World, known: &Known, generation: &Generation, keyring: Option<Hash256>) -> Result<()> {
     let mut files = published::hashes(&standing::files(world, generation, known.active())?);
-    files.extend(keyring.map(|sha256| (keyrings::keyring_file(&generation.id.key), sha256)));
+    files.extend(keyring.map(|sha256| (keyring_files::keyring_file(&generation.id.key), sha256)));
     let files: Vec<_> = files.iter().map(|(name, sha256)| (name.as_str(), *sha256)).collect();
     worktree::confirm(world, &files)
 }

@@ -2,12 +2,12 @@
 
 use super::scene::{Archive, Keys, days, has, run, text};
 use crate::formats::apt::cleartext::split;
-use crate::formats::apt::published::{self, Package, SignedBy, Source};
+use crate::formats::apt::published::{self, SignedBy, Source};
 use crate::model::KeyAlgorithm;
 use crate::pki::openpgp::certificate::Certificate;
 use crate::pki::openpgp::change::apply_revocation;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Writes a keyring file and gives its path.
 pub fn keyring(dir: &Path, certificate: &Certificate) -> String {
@@ -349,33 +349,4 @@ fn repositories_made_by_reprepro_and_aptly_are_signed_and_accepted() {
                 .unwrap();
         assert!(report.is_clean(), "{program}: {report:?}");
     }
-}
-
-#[test]
-fn dpkg_builds_the_keyring_package() {
-    if !has("dpkg-deb") {
-        return;
-    }
-    let keyring = published::keyring(&[Keys::new(KeyAlgorithm::Ed25519, KeyAlgorithm::Ed25519).certificate]).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let tree: PathBuf = dir.path().join("tree");
-    let package = Package {
-        name: "example-archive-keyring",
-        version: "2026.11.1",
-        maintainer: "Example <archive@example.org>",
-        description: "keys of the example archive",
-    };
-    published::write_package(&tree, &package, &keyring).unwrap();
-    let deb = path(dir.path(), "x.deb");
-    let built = run("dpkg-deb", &["--root-owner-group", "--build", tree.to_str().unwrap(), &deb]);
-    assert!(built.status.success(), "{}", text(&built));
-    let contents = text(&run("dpkg-deb", &["--contents", &deb]));
-    assert!(
-        contents.contains("-rw-r--r-- root/root") && contents.contains("example-archive-keyring.pgp"),
-        "{contents}"
-    );
-    let out = path(dir.path(), "out");
-    assert!(run("dpkg-deb", &["--extract", &deb, &out]).status.success());
-    let installed = Path::new(&out).join("usr/share/keyrings/example-archive-keyring.pgp");
-    assert_eq!(fs::read(installed).unwrap(), keyring.binary);
 }

@@ -3,5 +3,5 @@
 mod clients;
 mod corpus;
 mod overlap;
-mod scene;
+pub(crate) mod scene;
 mod signing;

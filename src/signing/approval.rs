@@ -2,11 +2,10 @@
 //! together. Where the requester is enough, or the board's approval is given besides, it is consumed at once; otherwise
 //! it waits for others, and `run` signs exactly what they approved.
 
-use super::SignArgs;
 use crate::config::policy::Operation as Rule;
 use crate::crypto::ssh::Signer;
 use crate::error::{Error, Kind, Result};
-use crate::files::shown_path;
+use crate::files::{absolute, shown_path};
 use crate::gate::Warrant;
 use crate::ledger::query;
 use crate::model::{Actor, Assurance, HsmName};
@@ -14,7 +13,6 @@ use crate::people::request::Step;
 use crate::request::{Operation, Request, SignArtifact};
 use crate::world::World;
 use crate::world::authority::{Intended, step};
-use crate::world::small::absolute;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -89,7 +87,7 @@ pub(super) fn advised(error: Error) -> Error {
 }
 
 /// The same error, for one more file.
-pub(super) fn again(error: &Error) -> Error {
+pub(super) fn repeated(error: &Error) -> Error {
     Error::new(error.kind(), error.code(), error.message()).maybe_hint(error.advice())
 }
 
@@ -112,35 +110,4 @@ pub(super) fn as_planned(world: &World, requests: &mut [Request<SignArtifact>]) 
         request.params.provenance = params.provenance;
     }
     Ok(())
-}
-
-/// The command line without the files, as `run` repeats it.
-///
-/// # Errors
-/// A path is not UTF-8.
-pub(super) fn command(args: &SignArgs) -> Result<Vec<String>> {
-    let mut words = vec!["sign".to_owned()];
-    let mut put = |name: &str, value: Option<String>| {
-        let value = value.into_iter().flat_map(|value| [name.to_owned(), value]);
-        words.extend(value);
-    };
-    put("--key", args.key.as_ref().map(ToString::to_string));
-    put("--to", args.to.as_deref().map(absolute).transpose()?);
-    put("--hash", Some(args.hash.to_string()));
-    put("--program-name", args.program_name.clone());
-    put("--program-url", args.program_url.clone());
-    put("--for-pack", args.for_pack.as_deref().map(absolute).transpose()?);
-    put("--cab", args.cab.as_deref().map(absolute).transpose()?);
-    put("--cab-id", args.cab_id.as_ref().map(ToString::to_string));
-    args.acknowledge.iter().for_each(|text| put("--acknowledge", Some(text.clone())));
-    let switches = [
-        ("--append", args.append),
-        ("--replace", args.replace),
-        ("--re-sign", args.re_sign),
-        ("--page-hashes", args.page_hashes),
-        ("--follow-symlinks", args.follow_symlinks),
-    ];
-    words.extend(switches.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
-    words.extend(args.timestamps.words()?);
-    Ok(words)
 }

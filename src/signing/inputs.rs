@@ -1,6 +1,6 @@
 //! Which files, and where their signed forms go.
 
-use super::SignArgs;
+use super::options::Options;
 use crate::error::{Error, Result};
 use crate::files::copy::read_while;
 use crate::files::source::{Source, SourcePolicy};
@@ -16,9 +16,9 @@ use std::sync::atomic::AtomicBool;
 /// The largest list of files, in bytes.
 const MAX_LIST: u64 = 64 << 20;
 
-/// One file on its way.
+/// One file that is to be signed.
 #[derive(Clone, Debug)]
-pub(super) struct Job {
+pub struct Job {
     /// As it was named.
     pub file: PathBuf,
     /// Where the signed form goes; `None` for in place.
@@ -29,9 +29,9 @@ pub(super) struct Job {
 ///
 /// # Errors
 /// The list cannot be read; there is no file at all; two files would get the same destination.
-pub(super) fn jobs(args: &SignArgs) -> Result<Vec<Job>> {
-    let mut files = args.files.clone();
-    if let Some(list) = &args.files_from {
+pub fn jobs(options: &Options) -> Result<Vec<Job>> {
+    let mut files = options.files.clone();
+    if let Some(list) = &options.files_from {
         files.extend(listed(list)?);
     }
     let mut seen = BTreeSet::new();
@@ -41,7 +41,7 @@ pub(super) fn jobs(args: &SignArgs) -> Result<Vec<Job>> {
     }
     let several = files.len() > 1;
     let jobs: Vec<_> =
-        files.into_iter().map(|file| Job { destination: destination(&file, args, several), file }).collect();
+        files.into_iter().map(|file| Job { destination: destination(&file, options, several), file }).collect();
     let mut targets = BTreeSet::new();
     for target in jobs.iter().filter_map(|job| job.destination.as_ref()) {
         if !targets.insert(target) {
@@ -67,7 +67,7 @@ pub(super) fn sweep_folders(jobs: &[Job]) {
 ///
 /// # Errors
 /// It cannot be read.
-pub(in crate::commands) fn hash_of(path: &Path) -> Result<Hash256> {
+pub fn hash_of(path: &Path) -> Result<Hash256> {
     let source = Source::open(path, SourcePolicy::READ)?;
     let mut hasher = sha2::Sha256::new();
     read_while(&source, &mut [&mut |bytes: &[u8]| hasher.update(bytes)], &AtomicBool::new(false))?;
@@ -75,7 +75,7 @@ pub(in crate::commands) fn hash_of(path: &Path) -> Result<Hash256> {
 }
 
 /// One name a line, or NUL-separated as `find -print0` writes it; `-` is standard input.
-pub(in crate::commands) fn listed(list: &Path) -> Result<Vec<PathBuf>> {
+pub fn listed(list: &Path) -> Result<Vec<PathBuf>> {
     let bytes = if list == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin().lock(), MAX_LIST), &mut bytes)?;
@@ -88,12 +88,12 @@ pub(in crate::commands) fn listed(list: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
 }
 
-fn destination(file: &Path, args: &SignArgs, several: bool) -> Option<PathBuf> {
+fn destination(file: &Path, options: &Options, several: bool) -> Option<PathBuf> {
     if file.is_dir() {
         // A repository is signed in place, whole.
         return None;
     }
-    match (&args.to, args.sandbox) {
+    match (&options.to, options.is_sandboxed) {
         (Some(to), _) if several || to.is_dir() => Some(to.join(file.file_name().unwrap_or_default())),
         (Some(to), _) => Some(to.clone()),
         (None, true) => Some(sandbox_name(file)),

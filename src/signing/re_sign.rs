@@ -1,4 +1,4 @@
-//! `--re-sign`: which artifact of the ledger a file is, so that the new one can take its place (domain §2).
+//! Signing again (`--re-sign`): which artifact of the ledger a file is, so that the new one can take its place (domain §2).
 
 use crate::error::{Error, Result};
 use crate::ledger::query::{self, Artifact};

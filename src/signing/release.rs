@@ -5,65 +5,23 @@
 //! (`hash_after`, `size_after`). The content digest is the SHA-256 of the plan, which lists every digest that is
 //! signed (`pki::openpgp::plan`).
 
-use super::index::read_bounded;
-use super::release::MAX_RELEASE;
-use super::{Repository, place, sign};
+use super::release_files::{self, Recovered};
+use super::request::Subject;
 use crate::clock::Time;
 use crate::error::{Error, Result, shown};
+use crate::formats::apt::folder::hash_of;
+use crate::formats::apt::{Repository, sign};
 use crate::gate::{Completes, Failure, sealed};
 use crate::hsm::store::SigningKey;
 use crate::keys::TokenFacts;
-use crate::model::{GenerationId, Hash256, HashAlgorithm, SpkiHash, hex};
+use crate::model::{Hash256, HashAlgorithm, SpkiHash, hex};
 use crate::pki::openpgp::certificate::SigningKeyInfo;
-use crate::pki::openpgp::document::MAX_SIGNATURES_LENGTH;
 use crate::pki::openpgp::road;
 use crate::pki::openpgp::unsigned::Unsigned;
 use crate::request::{Format, SignArtifact};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// The most repositories that are looked for under one folder.
-const MAX_FOUND: usize = 1_000;
-/// How deep they are looked for: `dists/SUITE/UPDATES/x`.
-const MAX_DEPTH: usize = 4;
-
-/// The folders with a `Release` file in or under `dir`: itself, or those of an archive (`dists/…`). Folders below
-/// one with a `Release` are its own, and symlinks only name others again.
-///
-/// # Errors
-/// A folder cannot be read; there are more than a thousand; there is none (`no_release`).
-pub fn find(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let archive = dir.join("dists");
-    let is_archive = !dir.join("Release").is_file() && archive.is_dir();
-    look(if is_archive { &archive } else { dir }, 0, &mut found)?;
-    found.sort();
-    if found.is_empty() {
-        return Err(Error::failed("no_release", "there is no Release file in the folder"));
-    }
-    Ok(found)
-}
-
-fn look(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
-    if dir.join("Release").is_file() {
-        if found.len() >= MAX_FOUND {
-            return Err(Error::failed("too_many_repositories", format!("more than {MAX_FOUND} Release files")));
-        }
-        found.push(dir.to_owned());
-        return Ok(());
-    }
-    if depth == MAX_DEPTH {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            look(&entry.path(), depth + 1, found)?;
-        }
-    }
-    Ok(())
-}
 
 /// A repository that was checked, with the exact digests that are to be signed. No key was touched.
 #[derive(Clone, Debug)]
@@ -78,7 +36,7 @@ pub struct Prepared {
 
 /// Reads and checks the repository in `dir`, and fixes what each of `signers` will sign at `now`.
 ///
-/// The caller holds the repository's lock, and has called [`place::recover`].
+/// The caller holds the repository's lock, and has called [`release_files::recover`].
 ///
 /// # Errors
 /// As [`Repository::open`] and [`sign::prepare`].
@@ -111,29 +69,17 @@ impl Prepared {
         &self.inner.notes
     }
 
-    /// The parameters of the request to sign it.
-    pub fn params(
-        &self,
-        generation: &GenerationId,
-        cosigners: &[GenerationId],
-        options: BTreeMap<String, String>,
-    ) -> SignArtifact {
+    /// What a request says of it.
+    pub(super) fn subject(&self, options: BTreeMap<String, String>) -> Subject {
         let folder = self.dir.file_name().unwrap_or_default().to_string_lossy();
-        SignArtifact {
-            generation: generation.clone(),
-            cosigners: cosigners.to_vec(),
-            artifact_id: uuid::Uuid::new_v4().to_string(),
+        Subject {
             name: shown(&format!("{folder}/InRelease")),
             format: Format::Apt,
             hash_before: self.hash_before,
             size_before: self.size_before,
             content_digest: format!("sha256:{}", self.content_digest),
-            pack: None,
             sha512_before: self.sha512.clone(),
-            provenance: None,
             options,
-            cab: None,
-            resigns: None,
         }
     }
 
@@ -169,12 +115,12 @@ impl Signed {
     /// Puts both files in place and reads them again from the disk.
     ///
     /// # Errors
-    /// As [`place::place`]; `apt_result` when the disk holds something else.
+    /// As [`release_files::place`]; `apt_result` when the disk holds something else.
     pub fn place(self) -> Result<Placed> {
-        if let Err(error) = place::place(&self.dir, &self.signed) {
+        if let Err(error) = release_files::place(&self.dir, &self.signed) {
             // Once the journal is written, what failed half-way can often be finished; else it is taken back.
-            match place::recover(&self.dir) {
-                Ok(place::Recovered::Finished) => {}
+            match release_files::recover(&self.dir) {
+                Ok(Recovered::Finished) => {}
                 _ => return Err(error),
             }
         }
@@ -193,14 +139,6 @@ impl Signed {
         }
         Ok(placed)
     }
-}
-
-/// SHA-256 of a file of a repository, if it is there.
-///
-/// # Errors
-/// It cannot be read, or is longer than such files are.
-pub fn hash_of(path: &Path) -> Result<Option<Hash256>> {
-    Ok(read_bounded(path, MAX_RELEASE + MAX_SIGNATURES_LENGTH)?.as_deref().map(Hash256::of))
 }
 
 /// A signed repository. It closes the permit.

@@ -1,14 +1,15 @@
 //! Idempotent replay (design §6): the same correlation id, operation and file give the stored result again.
 
-use super::chunk::{Finished, Plan};
+use super::chunk::Plan;
 use super::inputs::{Job, hash_of};
+use super::request::Terms;
+use super::{Finished, Stored};
 use crate::error::{Error, Result};
-use crate::formats::artifact;
 use crate::ledger::query;
 use crate::model::{Hash256, KeyName};
 use crate::outcome::Receipt;
 use crate::policy::rules::KEYRING_OPTION;
-use crate::request::{PackReference, SignArtifact};
+use crate::request::SignArtifact;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// The ledger cannot be read.
-pub(super) fn split(world: &mut World, plan: &Plan, jobs: Vec<Job>) -> Result<(Vec<Finished>, Vec<Job>)> {
+pub(super) fn split(world: &mut World, plan: &Plan<'_>, jobs: Vec<Job>) -> Result<(Vec<Finished>, Vec<Job>)> {
     let id = world.globals.correlation_id.clone();
     if !query::knows_correlation(world.ledger.connection(), &id, "sign")? {
         return Ok((Vec::new(), jobs));
@@ -36,14 +37,9 @@ pub(super) fn split(world: &mut World, plan: &Plan, jobs: Vec<Job>) -> Result<(V
         match known {
             None => left.push(job),
             Some(seq) => {
-                let options = artifact::option_words(&plan.options);
-                let wanted = Wanted {
-                    key: &plan.signer.generation.key,
-                    options: &options,
-                    pack: plan.pack.as_ref(),
-                    again: plan.again,
-                };
-                let result = again(world, &wanted, seq);
+                let options = plan.options.words();
+                let wanted = Wanted { key: &plan.signer.generation.key, options: &options, terms: plan.terms };
+                let result = stored(world, &wanted, seq);
                 if let (Ok((receipt, _)), Some(hash)) = (&result, hash) {
                     warn_if_unsigned(world, &job.file, receipt, &hash);
                 }
@@ -70,27 +66,25 @@ pub(super) struct Wanted<'a> {
     pub key: &'a KeyName,
     /// What shapes the signature.
     pub options: &'a BTreeMap<String, String>,
-    /// The evidence pack.
-    pub pack: Option<&'a PackReference>,
-    /// Whether it took the place of another artifact.
-    pub again: bool,
+    /// The evidence pack, and whether it took the place of another artifact.
+    pub terms: &'a Terms,
 }
 
 /// The stored result, if the parameters are the same as then.
 ///
 /// # Errors
 /// `other_parameters`; the ledger cannot be read.
-pub(super) fn again(world: &mut World, wanted: &Wanted<'_>, seq: u64) -> Result<(Receipt, std::path::PathBuf)> {
+pub(super) fn stored(world: &mut World, wanted: &Wanted<'_>, seq: u64) -> Result<Stored> {
     let receipt = Receipt::load(&world.ledger, seq)?;
     let params = receipt.intent().body.get("request").and_then(|request| request.get("params")).cloned();
-    let mut stored: SignArtifact = serde_json::from_value(params.unwrap_or_default())
+    let mut then: SignArtifact = serde_json::from_value(params.unwrap_or_default())
         .map_err(|error| Error::failed("bad_entry", format!("entry {seq} is no signature")).because(error))?;
     // Found, not asked for: the published keyring may have grown since.
-    stored.options.remove(KEYRING_OPTION);
-    let same = stored.generation.key == *wanted.key
-        && stored.options == *wanted.options
-        && stored.pack.as_ref() == wanted.pack
-        && stored.resigns.is_some() == wanted.again;
+    then.options.remove(KEYRING_OPTION);
+    let same = then.generation.key == *wanted.key
+        && then.options == *wanted.options
+        && then.pack == wanted.terms.pack
+        && then.resigns.is_some() == wanted.terms.re_signs;
     if !same {
         let message = format!("entry {seq} signed this file under the same correlation id with other parameters");
         return Err(Error::blocked("other_parameters", message).hint("use another --correlation-id"));

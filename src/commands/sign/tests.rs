@@ -1,14 +1,21 @@
 //! A rotation, on a clock that is turned by hand.
 
-use super::*;
 use crate::clock::{Clock, Time};
 use crate::formats::apt::verify::{Report, verify};
 use crate::founding::found;
+use crate::keys::State;
 use crate::lifecycle::advance;
+use crate::model::{Hash256, KeyName};
 use crate::pki::openpgp::document::Verdict;
+use crate::published::keyring_files;
+use crate::published::{keyring_files, keyrings};
+use crate::request::SignArtifact;
+use crate::signing::sign_repository;
 use crate::ui::Ui;
-use crate::world::{Globals, small};
+use crate::world::{Globals, World};
+use crate::world::{act, small};
 use chrono::TimeDelta;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The state folder comes from the environment, which a test shares with all others; so this one is run again
@@ -77,16 +84,13 @@ fn overlap() {
     let mut world = found::found(&dir.join("workspace"), &Default::default(), &globals).unwrap();
     let suite = repository(&dir, start);
     let name: KeyName = "apt".parse().unwrap();
-    let old = keyrings::certificates(&world, &name).unwrap();
+    let old = keyring_files::certificates(&world, &name).unwrap();
     let sign = |world: &mut World| {
         world.globals.correlation_id = crate::model::CorrelationId::generate();
-        let plan = plan_of(world, name.clone()).unwrap();
-        let mut signed = super::sign(world, &plan, &suite, &AtomicBool::new(false));
-        assert!(signed.no_evidence.is_none() && !signed.hung);
-        let (receipt, _) = signed.finished.pop().unwrap().result.unwrap();
+        let (receipt, _) = sign_repository(world, name.clone(), &suite).unwrap();
         let params: SignArtifact = serde_json::from_value(receipt.intent().body["request"]["params"].clone()).unwrap();
         let gates = receipt.intent().body["gates"].as_array().unwrap().len();
-        let keyring = keyrings::published_keyrings(world).unwrap();
+        let keyring = keyring_files::published_keyrings(world).unwrap();
         let now = world.globals.clock.now();
         let (ours, stale) = (verify(&suite, &keyring, now).unwrap(), verify(&suite, &old, now).unwrap());
         assert!(ours.is_clean(), "{ours:?}");

@@ -7,14 +7,14 @@
 //! in a row, is shared by the threads of a batch; another command finds out for itself, since the operator may have
 //! mended what was wrong.
 //!
-//! An answer counts only after [`super::check_with`] agreed with it. Every fault has its own code and stands in the
+//! An answer counts only after [`check_with`] agreed with it. Every fault has its own code and stands in the
 //! record of attempts; a fault that another try cannot mend ends the authority's turn for this file.
 
-use super::{MAX_RESPONSE, Request, Token, chain, check_with};
+use super::artifact::Stamp;
 use crate::clock::{Clock, rfc3339};
 use crate::error::{Error, Kind, Result, shown};
 use crate::files::pace::Pace;
-use crate::formats::artifact::Stamp;
+use crate::formats::timestamp::{MAX_RESPONSE, Request, Token, chain, check_with};
 use crate::http::{Limits, Poster};
 use crate::model::{Hash256, HashAlgorithm, hex};
 use crate::retry::{Breaker, Retry, Waiter, backoff};

@@ -6,10 +6,10 @@
 //! nothing else: they see the old state or the new one. All names are fixed, so nothing in the journal is
 //! ever used as a path.
 
-use super::index::read_bounded;
-use super::release::MAX_RELEASE;
-use super::sign::Signed;
 use crate::error::{Context, Error, Result};
+use crate::formats::apt::index::read_bounded;
+use crate::formats::apt::release::MAX_RELEASE;
+use crate::formats::apt::sign::Signed;
 use crate::model::Hash256;
 use crate::pki::openpgp::document::MAX_SIGNATURES_LENGTH;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,5 @@
 //! `--for-pack` and provenance: what the Control Plane and the build say about a file (B17, domain §2).
 
-use super::SignArgs;
 use crate::error::{Context, Error, Result, shown};
 use crate::files::safe;
 use crate::model::HashAlgorithm;
@@ -51,8 +50,8 @@ pub(super) fn read(path: &Path) -> Result<PackReference> {
     })
 }
 
-/// Who built the files: the flags, else what the CI system says in the environment.
-pub(super) fn provenance(args: &SignArgs) -> Option<Provenance> {
+/// Who built the files: what was said, else what the CI system says in the environment.
+pub(super) fn provenance(said: &Provenance) -> Option<Provenance> {
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let ci = if env("GITHUB_ACTIONS").is_some() {
         Provenance {
@@ -73,10 +72,10 @@ pub(super) fn provenance(args: &SignArgs) -> Option<Provenance> {
     };
     let safe = |value: Option<String>| value.map(|value| shown(&value.chars().take(512).collect::<String>()));
     let all = Provenance {
-        builder_identity: safe(args.builder.clone().or(ci.builder_identity)),
-        pipeline_run_id: safe(args.pipeline_run.clone().or(ci.pipeline_run_id)),
-        source_repo: safe(args.source_repo.clone().or(ci.source_repo)),
-        source_commit: safe(args.source_commit.clone().or(ci.source_commit)),
+        builder_identity: safe(said.builder_identity.clone().or(ci.builder_identity)),
+        pipeline_run_id: safe(said.pipeline_run_id.clone().or(ci.pipeline_run_id)),
+        source_repo: safe(said.source_repo.clone().or(ci.source_repo)),
+        source_commit: safe(said.source_commit.clone().or(ci.source_commit)),
     };
     (all != Provenance::default()).then_some(all)
 }

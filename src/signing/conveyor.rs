@@ -1,18 +1,19 @@
-//! Chunks on the road one behind the other, so that the token does not wait for the disk nor the disk for the token:
-//! while one is signed, the next is read and goes through the gate, and the one before is put in place and written down.
+//! Chunks one behind the other, so that the token does not wait for the disk nor the disk for the token: while one is
+//! signed, the next is read and goes through the gate, and the one before is put in place and written down.
 //!
 //! The ledger is written by one thread, in the order of the chunks. A file that is signed is put in place by another
 //! thread than the one that asks the token, and by more of them, since most of that is waiting for the disk.
 
-use super::chunk::{self, Admitted, Done, Plan, Rest, Work, in_parallel};
+use super::artifact::{Signed, Stamp};
+use super::chunk::{self, Admitted, Done, Plan, Read, Work, in_parallel};
 use super::inputs::Job;
-use super::{CHUNK, Run, leave, replay};
+use super::{Batch, CHUNK, Run, approval, replay};
 use crate::error::{Error, Result};
-use crate::formats::artifact::{Signed, Stamp};
 use crate::gate::Failure;
 use crate::hsm::store::Store;
 use crate::request::Role;
 use crate::world::World;
+use std::slice::Chunks;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -20,14 +21,64 @@ use std::thread::{Scope, ScopedJoinHandle};
 /// How many files of a chunk get their names at the same time.
 const PLACERS: usize = 8;
 
+/// What stands beside the conveyor all the time.
+#[derive(Clone, Copy)]
+struct Bench<'s> {
+    plan: &'s Plan<'s>,
+    stamp: Option<&'s dyn Stamp>,
+    stop: &'s AtomicBool,
+}
+
 /// A chunk in the hands of the token and of the disk.
 struct Signing<'s> {
     signers: ScopedJoinHandle<'s, ()>,
     placers: ScopedJoinHandle<'s, Vec<Done>>,
-    rest: Rest,
+    rest: Batch,
 }
 
-impl Run {
+/// Chunks that are still to come, and the one that is read at the moment.
+struct Coming<'s, 'e> {
+    scope: &'s Scope<'s, 'e>,
+    bench: Bench<'s>,
+    chunks: Chunks<'s, Job>,
+    reading: Option<ScopedJoinHandle<'s, Read>>,
+    failed: Option<Error>,
+}
+
+impl<'s> Coming<'s, '_> {
+    /// Has the next chunk read.
+    fn read(&mut self, world: &mut World) -> Result<()> {
+        let Some(jobs) = self.chunks.next() else { return Ok(()) };
+        let left = replay::split(world, self.bench.plan, jobs.to_vec())?;
+        let Bench { plan, stop, .. } = self.bench;
+        self.reading = Some(self.scope.spawn(move || chunk::read(plan, left, stop)));
+        Ok(())
+    }
+
+    /// Takes the chunk that was read through the gate, and has the next one read meanwhile. After a failure no more
+    /// chunks come.
+    ///
+    /// # Errors
+    /// A thread panicked.
+    fn admit(&mut self, world: &mut World, run: &mut Run<'_>) -> Result<Option<Admitted>> {
+        let Some(reading) = self.reading.take() else { return Ok(None) };
+        if self.failed.is_some() || !run.goes_on(world, self.bench.stop) {
+            return Ok(None);
+        }
+        let ready = join(reading)?;
+        let admitted = match chunk::admit(world, self.bench.plan, ready) {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                self.failed = Some(error);
+                return Ok(None);
+            }
+        };
+        self.failed = self.read(world).err();
+        Ok(Some(admitted))
+    }
+}
+
+impl Run<'_> {
     /// Signs the files, chunk by chunk.
     ///
     /// # Errors
@@ -35,40 +86,25 @@ impl Run {
     pub(super) fn sign_files(
         &mut self,
         world: &mut World,
-        plan: &Plan,
+        plan: &Plan<'_>,
         stamp: Option<&dyn Stamp>,
         jobs: &[Job],
         stop: &AtomicBool,
     ) -> Result<()> {
         let bar = world.ui().progress(jobs.len() as u64, "signing");
         // What one person answers for in one request is not endless.
-        let size = if world.globals.identity.is_some() { leave::FILES } else { CHUNK };
-        let mut chunks = jobs.chunks(size);
-        let mut failed = None;
+        let size = if world.globals.identity.is_some() { approval::FILES } else { CHUNK };
+        let bench = Bench { plan, stamp, stop };
         std::thread::scope(|scope| {
-            let read = |world: &mut World, jobs: &[Job]| {
-                let left = replay::split(world, plan, jobs.to_vec())?;
-                Ok(scope.spawn(move || chunk::read(plan, left, stop)))
-            };
-            let mut next = chunks.next().map(|jobs| read(world, jobs)).transpose()?;
+            let mut coming = Coming { scope, bench, chunks: jobs.chunks(size), reading: None, failed: None };
+            coming.read(world)?;
             let mut signing: Option<Signing<'_>> = None;
             loop {
-                let mut admitted = None;
-                if let Some(reading) = next.take().filter(|_| failed.is_none() && self.goes_on(stop)) {
-                    let ready = join(reading)?;
-                    match chunk::admit(world, plan, ready) {
-                        Ok(chunk) => admitted = Some(chunk),
-                        Err(error) => failed = Some(error),
-                    }
-                    match chunks.next().filter(|_| failed.is_none()).map(|jobs| read(world, jobs)).transpose() {
-                        Ok(reading) => next = reading,
-                        Err(error) => failed = Some(error),
-                    }
-                }
+                let admitted = coming.admit(world, self)?;
                 let before = signing.take();
                 let before = before.map(|Signing { signers, placers, rest }| join(signers).map(|()| (placers, rest)));
                 let before = before.transpose()?;
-                signing = admitted.map(|chunk| start(scope, &world.store, plan, stamp, chunk));
+                signing = admitted.map(|chunk| start(scope, &world.store, bench, chunk));
                 let Some((placers, rest)) = before else {
                     if signing.is_none() {
                         break;
@@ -79,7 +115,7 @@ impl Run {
                 bar.inc(signed.finished.len() as u64);
                 bar.suspend(|| self.take(world, signed));
             }
-            failed.take().map_or(Ok(()), Err)
+            coming.failed.take().map_or(Ok(()), Err)
         })?;
         bar.finish_and_clear();
         Ok(())
@@ -90,8 +126,7 @@ impl Run {
 fn start<'s>(
     scope: &'s Scope<'s, '_>,
     store: &Arc<Store>,
-    plan: &'s Plan,
-    stamp: Option<&'s dyn Stamp>,
+    Bench { plan, stamp, .. }: Bench<'s>,
     Admitted { work, rest }: Admitted,
 ) -> Signing<'s> {
     let (store, count) = (Arc::clone(store), work.len());

@@ -1,6 +1,5 @@
 //! `--cab`: the approval of the change advisory board that the signatures rest on. Whether it holds, the gates say.
 
-use super::SignArgs;
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
 use crate::gate::HandedIn;
@@ -8,6 +7,17 @@ use crate::people::cab::{self, ApprovalId, Paper, Presented};
 use crate::request::{Authentication, CabReference};
 use crate::world::World;
 use std::path::{Path, PathBuf};
+
+/// What names an approval.
+#[derive(Clone, Debug)]
+pub struct CabFile {
+    /// The file.
+    pub file: PathBuf,
+    /// Which approval, where an unsigned file has several.
+    pub id: Option<ApprovalId>,
+    /// Its conditions, word for word.
+    pub acknowledged: Vec<String>,
+}
 
 /// What was handed in.
 #[derive(Debug)]
@@ -18,28 +28,30 @@ pub(super) struct Cab {
     paper: Option<Paper>,
 }
 
-/// Reads what `--cab` names.
+/// Reads an approval that is named.
 ///
 /// # Errors
 /// The file does not read; several approvals, none named; something was acknowledged that is no condition.
-pub(super) fn given(args: &SignArgs) -> Result<Option<Cab>> {
-    let Some(file) = &args.cab else { return Ok(None) };
-    let paper = read(file).and_then(|presented| presented.choose(args.cab_id.as_ref()));
+pub(super) fn given(CabFile { file, id, acknowledged }: &CabFile) -> Result<Cab> {
+    let paper = read(file).and_then(|presented| presented.choose(id.as_ref()));
     let paper = paper.map_err(|error| error.about(shown_path(file)))?;
     let conditions = paper.as_ref().map(Paper::conditions).unwrap_or_default();
-    if let Some(other) = args.acknowledge.iter().find(|said| !conditions.contains(said)) {
+    if let Some(other) = acknowledged.iter().find(|said| !conditions.contains(said)) {
         let known: Vec<_> = conditions.iter().map(|condition| format!("{condition:?}")).collect();
         let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
         return Err(Error::usage("no_such_condition", format!("{other:?} is no condition of the approval; {known}")));
     }
-    let mut acknowledged = args.acknowledge.clone();
+    let mut acknowledged = acknowledged.clone();
     acknowledged.sort();
     acknowledged.dedup();
-    Ok(Some(Cab { reference: reference(paper.as_ref(), args.cab_id.as_ref(), acknowledged, file)?, paper }))
+    Ok(Cab { reference: reference(paper.as_ref(), id.as_ref(), acknowledged, file)?, paper })
 }
 
 /// An approval in either form; the signature of a signed one may lie beside it.
-pub(in crate::commands) fn read(file: &Path) -> Result<Presented> {
+///
+/// # Errors
+/// A file cannot be read, or is no approval.
+pub fn read(file: &Path) -> Result<Presented> {
     let bytes = safe::read_bounded(file, cab::MAX_FILE as u64)?;
     let mut beside = file.as_os_str().to_owned();
     beside.push(".sig");

@@ -1,0 +1,360 @@
+//! `sign`: artifacts, in chunks that share their ledger transactions and their checkpoint.
+
+mod remove;
+#[cfg(test)]
+mod tests;
+
+use super::timestamps::TimestampArgs;
+use crate::clock::Laps;
+use crate::error::{Error, Kind, Result};
+use crate::files::{absolute, shown_path};
+use crate::formats::file::{Existing, Shape};
+use crate::founding::found;
+use crate::model::{HashAlgorithm, KeyName};
+use crate::outcome::Receipt;
+use crate::people::cab::ApprovalId;
+use crate::policy::Decision;
+use crate::policy::signing::RE_SIGN_REQUIRED;
+use crate::published::worktree;
+use crate::request::Provenance;
+use crate::signing::cab::CabFile;
+use crate::signing::inputs::{self, Job};
+use crate::signing::{self, Finished, Item, Options, Preview};
+use crate::ui::{Row, Worst, error_value};
+use crate::world::{Globals, World};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Sign files
+///
+/// Each file is read once, its request goes through the gates, the intent is in the ledger before the HSM is
+/// called, and the signed copy is read back and verified before it takes the file's name. In place by default,
+/// keeping mode, owner and extended attributes; a file that changes meanwhile is left alone. One bad file does
+/// not stop the others.
+///
+/// Without --key the only active key that fits is used; if several fit, they are listed and nothing is signed.
+/// A folder with a Release file is an APT repository, and a folder with dists/*/Release an archive of several: every
+/// listed index is compared with the disk, then InRelease and Release.gpg are made and put in place together. While
+/// clients change over to a new key, the retiring one signs too.
+///
+/// Signing again (--re-sign) takes out the signature that is there and makes a new artifact, which takes the place of
+/// the old one in the ledger and in evidence. In production it takes the approval of the change advisory board: --cab
+/// names it, keyctl cab drafts it, and an approver signs it. Each of its conditions has to be acknowledged word for
+/// word. The unsigned file {"cab":[…]} is taken in sandboxes and staging only.
+///
+/// With --sandbox a sandbox in .keyctl-sandbox is made if needed, and NAME.EXT becomes NAME.sandbox-signed.EXT.
+/// The same file signed again under the same --correlation-id gives the stored result and signs nothing.
+///
+/// Examples:
+///   keyctl sign --sandbox app.exe
+///   keyctl sign --key windows app.exe library.dll
+///   keyctl sign app.exe --to app-signed.exe
+///   keyctl sign app.exe --timestamp http://timestamp.digicert.com --timestamp-roots digicert.pem
+///   keyctl sign --replace --program-name "Example" signed.exe
+///   keyctl sign --re-sign --cab cab.json --acknowledge "only after 22:00" app.exe
+///   keyctl sign dists/stable
+///   find . -name '*.dll' -print0 | keyctl sign --files-from -
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct SignArgs {
+    /// The files, and folders of APT repositories
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Further files, one a line or NUL-separated; - reads standard input
+    #[arg(long, value_name = "LIST")]
+    files_from: Option<PathBuf>,
+    /// The key to sign with
+    #[arg(long, value_name = "KEY")]
+    key: Option<KeyName>,
+    /// Write here and leave the file as it is; a folder when there are several files
+    #[arg(long, value_name = "PATH")]
+    to: Option<PathBuf>,
+    /// Nest the signature into the one that is there
+    #[arg(long, conflicts_with_all = ["replace", "remove"])]
+    append: bool,
+    /// Take out the signatures that are there
+    #[arg(long, conflicts_with = "remove")]
+    replace: bool,
+    /// Take out the signature and sign anew: a new artifact in place of the one in the ledger
+    #[arg(long, conflicts_with_all = ["append", "replace", "remove"])]
+    re_sign: bool,
+    /// Take out the signatures and sign nothing
+    #[arg(long)]
+    remove: bool,
+    /// Digest algorithm: sha256, sha384 or sha512
+    #[arg(long, value_name = "HASH", default_value = "sha256")]
+    hash: HashAlgorithm,
+    /// Add page hashes (PE)
+    #[arg(long)]
+    page_hashes: bool,
+    /// Program name that Windows shows
+    #[arg(long, value_name = "NAME")]
+    program_name: Option<String>,
+    /// Program URL that Windows shows
+    #[arg(long, value_name = "URL")]
+    program_url: Option<String>,
+    /// Evidence pack whose artifact this is; required in production
+    #[arg(long, value_name = "FILE")]
+    for_pack: Option<PathBuf>,
+    /// Approval of the change advisory board, with its signature in FILE.sig or in the file
+    #[arg(long, value_name = "FILE", conflicts_with = "remove")]
+    cab: Option<PathBuf>,
+    /// Which approval, where an unsigned FILE has several
+    #[arg(long, value_name = "ID", requires = "cab")]
+    cab_id: Option<ApprovalId>,
+    /// A condition of the approval, word for word; may be repeated
+    #[arg(long, value_name = "TEXT", requires = "cab")]
+    acknowledge: Vec<String>,
+    /// Provenance: who built the files (default: from the CI environment)
+    #[arg(long, value_name = "WHO")]
+    builder: Option<String>,
+    /// Provenance: the pipeline run
+    #[arg(long, value_name = "ID")]
+    pipeline_run: Option<String>,
+    /// Provenance: the source repository
+    #[arg(long, value_name = "URL")]
+    source_repo: Option<String>,
+    /// Provenance: the source commit
+    #[arg(long, value_name = "COMMIT")]
+    source_commit: Option<String>,
+    /// Sign what a symlink leads to
+    #[arg(long)]
+    follow_symlinks: bool,
+    #[command(flatten)]
+    timestamps: TimestampArgs,
+    /// Use the sandbox in .keyctl-sandbox, made if it is not there
+    #[arg(long)]
+    sandbox: bool,
+    /// How many files at the same time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+}
+
+const COLUMNS: &[&str] = &["file", "result", "generation", "sha256", "evidence"];
+
+/// Runs `sign`.
+///
+/// # Errors
+/// Nothing could be tried at all. What happens to single files is in the result.
+pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
+    let options = args.options();
+    let jobs = inputs::jobs(&options)?;
+    if args.remove {
+        return remove::run(&options, jobs, globals);
+    }
+    globals.sessions = options.threads;
+    crate::world::prepare_tool();
+    let mut laps = Laps::default();
+    let mut world = laps.lap("open", || open_world(args, globals))?;
+    run_in(args, options, jobs, &mut world, laps)
+}
+
+/// Signs what was approved; the warrant is in the world.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_approved(args: &SignArgs, world: &mut World) -> Result<Worst> {
+    let options = args.options();
+    let jobs = inputs::jobs(&options)?;
+    run_in(args, options, jobs, world, Laps::default())
+}
+
+fn run_in(args: &SignArgs, options: Options, jobs: Vec<Job>, world: &mut World, mut laps: Laps) -> Result<Worst> {
+    let options = Options { command: args.command()?, ..options };
+    let mut printer = Printer { worst: Worst::default(), is_first: true };
+    laps.add(&signing::sign(world, &options, jobs, &mut |world, item| printer.print(world, item))?);
+    world.ui().detail(&format!("time, summed over threads: {laps}"));
+    worktree::after_signing(world, Ok(printer.worst))
+}
+
+impl SignArgs {
+    /// As plain data; the command line is not repeated in it.
+    fn options(&self) -> Options {
+        Options {
+            files: self.files.clone(),
+            files_from: self.files_from.clone(),
+            to: self.to.clone(),
+            key: self.key.clone(),
+            shape: Shape {
+                hash: self.hash,
+                existing: match (self.replace || self.re_sign, self.append) {
+                    (true, _) => Existing::Replace,
+                    (_, true) => Existing::Append,
+                    _ => Existing::Refuse,
+                },
+                page_hashes: self.page_hashes,
+                program_name: self.program_name.clone(),
+                program_url: self.program_url.clone(),
+            },
+            re_signs: self.re_sign,
+            pack: self.for_pack.clone(),
+            cab: self.cab.clone().map(|file| CabFile {
+                file,
+                id: self.cab_id.clone(),
+                acknowledged: self.acknowledge.clone(),
+            }),
+            provenance: Provenance {
+                builder_identity: self.builder.clone(),
+                pipeline_run_id: self.pipeline_run.clone(),
+                source_repo: self.source_repo.clone(),
+                source_commit: self.source_commit.clone(),
+            },
+            follow: self.follow_symlinks,
+            timestamps: self.timestamps.wanted(),
+            is_sandboxed: self.sandbox,
+            threads: self.jobs.into(),
+            command: Vec::new(),
+        }
+    }
+
+    /// The command line without the files, as `run` repeats it.
+    ///
+    /// # Errors
+    /// A path is not UTF-8.
+    fn command(&self) -> Result<Vec<String>> {
+        let mut words = vec!["sign".to_owned()];
+        let mut put = |name: &str, value: Option<String>| {
+            let value = value.into_iter().flat_map(|value| [name.to_owned(), value]);
+            words.extend(value);
+        };
+        put("--key", self.key.as_ref().map(ToString::to_string));
+        put("--to", self.to.as_deref().map(absolute).transpose()?);
+        put("--hash", Some(self.hash.to_string()));
+        put("--program-name", self.program_name.clone());
+        put("--program-url", self.program_url.clone());
+        put("--for-pack", self.for_pack.as_deref().map(absolute).transpose()?);
+        put("--cab", self.cab.as_deref().map(absolute).transpose()?);
+        put("--cab-id", self.cab_id.as_ref().map(ToString::to_string));
+        self.acknowledge.iter().for_each(|text| put("--acknowledge", Some(text.clone())));
+        let switches = [
+            ("--append", self.append),
+            ("--replace", self.replace),
+            ("--re-sign", self.re_sign),
+            ("--page-hashes", self.page_hashes),
+            ("--follow-symlinks", self.follow_symlinks),
+        ];
+        words.extend(switches.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
+        words.extend(self.timestamps.words()?);
+        Ok(words)
+    }
+}
+
+/// Prints what is done as it comes, and remembers the worst of it.
+struct Printer {
+    worst: Worst,
+    /// Nothing was printed yet.
+    is_first: bool,
+}
+
+impl Printer {
+    fn print(&mut self, world: &World, item: Item) {
+        match item {
+            Item::Finished(finished) => {
+                let rows: Vec<_> = finished.into_iter().map(|one| report(world, one, &mut self.worst)).collect();
+                self.rows(world, COLUMNS, &rows);
+            }
+            Item::Foreseen(previews) => {
+                let rows: Vec<_> = previews.iter().map(|preview| self.preview(preview)).collect();
+                self.rows(world, &["file", "result", "generation", "sha256"], &rows);
+            }
+            Item::NoEvidence(error) => {
+                self.worst.add(error.kind());
+                let error = error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover");
+                world.ui().error(&error);
+            }
+            Item::Interrupted => self.worst.add(Kind::Interrupted),
+        }
+    }
+
+    fn rows(&mut self, world: &World, columns: &[&'static str], rows: &[Row]) {
+        if !rows.is_empty() {
+            world.ui().batch(columns, rows, self.is_first);
+            self.is_first = false;
+        }
+    }
+
+    fn preview(&mut self, (request, decision): &Preview) -> Row {
+        let result = match decision {
+            Decision::Allow(_) => "would sign",
+            Decision::Block(_) => {
+                self.worst.add(Kind::Blocked);
+                "would refuse"
+            }
+            Decision::NeedsApproval(_) => {
+                self.worst.add(Kind::ApprovalNeeded);
+                "needs approval"
+            }
+        };
+        Row::new()
+            .with("file", request.params.name.as_str())
+            .with("result", result)
+            .with("generation", request.params.generation.to_string())
+            .with("sha256", request.params.hash_before.to_string())
+            .with("gates", json!(decision.gates()))
+            .with("request", json!(request))
+    }
+}
+
+fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
+    if !args.sandbox {
+        return World::open(globals);
+    }
+    let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(found::SANDBOX));
+    globals.workspace = Some(dir.clone());
+    if dir.join(crate::ledger::FILE).exists() && !dir.join("genesis.intent").exists() {
+        let world = World::open(globals)?;
+        if world.genesis.environment != crate::model::Environment::Sandbox {
+            return Err(Error::usage("not_a_sandbox", format!("{} is not a sandbox", shown_path(&dir))));
+        }
+        return Ok(world);
+    }
+    globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
+    found::found(&dir, &Default::default(), &globals)
+}
+
+fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {
+    let file = finished.file.to_string_lossy().into_owned();
+    match finished.result {
+        Ok((receipt, evidence)) => result_row(&file, &receipt, &evidence),
+        Err(error) => {
+            worst.add(error.kind());
+            // Refusals at the gate name the file by its hash; most other errors name it already.
+            let (name, full) = (shown_path(&finished.file), error.full());
+            let message = if full.starts_with(&name) { full } else { format!("{name}: {full}") };
+            world.ui().error(&Error::new(error.kind(), error.code(), message).maybe_hint(error.advice()));
+            Row::new().with("file", file).with("result", "failed").with("error", error_value(&error))
+        }
+    }
+}
+
+/// What is printed about a signed file: only what the ledger says, so that a replay prints the same.
+fn result_row(file: &str, receipt: &Receipt, evidence: &Path) -> Row {
+    let body = &receipt.outcome().body;
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let done = |name: &str| text(body.get("done").and_then(|done| done.get(name)));
+    let params = receipt.intent().body.get("request").and_then(|request| request.get("params"));
+    let param = |name: &str| text(params.and_then(|params| params.get(name)));
+    let row = Row::new()
+        .with("file", file)
+        .with("result", "signed")
+        .with("generation", param("generation"))
+        .with("sha256", done("hash_after"))
+        .with("sha256_before", param("hash_before"))
+        .with("artifact_id", param("artifact_id"))
+        .with("timestamp", body.pointer("/done/timestamp/time").cloned())
+        .with("correlation_id", receipt.outcome().correlation_id.as_str())
+        .with("entry", receipt.outcome().seq)
+        .with("evidence", evidence.to_string_lossy().into_owned());
+    // Only where there is something to say.
+    let gates = receipt.intent().body.get("gates").and_then(Value::as_array);
+    let marked = gates.into_iter().flatten().find(|gate| gate.get("name") == Some(&RE_SIGN_REQUIRED.into()));
+    let more = [
+        ("cab", params.and_then(|params| params.pointer("/cab/approval_id"))),
+        ("supersedes", params.and_then(|params| params.pointer("/resigns/artifact_id"))),
+        ("re_sign_required", marked.and_then(|gate| gate.get("input"))),
+    ];
+    more.into_iter().fold(row, |row, (name, value)| match value {
+        Some(value) => row.with(name, value.clone()),
+        None => row,
+    })
+}
