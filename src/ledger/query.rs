@@ -14,7 +14,7 @@ pub use revocation::{
 };
 
 use super::genesis::Genesis;
-use super::projection::{load, parse};
+use super::rows::{first, parse};
 use super::{Sql, sql_int};
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -116,7 +116,9 @@ pub fn tokens(conn: &Connection) -> Result<BTreeMap<HsmName, TokenRecord>> {
 /// # Errors
 /// Those of the module.
 pub fn generation(conn: &Connection, id: &GenerationId) -> Result<Option<Generation>> {
-    load(conn, id)
+    let sql = "SELECT doc FROM generations WHERE key = ?1 AND number = ?2";
+    let doc: Option<String> = first(conn, sql, params![id.key.as_str(), id.number])?;
+    doc.map(|doc| parse(&doc)).transpose()
 }
 
 /// The active generation of a key; there is at most one.
@@ -156,7 +158,7 @@ pub fn next_number(conn: &Connection, key: &KeyName) -> Result<u32> {
 pub fn generation_by_spki(conn: &Connection, spki: &SpkiHash) -> Result<Option<Generation>> {
     let sql = "SELECT generation FROM public_keys WHERE spki_sha256 = ?1";
     let id: Option<String> = one(conn, sql, [spki.to_string()], |row| row.get(0)).optional().sql(READING)?;
-    id.map(|id| load(conn, &id.parse()?)).transpose().map(Option::flatten)
+    id.map(|id| generation(conn, &id.parse()?)).transpose().map(Option::flatten)
 }
 
 /// The keyring of an APT key as it was last published.

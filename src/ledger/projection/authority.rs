@@ -1,11 +1,12 @@
 //! By whose leave: approval requests that were consumed, what became of their steps, and what moved since others
 //! were made.
 
-use super::{canonical, execute, field, first, text};
+use super::body::{field, read, text};
 use crate::clock::rfc3339;
 use crate::crypto::jcs;
 use crate::error::{Error, Result};
 use crate::ledger::alerts::KeyCompromised;
+use crate::ledger::rows::{canonical, execute, first, parse};
 use crate::ledger::{Entry, sql_int};
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
@@ -36,7 +37,7 @@ pub(super) fn consumed(conn: &Connection, entry: &Entry) -> Result<()> {
         return Err(Error::failed("bad_entry", format!("the approval request does not have the hash {sha256}")));
     }
     let document = jcs::parse_canonical(bytes.as_bytes(), MAX_REQUEST)?;
-    let document: ApprovalRequest = super::read(&document)?;
+    let document: ApprovalRequest = read(&document)?;
     let taken = "SELECT seq FROM requests WHERE request_id = ?1";
     if let Some(seq) = first::<i64>(conn, taken, params![document.request_id])? {
         let message = format!("the approval request {} was consumed by entry {seq}", document.request_id);
@@ -81,14 +82,14 @@ pub(super) fn follow_up(conn: &Connection, entry: &Entry, kind: &str, object: &s
 /// An intent under an approval request takes its step; a step that failed may be taken again.
 pub(super) fn step_begun(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
     let Some(authority) = request.get("authority") else { return Ok(()) };
-    let (request_id, step) = match super::read(authority)? {
+    let (request_id, step) = match read(authority)? {
         Authority::Request { request_id, step } => (request_id, step),
         Authority::Grant { grant_id } => return grant_used(conn, entry, &grant_id, request),
     };
     let taken = |why: String| Error::failed("step_taken", format!("step {step} of request {request_id}: {why}"));
     let doc: Option<String> = first(conn, "SELECT doc FROM requests WHERE request_id = ?1", params![request_id])?;
     let doc = doc.ok_or_else(|| taken("the request was not consumed".to_owned()))?;
-    let document: ApprovalRequest = super::parse(&doc)?;
+    let document: ApprovalRequest = parse(&doc)?;
     let planned = usize::try_from(step).ok().and_then(|step| document.steps.get(step));
     let planned = planned.ok_or_else(|| taken("the request has no such step".to_owned()))?;
     let operation = text(request, "operation")?;

@@ -1,6 +1,6 @@
 //! The end of a key's life.
 
-use super::{at_step, store};
+use super::register::{at_step, store};
 use crate::error::{Error, Result};
 use crate::keys::State;
 use crate::request::{DestroyKey, Request};

@@ -6,12 +6,14 @@
 //! the key, and stops the keys below it, whose certificates lead nowhere by then.
 
 use super::authority::touch;
-use super::{KEEPING, certified_as, execute, field, find, first, read, store};
+use super::body::{field, read};
+use super::register::{certified_as, find, store};
 use crate::clock::rfc3339;
 use crate::config::ResignAfter;
 use crate::crypto::jcs::MAX_INTEGER;
 use crate::error::{Error, Result};
 use crate::keys::{Credential, State, Terms};
+use crate::ledger::rows::{KEEPING, execute, first};
 use crate::ledger::{Entry, Sql, query, sql_int};
 use crate::model::{GenerationId, Hash256};
 use crate::request::{ConfirmCrl, IssueCrl, MarkArtifacts, NewCrl, Request, RevokeKey, SignArtifact};

@@ -1,10 +1,12 @@
 //! What the entries of rotations do to the register and to the tables of `rotation.sql`.
 
-use super::{at_step, canonical, execute, field, find, first, query, read, store};
+use super::body::{field, read};
+use super::register::{at_step, find, store};
 use crate::error::{Error, Result};
 use crate::keys::{Credential, State};
 use crate::ledger::alerts::{CertificateExpiry, RotationFailed};
-use crate::ledger::{Entry, sql_int};
+use crate::ledger::rows::{canonical, execute, first};
+use crate::ledger::{Entry, query, sql_int};
 use crate::model::GenerationId;
 use crate::request::{ActivateKey, LinkRoots, PublishMetadata, Request, ReviewDecision, ReviewKey, TestKey};
 use rusqlite::{Connection, params};
