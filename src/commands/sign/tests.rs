@@ -7,7 +7,6 @@ use crate::keys::State;
 use crate::lifecycle::advance;
 use crate::model::{Hash256, KeyName};
 use crate::pki::openpgp::document::Verdict;
-use crate::published::keyring_files;
 use crate::published::{keyring_files, keyrings};
 use crate::request::SignArtifact;
 use crate::signing::sign_repository;

@@ -10,9 +10,12 @@ mod rotation;
 
 use super::*;
 use crate::error::Kind;
+use crate::keys::{Credential, State};
+use crate::ledger::genesis::Genesis;
+use crate::ledger::projection::register::find;
 use crate::ledger::testing::{Signer, acts, clock, new_entry};
-use crate::ledger::{NewEntry, Schema};
-use crate::model::{KeyAlgorithm, Purpose};
+use crate::ledger::{NewEntry, Schema, query};
+use crate::model::{GenerationId, Hash256, KeyAlgorithm, Purpose};
 use rusqlite::types::Value as Cell;
 use serde_json::json;
 use std::collections::BTreeMap;
