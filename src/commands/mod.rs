@@ -21,7 +21,6 @@ pub mod pipeline;
 pub mod publication;
 pub mod publish;
 pub mod recover;
-mod repository;
 mod resign;
 pub mod revoke;
 pub mod roster;
@@ -31,7 +30,6 @@ mod seams;
 pub mod sign;
 pub mod status;
 pub mod suspend;
-pub mod timestamps;
 pub mod verify;
 
 /// Breaking the glass: a declared incident, for commands that cannot wait for the ordinary way (B16).

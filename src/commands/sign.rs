@@ -3,8 +3,8 @@
 mod remove;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 
-use super::timestamps::TimestampArgs;
 use super::{init, publication};
 use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +23,7 @@ use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use timestamps::TimestampArgs;
 
 /// Sign files
 ///

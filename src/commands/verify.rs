@@ -1,6 +1,8 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
-use super::{openpgp, repository};
+mod repository;
+
+use super::openpgp;
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
