@@ -1,11 +1,11 @@
 //! `keyctl`: makes, uses, rotates, revokes, audits and rehearses code-signing keys in PKCS#11 HSMs.
 //!
 //! One road runs through the program, and the modules are its stages. A command turns its arguments into a
-//! [`request::Request`]. A [`formats`] module reads the file, copies it while hashing, and says exactly which
+//! [`request::Request`]. [`signing`] copies the file while hashing, and its [`formats`] module says exactly which
 //! digest is to be signed. The [`gate`] asks [`policy`], writes the intent to the [`ledger`], and returns a
 //! [`gate::Permit`]. For a permit, and nothing else, the key store in [`hsm`] opens a signing key, which signs
-//! what the permit lists. The format writes the signature into the copy and verifies the copy by a fresh parse;
-//! [`files`] gives it its final name. [`outcome`] closes the permit and leaves a receipt; [`evidence`] turns the
+//! what the permit lists. The format says how the signature goes into the copy and verifies the copy by a fresh
+//! parse; [`files`] gives it its final name. [`outcome`] closes the permit and leaves a receipt; [`evidence`] turns the
 //! receipt and a signed checkpoint into a fragment that anyone can check with the ledger's public key.
 //!
 //! Each stage hands the next a value that only it can make, so a step cannot be left out by mistake.

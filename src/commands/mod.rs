@@ -17,7 +17,6 @@ pub mod init;
 pub mod keygen;
 pub(crate) mod preview;
 pub mod recover;
-mod repository;
 pub mod revoke;
 pub mod roster;
 pub mod rotate;
@@ -25,7 +24,6 @@ pub mod run;
 pub mod sign;
 pub mod status;
 pub mod suspend;
-pub mod timestamps;
 mod values;
 pub mod verify;
 

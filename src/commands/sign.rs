@@ -3,9 +3,8 @@
 mod remove;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 
-use super::timestamps::TimestampArgs;
-use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::{absolute, shown_path};
 use crate::formats::file::{Existing, Shape};
@@ -24,6 +23,8 @@ use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use timestamps::TimestampArgs;
+use timestamps::TimestampArgs;
 
 /// Sign files
 ///

@@ -1,6 +1,7 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
-use super::repository;
+mod repository;
+
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Files that share a request when somebody proves that they ask: it has to be readable.
-pub(super) const FILES: usize = 16;
+pub(super) const MAX_FILES: usize = 16;
 
 /// Proves who asks, if they can; gives what the gate is to be shown.
 ///

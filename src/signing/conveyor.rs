@@ -21,9 +21,9 @@ use std::thread::{Scope, ScopedJoinHandle};
 /// How many files of a chunk get their names at the same time.
 const PLACERS: usize = 8;
 
-/// What stands beside the conveyor all the time.
+/// What is the same for every chunk.
 #[derive(Clone, Copy)]
-struct Bench<'s> {
+struct Shared<'s> {
     plan: &'s Plan<'s>,
     stamp: Option<&'s dyn Stamp>,
     stop: &'s AtomicBool,
@@ -39,7 +39,7 @@ struct Signing<'s> {
 /// Chunks that are still to come, and the one that is read at the moment.
 struct Coming<'s, 'e> {
     scope: &'s Scope<'s, 'e>,
-    bench: Bench<'s>,
+    shared: Shared<'s>,
     chunks: Chunks<'s, Job>,
     reading: Option<ScopedJoinHandle<'s, Read>>,
     failed: Option<Error>,
@@ -49,8 +49,8 @@ impl<'s> Coming<'s, '_> {
     /// Has the next chunk read.
     fn read(&mut self, world: &mut World) -> Result<()> {
         let Some(jobs) = self.chunks.next() else { return Ok(()) };
-        let left = replay::split(world, self.bench.plan, jobs.to_vec())?;
-        let Bench { plan, stop, .. } = self.bench;
+        let left = replay::split(world, self.shared.plan, jobs.to_vec())?;
+        let Shared { plan, stop, .. } = self.shared;
         self.reading = Some(self.scope.spawn(move || chunk::read(plan, left, stop)));
         Ok(())
     }
@@ -62,11 +62,11 @@ impl<'s> Coming<'s, '_> {
     /// A thread panicked.
     fn admit(&mut self, world: &mut World, run: &mut Run<'_>) -> Result<Option<Admitted>> {
         let Some(reading) = self.reading.take() else { return Ok(None) };
-        if self.failed.is_some() || !run.goes_on(world, self.bench.stop) {
+        if self.failed.is_some() || !run.goes_on(world, self.shared.stop) {
             return Ok(None);
         }
         let ready = join(reading)?;
-        let admitted = match chunk::admit(world, self.bench.plan, ready) {
+        let admitted = match chunk::admit(world, self.shared.plan, ready) {
             Ok(chunk) => chunk,
             Err(error) => {
                 self.failed = Some(error);
@@ -93,10 +93,10 @@ impl Run<'_> {
     ) -> Result<()> {
         let bar = world.ui().progress(jobs.len() as u64, "signing");
         // What one person answers for in one request is not endless.
-        let size = if world.globals.identity.is_some() { approval::FILES } else { CHUNK };
-        let bench = Bench { plan, stamp, stop };
+        let size = if world.globals.identity.is_some() { approval::MAX_FILES } else { CHUNK };
+        let shared = Shared { plan, stamp, stop };
         std::thread::scope(|scope| {
-            let mut coming = Coming { scope, bench, chunks: jobs.chunks(size), reading: None, failed: None };
+            let mut coming = Coming { scope, shared, chunks: jobs.chunks(size), reading: None, failed: None };
             coming.read(world)?;
             let mut signing: Option<Signing<'_>> = None;
             loop {
@@ -104,7 +104,7 @@ impl Run<'_> {
                 let before = signing.take();
                 let before = before.map(|Signing { signers, placers, rest }| join(signers).map(|()| (placers, rest)));
                 let before = before.transpose()?;
-                signing = admitted.map(|chunk| start(scope, &world.store, bench, chunk));
+                signing = admitted.map(|chunk| start(scope, &world.store, shared, chunk));
                 let Some((placers, rest)) = before else {
                     if signing.is_none() {
                         break;
@@ -126,7 +126,7 @@ impl Run<'_> {
 fn start<'s>(
     scope: &'s Scope<'s, '_>,
     store: &Arc<Store>,
-    Bench { plan, stamp, .. }: Bench<'s>,
+    Shared { plan, stamp, .. }: Shared<'s>,
     Admitted { work, rest }: Admitted,
 ) -> Signing<'s> {
     let (store, count) = (Arc::clone(store), work.len());

@@ -1,4 +1,4 @@
-//! What clients need: keyring files, `sources` entries, a keyring package.
+//! What clients need, as bytes: keyring files, `sources` entries, the control file of a keyring package.
 //!
 //! A new key may sign once every client that updates has had time to get the keyring with it (rule R3). The
 //! trust root of most APT clients is a file that was fetched once, so a key that signs too early looks to

@@ -88,15 +88,17 @@ fn check_dates(repository: &Repository, signers: &[SigningKeyInfo], now: Time) -
     }
     let ends_before = |signer: &&SigningKeyInfo| signer.expires.is_some_and(|expires| until > expires);
     let short: Vec<_> = signers.iter().filter(ends_before).collect();
-    let tell = |signer: &SigningKeyInfo| {
+    let in_words = |signer: &SigningKeyInfo| {
         let expires = signer.expires.map(rfc3339).unwrap_or_default();
         format!("Valid-Until {shown} lies after the expiry {expires} of {}", signer.fingerprint)
     };
     // An old key that signs along to the end of its life is what an overlap is for; one key must last.
     match short.first() {
-        Some(first) if short.len() == signers.len() => Err(Error::blocked("valid_until_after_key_expiry", tell(first))
-            .hint("rotate or extend the key, or make the Release file with an earlier Valid-Until")),
-        _ => Ok(short.into_iter().map(tell).collect()),
+        Some(first) if short.len() == signers.len() => {
+            Err(Error::blocked("valid_until_after_key_expiry", in_words(first))
+                .hint("rotate or extend the key, or make the Release file with an earlier Valid-Until"))
+        }
+        _ => Ok(short.into_iter().map(in_words).collect()),
     }
 }
 

@@ -128,7 +128,7 @@ impl Report {
         }
         match judge(Document::Cleartext(&split.text), &split.signature, keyring, at) {
             Ok(judged) => {
-                self.tell("InRelease", &judged);
+                self.find_bad("InRelease", &judged);
                 self.refusals.extend(refusals("InRelease", Some(&judged)));
                 self.in_release = Some(judged);
             }
@@ -140,7 +140,7 @@ impl Report {
     fn release_gpg(&mut self, release: &[u8], signatures: &[u8], keyring: &[Certificate], at: Time) -> Result<()> {
         match judge(Document::File(release), signatures, keyring, at) {
             Ok(judged) => {
-                self.tell("Release.gpg", &judged);
+                self.find_bad("Release.gpg", &judged);
                 self.release_gpg = Some(judged);
             }
             Err(error) => self.find(error.code(), format!("Release.gpg: {}", error.full())),
@@ -148,7 +148,7 @@ impl Report {
         Ok(())
     }
 
-    fn tell(&mut self, file: &str, judged: &[Judged]) {
+    fn find_bad(&mut self, file: &str, judged: &[Judged]) {
         for one in judged.iter().filter(|one| one.verdict != Verdict::Good) {
             let code = match one.verdict {
                 Verdict::Good | Verdict::Refused => "signature_refused",
@@ -158,7 +158,7 @@ impl Report {
                 Verdict::ExpiredKey => "key_expired",
                 Verdict::RevokedKey => "key_revoked",
             };
-            self.find(code, format!("{file}: {}", tell(one)));
+            self.find(code, format!("{file}: {}", in_words(one)));
         }
     }
 
@@ -195,12 +195,12 @@ fn refusals(file: &str, judged: Option<&[Judged]>) -> Vec<String> {
     let has_good = judged.iter().any(|one| one.verdict == Verdict::Good);
     match (bad.is_empty(), has_good) {
         (true, true) => Vec::new(),
-        (false, _) => bad.into_iter().map(|one| format!("{file}: {}", tell(one))).collect(),
-        (true, false) => judged.iter().map(|one| format!("{file}: {}", tell(one))).collect(),
+        (false, _) => bad.into_iter().map(|one| format!("{file}: {}", in_words(one))).collect(),
+        (true, false) => judged.iter().map(|one| format!("{file}: {}", in_words(one))).collect(),
     }
 }
 
-fn tell(one: &Judged) -> String {
+fn in_words(one: &Judged) -> String {
     let key = one.signer.as_deref().or(one.issuer.as_deref()).unwrap_or("an unnamed key");
     format!("signature by {key}: {}{}{}", one.verdict, if one.detail.is_empty() { "" } else { ", " }, one.detail)
 }

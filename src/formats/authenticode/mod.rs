@@ -7,7 +7,10 @@
 //!
 //! Verifying: [`parse`] reads a signature with those nested in it, [`check`] gives a verdict for each part of one:
 //! the file's digest, the content, the signature, the page hashes. Whether the certificate is trusted, and the
-//! timestamp good, is for the PKI and [`crate::formats::timestamp`] to say. [`image`] does it for a PE image.
+//! timestamp good, is for the PKI and [`crate::formats::timestamp`] to say. [`image`] does it for a PE image, and
+//! [`PortableExecutable`] answers for the format as a whole.
+//!
+//! No key signs here and nobody is asked for the time: signatures and tokens come in as bytes.
 
 mod check;
 mod content;

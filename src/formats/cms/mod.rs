@@ -4,7 +4,8 @@
 //! the signed attributes the very bytes the signature is over (with the SET tag that RFC 5652 §5.4 puts in the place of
 //! `[0]`). Changing unsigned attributes ([`SignerInfo::set_unsigned`]) leaves every signed byte alone.
 //!
-//! BER is accepted from others (timestamp authorities write it), DER is what comes out.
+//! BER is accepted from others (timestamp authorities write it), DER is what comes out. What the content means, and whom
+//! to trust, is not known here.
 
 use super::tlv::{self, Reader, Tlv, definite, malformed, tag};
 use crate::error::{Error, Result};

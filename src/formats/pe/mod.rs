@@ -8,6 +8,8 @@
 //!
 //! [`Layout::parse`] refuses what cannot be understood. What can be understood but is odd becomes a [`Finding`]:
 //! verification reports it, and [`Layout::signable`] refuses those that would make a new signature unsound.
+//!
+//! Offsets, sums, digests and edits live here. What a signature holds does not: to an image it is bytes in a table.
 
 use super::ReadAt;
 use super::file::Finding;

@@ -1,11 +1,11 @@
 //! Timestamps by RFC 3161 (with RFC 5816): asking for one, and checking what came back.
 //!
-//! [`Request`] is what is sent; whoever sends it brings the nonce. [`check`] judges a response:
-//! status, token, imprint, nonce, age, and everything [`verify_token`] looks at, which is also what a token found in a
+//! [`Request`] is what is sent; whoever sends it brings the nonce. [`check`] judges a response: status, token, imprint, nonce, age, and everything [`verify_token`] looks at, which is also what a token found in a
 //! signed file is judged by later. Every fault has its own code, so that an operator sees whether an authority
 //! is broken, misconfigured or not trusted.
 //!
 //! Whether the authority's certificate leads to a trusted root is asked of a [`ChainCheck`]; [`chain::to_roots`] is one.
+//! Nothing here speaks to an authority or waits for one.
 
 use crate::clock::Time;
 use crate::error::{Error, Result};

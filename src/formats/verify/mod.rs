@@ -12,7 +12,8 @@
 //! its certificate, and a revocation with a date leaves the signatures from before it good. A certificate that is marked
 //! for lifetime signing (1.3.6.1.4.1.311.10.3.13) asks for the opposite and is judged at the time asked about.
 //!
-//! What is wrong with a file is in its [`Report`] and no error.
+//! What is wrong with a file is in its [`Report`] and no error. What a register or a ledger knows of it besides is not
+//! looked up here; who looks it up adds it ([`Signature::add`]).
 
 mod report;
 mod signature;
