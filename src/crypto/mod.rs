@@ -7,7 +7,10 @@
 pub mod jcs;
 pub mod merkle;
 pub mod note;
+mod random;
 pub mod sha256;
 pub mod ssh;
 pub mod subject;
 pub mod verify;
+
+pub use random::random;
