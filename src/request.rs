@@ -7,7 +7,6 @@ use crate::model::{
     Actor, CkaId, CorrelationId, Custody, Email, Environment, GenerationId, Hash256, HsmName, KeyAlgorithm, Mechanism,
     Purpose, SpkiHash, Tbs,
 };
-use crate::people::Roster;
 use crate::people::approval::Participant;
 use crate::people::cab::ApprovalId;
 use serde::de::DeserializeOwned;
@@ -18,6 +17,7 @@ mod life;
 mod revocation;
 mod rotation;
 
+pub use crate::people::AdoptRoster;
 pub use life::{DestroyKey, Doomed, UpdatePipeline};
 pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
@@ -440,18 +440,6 @@ pub struct CloseFollowUp {
     pub evidence_name: String,
     /// SHA-256 of that file.
     pub evidence_sha256: Hash256,
-}
-
-/// Takes over a changed roster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AdoptRoster {
-    /// The workspace's `ledger` key, which stands for the workspace.
-    pub generation: GenerationId,
-    /// The roster in force, whole: what changes can be read from the request alone.
-    pub from: Roster,
-    /// The roster to adopt, whole.
-    pub to: Roster,
 }
 
 /// Stops a person's signatures from counting, for the time being.

@@ -29,13 +29,23 @@ pub use place::{Edit, Placed, Placement, Target};
 pub use source::{Source, SourcePolicy};
 pub use temporary::sweep;
 
-use crate::error::{Error, Kind, shown};
+use crate::error::{Error, Kind, Result, shown};
 use rustix::io::Errno;
 use std::path::Path;
 
 /// A path made safe to print.
 pub fn shown_path(path: &Path) -> String {
     shown(&path.to_string_lossy())
+}
+
+/// A path as it stays the same wherever a command is run again. Links in it are not followed.
+///
+/// # Errors
+/// `bad_path` if it is no UTF-8; the current folder cannot be had.
+pub fn absolute(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path)?;
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Error::usage("bad_path", format!("{} is not UTF-8", shown_path(&path))))
 }
 
 /// An error while writing at or beside `path`, told apart by whose turn it is: `disk_full`, `target_exists`,
@@ -78,6 +88,16 @@ fn read_error(path: &Path, error: impl Into<std::io::Error>) -> Error {
 mod tests {
     use super::*;
     use std::io::Error as Io;
+
+    #[test]
+    fn an_absolute_path_begins_at_the_root_and_is_text() {
+        assert_eq!(absolute(Path::new("/a/./b")).unwrap(), "/a/b");
+        let here = std::env::current_dir().unwrap().join("file");
+        assert_eq!(absolute(Path::new("file")).unwrap(), here.to_str().unwrap());
+        let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"/a\xff");
+        let odd: &std::ffi::OsStr = odd;
+        assert_eq!(absolute(Path::new(odd)).unwrap_err().code(), "bad_path");
+    }
 
     #[test]
     fn trouble_is_told_apart_by_whose_turn_it_is() {

@@ -10,6 +10,7 @@ pub mod revocation;
 pub mod rotation;
 pub mod state;
 pub mod token;
+pub mod value;
 
 use crate::clock::Time;
 use crate::crypto::verify::PublicKey;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 
 pub use revocation::{PublishedCrl, Revocation, RevocationReason, Terms, retention_cutoff};
 pub use state::State;
-pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord};
+pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord, TokenSummary};
 
 /// One generation of a key with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

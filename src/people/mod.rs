@@ -15,6 +15,7 @@ pub mod roster;
 pub mod sidecar;
 pub(crate) mod text;
 
+pub use quorum::AdoptRoster;
 pub use request::ApprovalRequest;
 pub use roster::Roster;
 

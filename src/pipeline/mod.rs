@@ -7,9 +7,8 @@
 pub mod field;
 pub mod json;
 pub mod toml;
-pub mod value;
 
-pub use field::{FieldPath, Step};
+pub use field::{FieldPath, Segment};
 
 use crate::error::{Error, Result};
 use std::ops::Range;
