@@ -14,11 +14,11 @@ use crate::ledger::query;
 use crate::model::{GenerationId, Hash256, KeyName, Purpose};
 use crate::people::request::Step;
 use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
+use crate::pki::openpgp::certification::{self, Certification, Certified};
 use crate::pki::openpgp::ending::{self, Ended};
 use crate::pki::openpgp::key::DatedKey;
 use crate::pki::openpgp::make::{NewCertificate, NewSubkey, Revocation};
 use crate::pki::openpgp::plan::Plan;
-use crate::pki::openpgp::road::{self, Certification, Certified};
 use crate::policy::{Gate, gates};
 use crate::request::{CertifyOpenPgp, Operation, PublishKeyring, Role};
 use crate::world::World;
@@ -110,7 +110,7 @@ fn certify_with(
                 keys.push((identity.spki_sha256, store.open(&permit, role, identity)?));
             }
         }
-        let signatures = road::sign(draft.unsigned(), &keys)?;
+        let signatures = certification::sign(draft.unsigned(), &keys)?;
         Ok(draft.finish(&signatures, |revocation| keep(&path, revocation))?)
     })();
     act::close(world, permit, certified)?;
@@ -189,7 +189,7 @@ fn draft(
         _ => return Err(Error::blocked("no_certificate", format!("{} has no OpenPGP certificate", issuer.id))),
     };
     let known = query::generations(world.ledger.connection())?;
-    let all = road::merged(known.iter().filter_map(Generation::credential))?;
+    let all = certification::merged(known.iter().filter_map(Generation::credential))?;
     let certificate = all.into_iter().find(|certificate| certificate.fingerprint() == primary);
     let certificate = certificate.ok_or_else(|| Error::bug("a recorded certificate is not among the recorded ones"))?;
     Certification::subkey(&certificate, &NewSubkey { key: dated, expires: Some(expires) }, at)
@@ -228,7 +228,7 @@ fn merged(world: &World, all: &[Generation], generations: &[Generation]) -> Resu
         let primary = query::issuer(world.ledger.connection(), &generation.id)?;
         known.extend(all.iter().filter(|other| Some(&other.id) == primary.as_ref()));
     }
-    road::merged(known.into_iter().filter_map(Generation::credential))
+    certification::merged(known.into_iter().filter_map(Generation::credential))
 }
 
 /// The name of the keyring file within `published/`.

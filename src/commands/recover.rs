@@ -14,11 +14,11 @@ use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::ledger::query::{self, OpenIntent};
 use crate::model::{GenerationId, HsmName};
 use crate::outcome;
-use crate::pki::crl::road::Served;
-use crate::pki::openpgp::road::Certified;
+use crate::pki::crl::delivery::Served;
+use crate::pki::issued::{CsrMade, Issued};
+use crate::pki::openpgp::certification::Certified;
 use crate::pki::proof::Tested;
 use crate::pki::published::InPlace;
-use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::request::{
     ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey,

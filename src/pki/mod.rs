@@ -15,6 +15,7 @@ pub mod csr;
 mod extension;
 pub mod import;
 pub mod issue;
+pub mod issued;
 pub mod link;
 pub mod lint;
 pub mod name;
@@ -25,7 +26,7 @@ pub mod profile;
 pub mod proof;
 pub mod published;
 pub mod revoked;
-pub mod road;
+
 pub mod serial;
 pub mod takeover;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::commands::{act, crl, openpgp, revoke};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome::Receipt;
-use crate::pki::crl::road::Published;
+use crate::pki::crl::delivery::Published;
 use crate::pki::revoked::Revoked;
 use crate::request::{IssueCrl, RevokeKey};
 use crate::ui::Worst;

@@ -9,8 +9,8 @@ use crate::ledger::query;
 use crate::model::Hash256;
 use crate::outcome::Receipt;
 use crate::pki::openpgp::certificate::Certificate;
+use crate::pki::openpgp::certification;
 use crate::pki::openpgp::ending::{Ended, Ending, unguarded};
-use crate::pki::openpgp::road;
 use crate::pki::revoked::Revoked;
 use crate::request::{Request, RevokeKey, Role};
 use crate::world::World;
@@ -60,7 +60,7 @@ fn newest(world: &World, credential: &Credential) -> Result<Certificate> {
     };
     let primary = Certificate::parse(certificate)?.fingerprint();
     let known = query::generations(world.ledger.connection())?;
-    let all = road::merged(known.iter().filter_map(Generation::credential))?;
+    let all = certification::merged(known.iter().filter_map(Generation::credential))?;
     let found = all.into_iter().find(|certificate| certificate.fingerprint() == primary);
     found.ok_or_else(|| Error::bug("a recorded certificate is not among the recorded ones"))
 }
@@ -82,7 +82,7 @@ pub fn decide(world: &mut World, plan: &Plan, primary: &Generation) -> Result<Re
             Source::Key(ending) => {
                 let identity = primary.identity()?;
                 let key = world.store.open(&permit, Role::Issuer, identity)?;
-                ending.finish(&road::sign(ending.unsigned(), &[(identity.spki_sha256, key)])?)?
+                ending.finish(&certification::sign(ending.unsigned(), &[(identity.spki_sha256, key)])?)?
             }
         };
         openpgp::publish_ended(world, &plan.generation, &ended)?;

@@ -12,7 +12,7 @@ use crate::ledger::query::OpenIntent;
 use crate::model::{GenerationId, KeyName};
 use crate::outcome::Receipt;
 use crate::pki::issue::Validity;
-use crate::pki::road::{CsrMade, Issued};
+use crate::pki::issued::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::policy::{Decide, Decision};
 use crate::request::{

@@ -15,8 +15,8 @@ use crate::hsm::store::SigningKey;
 use crate::keys::TokenFacts;
 use crate::model::{GenerationId, Hash256, HashAlgorithm, SpkiHash, hex};
 use crate::pki::openpgp::certificate::SigningKeyInfo;
+use crate::pki::openpgp::certification;
 use crate::pki::openpgp::document::MAX_SIGNATURES_LENGTH;
-use crate::pki::openpgp::road;
 use crate::pki::openpgp::unsigned::Unsigned;
 use crate::request::SignArtifact;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ impl Prepared {
     /// # Errors
     /// A key refuses; or what was made does not verify, which leaves the repository as it was.
     pub fn sign(self, keys: &[(SpkiHash, SigningKey<'_>)]) -> Result<Signed, Failure> {
-        let signatures = road::sign(self.inner.unsigned(), keys)?;
+        let signatures = certification::sign(self.inner.unsigned(), keys)?;
         let signers = self.inner.unsigned().iter().map(|unsigned| unsigned.says().signer.to_lowercase());
         let mut signers: Vec<_> = signers.collect();
         signers.sort();

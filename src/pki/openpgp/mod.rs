@@ -18,16 +18,16 @@
 //! * [`make`], [`change`]: making certificates, adding subkeys, extending, revoking
 //! * [`ending`]: revocations, made now or applied from what was put aside
 //! * [`document`]: signatures over documents, made and judged
-//! * [`road`]: what a certification needs of a permit, and what closes it
+//! * [`certification`]: what a certification needs of a permit, and what closes it
 
 pub mod certificate;
+pub mod certification;
 pub mod change;
 pub mod document;
 pub mod ending;
 pub mod key;
 pub mod make;
 pub mod plan;
-pub mod road;
 #[cfg(test)]
 pub(crate) mod testkeys;
 pub mod unsigned;
