@@ -20,7 +20,8 @@ mod survey;
 
 pub use git::Author;
 pub use private::Secrets;
-pub use repository::{ObjectId, Repository, private_material};
+pub use private::private_material;
+pub use repository::{ObjectId, Repository};
 
 use crate::clock::Time;
 use crate::config::{Publication, Retry};
