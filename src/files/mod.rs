@@ -1,5 +1,8 @@
 //! Files: what is signed, what replaces it, and the locks around both.
 //!
+//! Here lives every way to open, copy, place and lock a file that more than one stage needs. What the bytes say is not
+//! looked at: no format, no key and no setting is known here. Nothing here decides whether a file may be signed.
+//!
 //! A file that is to be signed is hostile in two ways. Its name may lead somewhere else by the time it is
 //! replaced, and its bytes may change between the hash and the copy. So the method is:
 //!

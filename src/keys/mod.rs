@@ -4,7 +4,10 @@
 //! with its certificate), and each identity has one or more *copies* (a token and a CKA_ID). Today there is
 //! one of each; the shape is the one that custody and failover need.
 //!
-//! These are records read back from the ledger. What may happen to them is in [`state`].
+//! Here lives what is known of keys, as records read back from the ledger, and what follows from it alone: which state
+//! may follow which ([`state`]), which step a rotation needs next ([`rotation`]), how a token differs from its record
+//! ([`token`]). Nothing here reads the ledger, asks a token or does any of it; whether something may be done is the
+//! policy's to say.
 
 pub mod revocation;
 pub mod rotation;

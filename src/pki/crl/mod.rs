@@ -1,4 +1,6 @@
-//! Certificate revocation lists (RFC 5280 §5): reading and checking them here, making them in [`build`].
+//! Certificate revocation lists (RFC 5280 §5): reading and checking them here, making them in [`build`], putting them
+//! where others read them in [`delivery`]. Which certificates are on a list, and when it is due, is decided elsewhere.
+//! No key is touched here: a list takes a signature that was made for its bytes.
 //!
 //! A list may be long (a hundred thousand entries are ordinary), so entries are read one by one into small records and
 //! found by binary search. Lists that need what is not done here (deltas, indirect lists, lists for some reasons only)

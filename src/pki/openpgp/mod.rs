@@ -1,4 +1,6 @@
-//! OpenPGP certificates and document signatures whose keys live in a token.
+//! OpenPGP certificates and document signatures whose keys live in a token. Here lives what is made of packets:
+//! certificates, bindings, revocations, signatures over documents. Which key certifies which, and for how long, is
+//! decided elsewhere, and no file is read or written here.
 //!
 //! Everything signed here is signed in two phases. First every signature packet is built in full except
 //! for the signature itself: times, flags and issuer are fixed, so each digest is known before any key is
