@@ -17,10 +17,11 @@ mod life;
 mod revocation;
 mod rotation;
 
+pub use crate::keys::rotation::ReviewDecision;
 pub use crate::people::AdoptRoster;
 pub use life::{DestroyKey, Doomed, UpdatePipeline};
 pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
-pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
+pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewKey, TestKey};
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act
 /// from being used for another.

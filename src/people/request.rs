@@ -10,11 +10,12 @@ pub(crate) mod tests;
 
 use crate::clock::Time;
 use crate::config::policy::Operation;
-pub use crate::keys::TokenSummary;
 use crate::model::{Email, Environment, Hash256, HsmName, Tool};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+pub use crate::keys::TokenSummary;
 
 /// The version of the form.
 pub const SCHEMA: &str = "keyctl.request/v1";

@@ -2,7 +2,7 @@
 //! the decision of a review.
 
 use crate::clock::Time;
-pub use crate::keys::rotation::ReviewDecision;
+use crate::keys::rotation::ReviewDecision;
 use crate::model::{GenerationId, Hash256};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -50,11 +50,14 @@ fn functions(text: &str) -> Vec<(&str, usize)> {
     for (at, line) in lines.iter().enumerate() {
         let Some(name) = begins(line) else { continue };
         let indent = &line[..line.len() - line.trim_start().len()];
-        let ends = |line: &&str| {
-            let own = line.strip_prefix(indent).is_some_and(|rest| !rest.starts_with(' '));
-            own && (line.ends_with('}') || line.ends_with(';'))
+        let closes = |line: &&str| match line.strip_prefix(indent) {
+            Some(rest) => rest.starts_with('}') || (rest.starts_with(')') && rest.ends_with(';')),
+            None => false,
         };
-        let length = lines[at..].iter().position(ends).unwrap_or(lines.len() - at) + 1;
+        let length = match line.ends_with(['}', ';']) {
+            true => 1,
+            false => lines[at..].iter().position(closes).unwrap_or(lines.len() - at) + 1,
+        };
         found.push((name, length));
     }
     found
