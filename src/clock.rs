@@ -1,4 +1,5 @@
-//! The one clock. Everything that needs the time is given a [`Clock`]; nothing else reads the system's.
+//! The one clock, how times are written, and how long stages of work take. Everything that needs the time is given a
+//! [`Clock`]; nothing else reads the system's. What a time means (an age, a validity, a deadline) is said elsewhere.
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use std::fmt;

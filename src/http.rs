@@ -1,5 +1,6 @@
 //! The one seam to outside HTTP services: something is posted or fetched, and an answer of bounded size comes back in
-//! bounded time.
+//! bounded time. Nothing else in the program opens such a connection. What is sent, what an answer means and whether
+//! to try again is for the caller to say.
 //!
 //! An answer with any status is an answer; [`Answer::accepted`] sorts the statuses into those worth another try and
 //! those that are not (domain §4). Redirects are not followed: what is posted goes to the configured address or nowhere.

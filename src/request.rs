@@ -14,6 +14,8 @@ mod revocation;
 mod rotation;
 mod rules;
 
+pub use crate::keys::rotation::ReviewDecision;
+pub use crate::people::AdoptRoster;
 pub use artifact::{
     Authentication, CabReference, FOLDER, Format, PackReference, Provenance, Resigns, SignArtifact, TIMESTAMP,
 };
@@ -23,10 +25,9 @@ pub use making::{
     CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, PublishKeyring,
 };
 pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
-pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewDecision, ReviewKey, TestKey};
+pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewKey, TestKey};
 pub use rules::{
-    AdoptRoster, AdoptSettings, CloseFollowUp, EndGrant, GiveGrant, ReinstateKey, RestorePerson, SuspendKey,
-    SuspendPerson,
+    AdoptSettings, CloseFollowUp, EndGrant, GiveGrant, ReinstateKey, RestorePerson, SuspendKey, SuspendPerson,
 };
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act

@@ -1,5 +1,6 @@
 //! Trying again (domain §4): how long to pause after a failure, when to leave a service alone for a while, and the one
-//! way to let time go by, which ends when the operator interrupts.
+//! way to let time go by, which ends when the operator interrupts. It knows no service and makes no call itself. What may
+//! be tried again at all is decided where the call is made: a signature never is.
 
 use crate::clock;
 pub use crate::config::Retry;

@@ -69,6 +69,8 @@ mod rotation_people;
 mod rotation_time;
 #[path = "it/shapes.rs"]
 mod shapes;
+#[path = "it/sizes.rs"]
+mod sizes;
 #[path = "it/softhsm.rs"]
 mod softhsm;
 #[path = "it/terminal.rs"]

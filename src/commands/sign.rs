@@ -5,6 +5,7 @@ mod remove;
 mod tests;
 mod timestamps;
 
+use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::{absolute, shown_path};
 use crate::formats::file::{Existing, Shape};
@@ -23,7 +24,6 @@ use crate::ui::{Row, Worst, error_value};
 use crate::world::{Globals, World};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use timestamps::TimestampArgs;
 use timestamps::TimestampArgs;
 
 /// Sign files

@@ -1,8 +1,9 @@
 //! What `[keys.NAME]` entries say, one by one and together: purpose, algorithm, issuer and token have to fit.
 
-use super::check::{Check, PlacedHsm};
+use super::check::Check;
 use super::raw::{RawKey, RawSubject};
 use super::text::{bad_certificate_url, bad_country, bad_text};
+use super::tokens::PlacedHsm;
 use super::types::{ISSUER, Issuer, Key, Module, RotationMode, Subject};
 use crate::config::policy::Role;
 use crate::model::{Custody, Email, Environment, HsmName, KeyAlgorithm, KeyName, Purpose};

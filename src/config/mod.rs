@@ -1,11 +1,12 @@
 //! `keyctl.toml`: what keys there are, on which tokens, and under which rules (design §5).
 //!
-//! The file is read in two steps. [`raw`] takes the text apart and refuses every field it does not know; [`check`] and
-//! [`keys`] then judge what the fields say together. Both know the place of every value, so each error begins with
-//! `keyctl.toml:LINE:`. When several things are wrong, the first line is named.
+//! Here lives everything that turns the text of that file into checked values, and the [`Settings`] among them: what bears on
+//! security, is adopted into the ledger and read from there by the gates, never from the file. PIN sources, time limits and
+//! retries are not part of those. Nothing here opens a token, reads the ledger or decides whether something may be done.
 //!
-//! What bears on security is the [`Settings`]: they are adopted into the ledger, and gates read that copy, never the
-//! file. PIN sources, time limits and retries are not part of them.
+//! The file is read in two steps. `raw.rs` takes the text apart and refuses every field it does not know; `whole.rs`,
+//! `keys.rs`, `tokens.rs` and [`publication`] then judge what the fields say together. Both know the place of every value, so
+//! each error begins with `keyctl.toml:LINE:` (`check.rs`). When several things are wrong, the first line is named.
 
 pub(crate) mod check;
 mod keys;
@@ -15,7 +16,9 @@ mod raw;
 mod render;
 pub mod settings;
 pub(crate) mod text;
+mod tokens;
 pub mod types;
+mod whole;
 pub mod workspace;
 
 pub use policy::{Operation, Policy, Role, Rule};

@@ -116,8 +116,19 @@ impl Settings {
         Ok(changes.collect())
     }
 
+    /// The settings of a key.
+    ///
+    /// # Errors
+    /// `unknown_key`, naming those that there are.
+    pub fn key(&self, name: &KeyName) -> Result<&Key> {
+        self.keys.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.keys.keys().map(ToString::to_string).collect();
+            Error::usage("unknown_key", format!("there is no [keys.{name}]; there is {}", known.join(", ")))
+        })
+    }
+
     fn value(&self) -> Result<Value> {
-        serde_json::to_value(self).map_err(|e| Error::bug("settings have no JSON form").because(e))
+        crate::crypto::jcs::to_value(self)
     }
 }
 

@@ -195,6 +195,14 @@ pub struct Key {
 pub const ISSUER: &str = "{issuer}";
 
 impl Key {
+    /// The token that its first copy is on.
+    ///
+    /// # Errors
+    /// Only a bug: a key without a token passes no check.
+    pub fn first_hsm(&self) -> Result<&HsmName> {
+        self.hsm.first().ok_or_else(|| Error::bug("a key without a token passed the configuration"))
+    }
+
     /// The URL of the list by this generation of its issuer.
     pub fn crl_url_by(&self, issuer: &GenerationId) -> Option<String> {
         self.crl_url.as_deref().map(|url| by(url, issuer))

@@ -34,6 +34,14 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Plain data as JSON, whatever its numbers are; what is signed goes through [`to_vec`].
+///
+/// # Errors
+/// Only a bug: all that is asked for here has a JSON form.
+pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| Error::bug("plain data has no JSON form").because(error))
+}
+
 /// Reads one JSON value of at most `max_len` bytes, strictly.
 ///
 /// # Errors
@@ -202,6 +210,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    #[test]
+    fn plain_data_becomes_a_value_or_is_a_bug() {
+        assert_eq!(to_value(&[Some(1), None]).unwrap(), json!([1, null]));
+        let no_text = std::collections::BTreeMap::from([(vec![1], 2)]);
+        assert_eq!(to_value(&no_text).unwrap_err().kind(), crate::error::Kind::Bug);
+    }
 
     fn text(value: &Value) -> String {
         String::from_utf8(to_vec(value).unwrap()).unwrap()

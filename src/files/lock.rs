@@ -70,10 +70,8 @@ impl ProcessLock {
     /// Write errors of the folder.
     pub fn acquire(dir: &Path) -> Result<ProcessLock> {
         for _ in 0..8 {
-            let mut id = [0; 16];
-            getrandom::fill(&mut id)
-                .map_err(|e| Error::failed("no_random", format!("the system gives no random bytes: {e}")))?;
-            let (id, path) = (LockId(id), lock_path(dir, &LockId(id).to_string()));
+            let id = LockId(crate::crypto::random()?);
+            let path = lock_path(dir, &id.to_string());
             let file = open_lock(&path, OFlags::CREATE | OFlags::EXCL).map_err(|e| write_error(&path, e))?;
             // A sweep may hold it for a moment, and may have taken the name away; then another name.
             rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|e| write_error(&path, e))?;

@@ -1,5 +1,8 @@
 //! Files: what is signed, what replaces it, and the locks around both.
 //!
+//! Here lives every way to open, copy, place and lock a file that more than one stage needs. What the bytes say is not
+//! looked at: no format, no key and no setting is known here. Nothing here decides whether a file may be signed.
+//!
 //! A file that is to be signed is hostile in two ways. Its name may lead somewhere else by the time it is
 //! replaced, and its bytes may change between the hash and the copy. So the method is:
 //!
@@ -90,6 +93,16 @@ fn read_error(path: &Path, error: impl Into<std::io::Error>) -> Error {
 mod tests {
     use super::*;
     use std::io::Error as Io;
+
+    #[test]
+    fn an_absolute_path_begins_at_the_root_and_is_text() {
+        assert_eq!(absolute(Path::new("/a/./b")).unwrap(), "/a/b");
+        let here = std::env::current_dir().unwrap().join("file");
+        assert_eq!(absolute(Path::new("file")).unwrap(), here.to_str().unwrap());
+        let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"/a\xff");
+        let odd: &std::ffi::OsStr = odd;
+        assert_eq!(absolute(Path::new(odd)).unwrap_err().code(), "bad_path");
+    }
 
     #[test]
     fn trouble_is_told_apart_by_whose_turn_it_is() {

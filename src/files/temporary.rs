@@ -7,7 +7,7 @@
 //! the process that left it: it has such a name, and nobody holds its lock. [`sweep`] removes those.
 
 use super::read_error;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::hex;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -99,9 +99,7 @@ fn proc_path(file: &File) -> String {
 
 /// `.NAME.keyctl-0123456789abcdef`, NAME cut if the whole would be too long.
 pub(super) fn temporary(name: &OsStr) -> Result<OsString> {
-    let mut random = [0; RANDOM];
-    getrandom::fill(&mut random)
-        .map_err(|e| Error::failed("no_random", format!("the system gives no random bytes: {e}")))?;
+    let random: [u8; RANDOM] = crate::crypto::random()?;
     let room = NAME_MAX - 1 - MARK.len() - 2 * RANDOM;
     let mut temp = vec![b'.'];
     temp.extend(name.as_bytes().iter().take(room));

@@ -1,6 +1,6 @@
 //! What there is on a token, as plain data: keys that were found, their attributes, and what an inventory lists.
 //!
-//! Attributes are claims, not proof (governance §0, fact 6). How all this is found is [`super::search`]'s matter.
+//! Attributes are claims, not proof (governance §0, fact 6). How all this is found stands in `search.rs`.
 
 use super::raw::Handle;
 use crate::crypto::verify::PublicKey;

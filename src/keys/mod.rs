@@ -4,12 +4,16 @@
 //! with its certificate), and each identity has one or more *copies* (a token and a CKA_ID). Today there is
 //! one of each; the shape is the one that custody and failover need.
 //!
-//! These are records read back from the ledger. What may happen to them is in [`state`].
+//! Here lives what is known of keys, as records read back from the ledger, and what follows from it alone: which state
+//! may follow which ([`state`]), which step a rotation needs next ([`rotation`]), how a token differs from its record
+//! ([`token`]). Nothing here reads the ledger, asks a token or does any of it; whether something may be done is the
+//! policy's to say.
 
 pub mod revocation;
 pub mod rotation;
 pub mod state;
 pub mod token;
+pub mod value;
 
 use crate::clock::Time;
 use crate::crypto::verify::PublicKey;
@@ -20,7 +24,7 @@ use std::collections::BTreeMap;
 
 pub use revocation::{PublishedCrl, Revocation, RevocationReason, Terms, retention_cutoff};
 pub use state::State;
-pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord};
+pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord, TokenSummary};
 
 /// One generation of a key with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

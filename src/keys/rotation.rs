@@ -18,7 +18,6 @@ use crate::clock::Time;
 use crate::config::{Issuer, Key, Rotation, RotationMode};
 use crate::error::{Error, Result};
 use crate::model::{Environment, GenerationId, KeyName, Purpose};
-use crate::request::ReviewDecision;
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,6 +32,16 @@ crate::model::words! {
         NewWithOld = "new-with-old",
         /// The old public key, certified by the new root.
         OldWithNew = "old-with-new",
+    }
+}
+
+crate::model::words! {
+    /// What a review of a CA's key decides.
+    ReviewDecision: "review decision" {
+        /// It goes on until a day that the review names.
+        Keep = "keep",
+        /// It gets a successor.
+        Roll = "roll",
     }
 }
 

@@ -5,7 +5,6 @@
 
 use super::TokenFacts;
 use crate::model::Hash256;
-use crate::people::request::TokenSummary;
 use serde::{Deserialize, Serialize};
 
 /// A token and the module it is reached through, as they introduced themselves when they were adopted.
@@ -59,6 +58,25 @@ pub struct Difference {
     pub found: Option<String>,
     /// It makes this another token or another module: nothing is logged in to before it is adopted.
     pub decisive: bool,
+}
+
+/// What a token said of itself when it was adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSummary {
+    /// Serial number.
+    pub serial: String,
+    /// Label.
+    pub label: String,
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Model.
+    pub model: String,
+    /// Firmware version.
+    pub firmware: String,
+    /// SHA-256 of the module's file; absent for the builtin token.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub module_sha256: Option<Hash256>,
 }
 
 impl TokenRecord {

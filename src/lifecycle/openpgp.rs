@@ -12,10 +12,10 @@ use crate::ledger::query;
 use crate::model::{GenerationId, Hash256};
 use crate::people::request::Step;
 use crate::pki::openpgp::certificate::Certificate;
+use crate::pki::openpgp::certification::{self, Certification, Certified};
 use crate::pki::openpgp::key::DatedKey;
 use crate::pki::openpgp::make::{NewCertificate, NewSubkey, Revocation};
 use crate::pki::openpgp::plan::Plan;
-use crate::pki::openpgp::road::{self, Certification, Certified};
 use crate::published::keyrings::user_id;
 use crate::request::{CertifyOpenPgp, Operation, Role};
 use crate::world::{World, act, small};
@@ -106,7 +106,7 @@ fn certify_with(
                 keys.push((identity.spki_sha256, store.open(&permit, role, identity)?));
             }
         }
-        let signatures = road::sign(draft.unsigned(), &keys)?;
+        let signatures = certification::sign(draft.unsigned(), &keys)?;
         Ok(draft.finish(&signatures, |revocation| keep(&path, revocation))?)
     })();
     act::close(world, permit, certified)?;
@@ -185,7 +185,7 @@ fn draft(
         _ => return Err(Error::blocked("no_certificate", format!("{} has no OpenPGP certificate", issuer.id))),
     };
     let known = query::generations(world.ledger.connection())?;
-    let all = road::merged(known.iter().filter_map(Generation::credential))?;
+    let all = certification::merged(known.iter().filter_map(Generation::credential))?;
     let certificate = all.into_iter().find(|certificate| certificate.fingerprint() == primary);
     let certificate = certificate.ok_or_else(|| Error::bug("a recorded certificate is not among the recorded ones"))?;
     Certification::subkey(&certificate, &NewSubkey { key: dated, expires: Some(expires) }, at)

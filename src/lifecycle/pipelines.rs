@@ -7,10 +7,11 @@
 use crate::config::{GitUse, Pipeline, PipelineValue};
 use crate::error::{Error, Kind, Result, shown};
 use crate::files::shown_path;
+use crate::keys::value;
 use crate::keys::{Generation, State};
 use crate::ledger::query::{self, OpenIntent};
 use crate::model::{Hash256, KeyName, PipelineName};
-use crate::pipeline::{self, Value, value};
+use crate::pipeline::{self, Value};
 use crate::policy::life::NAMED;
 use crate::publication::edited::{self, Edited, Present};
 use crate::publication::{ObjectId, Repository};

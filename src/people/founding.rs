@@ -102,7 +102,7 @@ impl Beginning {
     /// # Errors
     /// Only a bug.
     pub fn step(&self, workspace_id: &str) -> Result<Step> {
-        let params = serde_json::to_value(self).map_err(|e| Error::bug("a founding has no JSON form").because(e))?;
+        let params = crate::crypto::jcs::to_value(self)?;
         Ok(Step { operation: FOUND.to_owned(), object: workspace_id.to_owned(), params })
     }
 

@@ -1,5 +1,6 @@
 //! People: who they are, what they sign, and whose signature counts. Pure: nothing here reads a file, a token, the
-//! ledger or the clock.
+//! ledger or the clock. What a signature is counted for (which rule, which act) is said by the caller and decided by the
+//! policy.
 //!
 //! A [`roster::Roster`] says who is who. An [`request::ApprovalRequest`] is what people are asked, fully resolved, in
 //! one canonical byte form. Its requester and its approvers sign those bytes with their own SSH keys, under
@@ -15,6 +16,7 @@ pub mod roster;
 pub mod sidecar;
 pub(crate) mod text;
 
+pub use quorum::AdoptRoster;
 pub use request::ApprovalRequest;
 pub use roster::Roster;
 

@@ -11,7 +11,7 @@ mod succession;
 mod tests;
 
 pub use examine::proofs_of_possession;
-pub use succession::{Succession, succession};
+pub use succession::{ADOPT_ROSTER, AdoptRoster, Succession, succession};
 
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::{Role, Rule};

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+pub use crate::keys::TokenSummary;
+
 /// The version of the form.
 pub const SCHEMA: &str = "keyctl.request/v1";
 
@@ -109,25 +111,6 @@ pub struct Step {
     pub object: String,
     /// Its parameters, an object; without those of [`crate::request::Operation::OPEN`].
     pub params: Value,
-}
-
-/// What a token said of itself when it was adopted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TokenSummary {
-    /// Serial number.
-    pub serial: String,
-    /// Label.
-    pub label: String,
-    /// Manufacturer.
-    pub manufacturer: String,
-    /// Model.
-    pub model: String,
-    /// Firmware version.
-    pub firmware: String,
-    /// SHA-256 of the module's file; absent for the builtin token.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub module_sha256: Option<Hash256>,
 }
 
 /// A tree head.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// One step into a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Segment {
     /// The member of a table or object with this name.
     Name(String),
     /// The item of a list, from 0.
@@ -18,11 +18,11 @@ pub enum Step {
 /// A dotted path such as `signing.windows.thumbprint`, `jobs[0].env.THUMBPRINT` or `signing."a.b".thumbprint`: names of
 /// letters, digits, `-` and `_` stand bare, all others in double quotes with JSON's escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldPath(Vec<Step>);
+pub struct FieldPath(Vec<Segment>);
 
 impl FieldPath {
     /// The steps, outermost first; never empty, and the first is a name.
-    pub fn steps(&self) -> &[Step] {
+    pub fn segments(&self) -> &[Segment] {
         &self.0
     }
 
@@ -40,8 +40,8 @@ impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
             match step {
-                Step::Item(index) => write!(f, "[{index}]")?,
-                Step::Name(name) => {
+                Segment::Item(index) => write!(f, "[{index}]")?,
+                Segment::Name(name) => {
                     let dot = if i == 0 { "" } else { "." };
                     match is_bare(name) {
                         true => write!(f, "{dot}{name}")?,
@@ -76,12 +76,12 @@ impl FromStr for FieldPath {
                     (name.to_owned(), after)
                 }
             };
-            steps.push(Step::Name(name));
+            steps.push(Segment::Name(name));
             rest = after;
             while let Some(inner) = rest.strip_prefix('[') {
                 let (index, after) = inner.split_once(']').ok_or_else(|| bad("a '[' without ']'"))?;
                 let number = index.parse().ok().filter(|n: &usize| n.to_string() == index && *n <= 1_000_000);
-                steps.push(Step::Item(number.ok_or_else(|| bad("[N] counts from 0"))?));
+                steps.push(Segment::Item(number.ok_or_else(|| bad("[N] counts from 0"))?));
                 rest = after;
             }
             if steps.len() > MAX_DEPTH {
@@ -121,12 +121,12 @@ mod tests {
 
     #[test]
     fn paths_are_read_and_written_alike() {
-        let name = |text: &str| Step::Name(text.into());
+        let name = |text: &str| Segment::Name(text.into());
         let path: FieldPath = "signing.windows.thumbprint".parse().unwrap();
-        assert_eq!(path.steps(), [name("signing"), name("windows"), name("thumbprint")]);
+        assert_eq!(path.segments(), [name("signing"), name("windows"), name("thumbprint")]);
         let path: FieldPath = r#"jobs[0][12]."a.b \"c\""."".x-y_1"#.parse().unwrap();
-        let steps = [name("jobs"), Step::Item(0), Step::Item(12), name("a.b \"c\""), name(""), name("x-y_1")];
-        assert_eq!(path.steps(), steps);
+        let steps = [name("jobs"), Segment::Item(0), Segment::Item(12), name("a.b \"c\""), name(""), name("x-y_1")];
+        assert_eq!(path.segments(), steps);
         assert_eq!(path.to_string(), r#"jobs[0][12]."a.b \"c\""."".x-y_1"#);
         assert_eq!((path.upto(1), path.upto(3)), ("jobs[0]".into(), r#"jobs[0][12]."a.b \"c\"""#.into()));
         for bad in [
@@ -158,7 +158,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_names_survive(names in prop::collection::vec("\\PC{0,12}", 1..6)) {
-            let path = FieldPath(names.into_iter().map(Step::Name).collect());
+            let path = FieldPath(names.into_iter().map(Segment::Name).collect());
             prop_assert_eq!(path.to_string().parse::<FieldPath>().unwrap(), path);
         }
 

@@ -2,7 +2,7 @@
 //! and no more: no comments, no trailing commas, and no name twice in one object, since two readers could then disagree
 //! about which one counts.
 
-use super::{FieldPath, Found, MAX_DEPTH, Step, Value, malformed, missing, wrong_kind};
+use super::{FieldPath, Found, MAX_DEPTH, Segment, Value, malformed, missing, wrong_kind};
 use crate::error::{Error, Result};
 use std::collections::HashSet;
 use std::ops::Range;
@@ -92,7 +92,7 @@ impl Scanner<'_> {
         }
         if let Some(matched) = matched {
             self.reached = self.reached.max(matched);
-            if matched == self.path.steps().len() {
+            if matched == self.path.segments().len() {
                 self.found = Some(start..self.at);
             }
         }
@@ -113,7 +113,7 @@ impl Scanner<'_> {
             self.space();
             self.expect(b':', "a ':' is missing")?;
             self.space();
-            let here = matched.filter(|&n| self.path.steps().get(n) == Some(&Step::Name(name.clone())));
+            let here = matched.filter(|&n| self.path.segments().get(n) == Some(&Segment::Name(name.clone())));
             self.value(here.map(|n| n.saturating_add(1)), depth.saturating_add(1))?;
             if !names.insert(name) {
                 return Err(self.bad("a name stands twice in one object"));
@@ -136,7 +136,7 @@ impl Scanner<'_> {
         let mut index = 0usize;
         loop {
             self.space();
-            let here = matched.filter(|&n| self.path.steps().get(n) == Some(&Step::Item(index)));
+            let here = matched.filter(|&n| self.path.segments().get(n) == Some(&Segment::Item(index)));
             self.value(here.map(|n| n.saturating_add(1)), depth.saturating_add(1))?;
             index = index.saturating_add(1);
             self.space();
@@ -211,7 +211,7 @@ impl Scanner<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::pipeline::{FieldPath, Format, Step, Value, find, replace};
+    use crate::pipeline::{FieldPath, Format, Segment, Value, find, replace};
     use proptest::prelude::*;
 
     const DOCUMENT: &str = "{\r\n  \"name\" : \"win\",\r\n\t\"signing\":{\"windows\" :\r\n {\"thumbprint\":   \"OLD\" , \"generation\":3},\
@@ -315,7 +315,7 @@ mod tests {
     }
 
     /// Every string and every number that is not negative, with its path.
-    fn leaves(value: &serde_json::Value, path: &mut Vec<Step>, found: &mut Vec<(Vec<Step>, Value)>) {
+    fn leaves(value: &serde_json::Value, path: &mut Vec<Segment>, found: &mut Vec<(Vec<Segment>, Value)>) {
         match value {
             serde_json::Value::String(text) => found.push((path.clone(), Value::Text(text.clone()))),
             serde_json::Value::Number(n) if n.is_u64() => {
@@ -323,14 +323,14 @@ mod tests {
             }
             serde_json::Value::Array(items) => {
                 for (i, item) in items.iter().enumerate() {
-                    path.push(Step::Item(i));
+                    path.push(Segment::Item(i));
                     leaves(item, path, found);
                     path.pop();
                 }
             }
             serde_json::Value::Object(members) => {
                 for (name, member) in members {
-                    path.push(Step::Name(name.clone()));
+                    path.push(Segment::Name(name.clone()));
                     leaves(member, path, found);
                     path.pop();
                 }
@@ -349,8 +349,8 @@ mod tests {
             leaves(&document, &mut Vec::new(), &mut all);
             for (steps, value) in all {
                 let words: Vec<String> = steps.iter().map(|step| match step {
-                    Step::Name(name) => format!(".{}", serde_json::Value::from(name.as_str())),
-                    Step::Item(index) => format!("[{index}]"),
+                    Segment::Name(name) => format!(".{}", serde_json::Value::from(name.as_str())),
+                    Segment::Item(index) => format!("[{index}]"),
                 }).collect();
                 let path: FieldPath = words.concat()[1..].parse().unwrap();
                 let found = find(Format::Json, &text, &path).unwrap();
@@ -360,8 +360,8 @@ mod tests {
                 // Another parser agrees that this value changed and no other.
                 let mut expected = document.clone();
                 let pointer: Vec<String> = steps.iter().map(|step| match step {
-                    Step::Name(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
-                    Step::Item(index) => format!("/{index}"),
+                    Segment::Name(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+                    Segment::Item(index) => format!("/{index}"),
                 }).collect();
                 *expected.pointer_mut(&pointer.concat()).unwrap() = match &new {
                     Value::Text(text) => text.as_str().into(),

@@ -1,5 +1,8 @@
 //! Changing one value in a file that is somebody else's: a pipeline's configuration (B9).
 //!
+//! Here lives the reading and changing of one field in TOML and JSON. No file is opened and no repository touched here, and
+//! which value belongs into a field is not known ([`crate::config::Pipeline`] says which, a key's record what).
+//!
 //! Bytes in, bytes out. A [`FieldPath`] leads to the value; [`toml`] and [`json`] find the bytes it stands in, without
 //! writing the document anew: comments, order, spaces, byte order mark, line ends and everything else stay as they are.
 //! The result is read once more, and must say what the old text said but for that one value.
@@ -7,9 +10,8 @@
 pub mod field;
 pub mod json;
 pub mod toml;
-pub mod value;
 
-pub use field::{FieldPath, Step};
+pub use field::{FieldPath, Segment};
 
 use crate::error::{Error, Result};
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! TOML, read by the crate that reads our own settings; it keeps the place of every value.
 
-use super::{FieldPath, Found, MAX_DEPTH, Step, Value, malformed, missing, wrong_kind};
+use super::{FieldPath, Found, MAX_DEPTH, Segment, Value, malformed, missing, wrong_kind};
 use crate::error::Result;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -14,11 +14,11 @@ pub(super) fn find(text: &str, path: &FieldPath) -> Result<Found> {
         malformed(format_args!("line {}: {}", line.saturating_add(1), error.message().replace('\n', " ")))
     })?;
     let mut here: Option<(&DeValue<'_>, Range<usize>)> = None;
-    for (at, step) in path.steps().iter().enumerate() {
+    for (at, step) in path.segments().iter().enumerate() {
         let next = match (step, &here) {
-            (Step::Name(name), None) => document.get_ref().get(name.as_str()),
-            (Step::Name(name), Some((DeValue::Table(table), _))) => table.get(name.as_str()),
-            (Step::Item(index), Some((DeValue::Array(items), _))) => items.get(*index),
+            (Segment::Name(name), None) => document.get_ref().get(name.as_str()),
+            (Segment::Name(name), Some((DeValue::Table(table), _))) => table.get(name.as_str()),
+            (Segment::Item(index), Some((DeValue::Array(items), _))) => items.get(*index),
             _ => None,
         };
         let next = next.ok_or_else(|| missing(path, at))?;

@@ -1,6 +1,6 @@
 //! What closes the permit of a revocation.
 
-use super::crl::road::Published;
+use super::crl::delivery::Published;
 use super::openpgp::ending::Ended;
 use crate::gate::{Completes, sealed};
 use crate::request::RevokeKey;

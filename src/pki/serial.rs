@@ -1,6 +1,6 @@
 //! Certificate serial numbers (RFC 5280 §4.1.2.2; CSBR §7.1 asks for 64 bits of randomness or more).
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::model::hex;
 use std::fmt;
 
@@ -16,9 +16,7 @@ impl Serial {
     /// `Unavailable` `no_randomness` when the operating system gives none.
     pub fn random() -> Result<Self> {
         loop {
-            let mut bytes = [0; 20];
-            getrandom::fill(&mut bytes)
-                .or_kind(Kind::Unavailable, "no_randomness", || "the operating system gave no randomness".into())?;
+            let mut bytes: [u8; 20] = crate::crypto::random()?;
             bytes[0] &= 0x7f;
             if bytes[0] != 0 {
                 return Ok(Serial(bytes));

@@ -4,9 +4,9 @@ use super::gates::{self, Decision, Gate};
 use super::people::with_people;
 use super::rules::{Decide, Facts, unknown_generation};
 use crate::clock::{Time, rfc3339};
+use crate::keys::value;
 use crate::keys::{Generation, State, retention_cutoff};
 use crate::ledger::query::LastFacts;
-use crate::pipeline::value;
 use crate::request::{DestroyKey, Doomed, Request, UpdatePipeline};
 
 /// States in which a pipeline's configuration may name a generation: it serves, or is ready to.

@@ -1,6 +1,10 @@
 //! What others may read, and how far it has got: `published/`, nothing secret in it (design §4), and the git work tree
 //! that it may be.
 //!
+//! Here lives everything that speaks to git, and the look for private material before anything goes out. What a file is made
+//! of (a certificate, a list, a keyring) is made elsewhere and only recognised here. Nothing here signs or writes to the
+//! ledger: the caller records what became of it.
+//!
 //! A published file goes through three places: the folder, a commit, a remote. How far it has to go is what the
 //! settings say ([`Publication`]); whether it got there is told by [`State::is_published`], which is what an activation
 //! or a revocation waits for. A file counts as committed or pushed only with the very bytes that lie in the folder now.
@@ -20,7 +24,8 @@ mod survey;
 
 pub use git::Author;
 pub use private::Secrets;
-pub use repository::{ObjectId, Repository, private_material};
+pub use private::private_material;
+pub use repository::{ObjectId, Repository};
 
 use crate::clock::Time;
 use crate::config::{Publication, Retry};

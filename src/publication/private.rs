@@ -14,6 +14,7 @@
 //! | any of these in base64 | each run of base64 characters, decoded |
 //! | the tokens' PINs | compared with what the PIN files hold |
 
+use crate::error::{Error, shown};
 use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
@@ -403,6 +404,11 @@ fn decode(run: &[u8], alphabet: [u8; 2]) -> Zeroizing<Vec<u8>> {
     let of_url = alphabet == *b"-_";
     let decoded = if of_url { Base64UrlUnpadded::decode_vec(text) } else { Base64Unpadded::decode_vec(text) };
     Zeroizing::new(decoded.unwrap_or_default())
+}
+
+/// The refusal of a file with private material. It names the file and never what is in it.
+pub fn private_material(path: &str, what: &str) -> Error {
+    Error::blocked("private_material", format!("{}: holds {what}, so nothing is published", shown(path)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Every file in the folder, looked through.
 
 use super::known::Kind;
-use super::private::{self, Secrets};
-use super::repository::{ObjectId, Repository, private_material};
+use super::private::{self, Secrets, private_material};
+use super::repository::{ObjectId, Repository};
 use crate::error::{Error, Result, shown};
 use crate::files::safe::read_bounded;
 use crate::files::shown_path;

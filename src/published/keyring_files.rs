@@ -11,7 +11,7 @@ use crate::keys::Generation;
 use crate::ledger::query;
 use crate::model::{Hash256, KeyName, Purpose};
 use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
-use crate::pki::openpgp::road;
+use crate::pki::openpgp::certification;
 use crate::policy::{Gate, gates};
 use crate::request::PublishKeyring;
 use crate::world::World;
@@ -44,7 +44,7 @@ pub(crate) fn merged(world: &World, all: &[Generation], generations: &[Generatio
         let primary = query::issuer(world.ledger.connection(), &generation.id)?;
         known.extend(all.iter().filter(|other| Some(&other.id) == primary.as_ref()));
     }
-    road::merged(known.into_iter().filter_map(Generation::credential))
+    certification::merged(known.into_iter().filter_map(Generation::credential))
 }
 
 /// The name of the keyring file within `published/`.

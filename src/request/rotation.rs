@@ -2,6 +2,7 @@
 //! the decision of a review.
 
 use crate::clock::Time;
+use crate::keys::rotation::ReviewDecision;
 use crate::model::{GenerationId, Hash256};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,16 +66,6 @@ pub struct ActivateKey {
     pub keyring_sha256: Option<Hash256>,
     /// Why, in words.
     pub reason: String,
-}
-
-crate::model::words! {
-    /// What a review of a CA's key decides.
-    ReviewDecision: "review decision" {
-        /// It goes on until a day that the review names.
-        Keep = "keep",
-        /// It gets a successor.
-        Roll = "roll",
-    }
 }
 
 /// Records what a review of a CA's key decided, where the settings let its rotation wait for one.

@@ -4,7 +4,6 @@
 use crate::clock::Time;
 use crate::keys::TokenRecord;
 use crate::model::{Email, GenerationId, Hash256, HsmName, Purpose};
-use crate::people::Roster;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -72,18 +71,6 @@ pub struct CloseFollowUp {
     pub evidence_name: String,
     /// SHA-256 of that file.
     pub evidence_sha256: Hash256,
-}
-
-/// Takes over a changed roster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AdoptRoster {
-    /// The workspace's `ledger` key, which stands for the workspace.
-    pub generation: GenerationId,
-    /// The roster in force, whole: what changes can be read from the request alone.
-    pub from: Roster,
-    /// The roster to adopt, whole.
-    pub to: Roster,
 }
 
 /// Stops a person's signatures from counting, for the time being.

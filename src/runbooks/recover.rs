@@ -7,11 +7,11 @@ use crate::ledger::query::{self, OpenIntent};
 use crate::lifecycle::generate::settle_keygen;
 use crate::lifecycle::revocation::settle;
 use crate::lifecycle::{destroy, pipelines};
-use crate::pki::crl::road::Served;
-use crate::pki::openpgp::road::Certified;
+use crate::pki::crl::delivery::Served;
+use crate::pki::issued::{CsrMade, Issued};
+use crate::pki::openpgp::certification::Certified;
 use crate::pki::proof::Tested;
 use crate::pki::published::InPlace;
-use crate::pki::road::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::published::keyring_files::Published;
 use crate::request::{

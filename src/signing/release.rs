@@ -16,7 +16,7 @@ use crate::hsm::store::SigningKey;
 use crate::keys::TokenFacts;
 use crate::model::{Hash256, HashAlgorithm, SpkiHash, hex};
 use crate::pki::openpgp::certificate::SigningKeyInfo;
-use crate::pki::openpgp::road;
+use crate::pki::openpgp::certification;
 use crate::pki::openpgp::unsigned::Unsigned;
 use crate::request::{Format, SignArtifact};
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ impl Prepared {
     /// # Errors
     /// A key refuses; or what was made does not verify, which leaves the repository as it was.
     pub fn sign(self, keys: &[(SpkiHash, SigningKey<'_>)]) -> Result<Signed, Failure> {
-        let signatures = road::sign(self.inner.unsigned(), keys)?;
+        let signatures = certification::sign(self.inner.unsigned(), keys)?;
         let signers = self.inner.unsigned().iter().map(|unsigned| unsigned.says().signer.to_lowercase());
         let mut signers: Vec<_> = signers.collect();
         signers.sort();

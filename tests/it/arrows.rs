@@ -1,6 +1,6 @@
 //! Holds the direction of the arrows (ARCHITECTURE.md): a stage may use only what stands before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Stages from left to right; those in one row may use each other.
@@ -145,6 +145,34 @@ fn the_way_of_a_file_names_no_format() {
     for format in ["::pe", "authenticode", "::apt", "Layout", "Authenticode"] {
         assert!(!text.contains(format), "signing/artifact.rs names {format}");
     }
+}
+
+/// Comments may point anywhere.
+fn without_comments(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn no_stages_go_in_a_circle() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in &files {
+        let relative = file.strip_prefix(&src).expect("in src");
+        let stage = relative.iter().next().expect("a name").to_string_lossy().trim_end_matches(".rs").to_owned();
+        let mut others = named(&without_comments(&std::fs::read_to_string(file).expect("readable")));
+        others.retain(|other| row_of(other).is_some() && *other != stage);
+        uses.entry(stage).or_default().extend(others);
+    }
+    // Whatever uses only what is settled is settled itself; what is left uses each other.
+    while let Some(settled) = uses.iter().find(|(_, others)| others.is_empty()).map(|(stage, _)| stage.clone()) {
+        uses.remove(&settled);
+        for others in uses.values_mut() {
+            others.remove(&settled);
+        }
+    }
+    assert!(uses.is_empty(), "these use each other: {uses:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Tokens that hang, processes that are killed while they wait for one, and what an unsettled act blocks until `recover`.
 
-use crate::support::{Ran, tool};
+use crate::support::{Ran, ran, tool};
 use crate::tokens::*;
 use std::process::{Child, Stdio};
 
@@ -136,6 +136,28 @@ fn an_orphaned_certificate_blocks_its_issuer_s_token_until_recover() {
         .output()
         .expect("openssl");
     assert!(chain.status.success(), "{}", String::from_utf8_lossy(&chain.stderr));
+    tokens.keyctl(&["audit", "log"]).ok();
+}
+
+#[test]
+fn a_token_that_hangs_keeps_no_other_from_signing() {
+    let tokens = Tokens::lying(&["ca"]);
+    let patient = hsm("ca", lying_module(), FROM_ENV) + "timeout_seconds = 600\n";
+    tokens.init(&p256_hierarchy(&[patient], ["ca", "ca", "log"])).ok();
+    let file = tokens.pe("app.exe");
+    let logins = tokens.calls("C_Login");
+    tokens.tell("hang-login");
+    let mut command = tokens.command(&["keygen", "windows"]);
+    let mut waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    while tokens.calls("C_Login") == logins {
+        assert!(waiting.try_wait().expect("a child").is_none(), "it logs in to the token that hangs");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    tokens.keyctl(&["sign", "app.exe"]).ok();
+    assert!(waiting.try_wait().expect("a child").is_none(), "it still waits for its token");
+    osslsigncode_accepts(&file, &tokens.published("root-1.pem"));
+    tokens.tell("honest");
+    ran(waiting.wait_with_output().expect("it ends")).ok().says("windows/2");
     tokens.keyctl(&["audit", "log"]).ok();
 }
 

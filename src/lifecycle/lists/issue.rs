@@ -29,7 +29,7 @@ pub(crate) fn due(world: &World, ca: &Generation) -> Result<Option<&'static str>
         return Ok(Some("something revoked is not on it"));
     }
     let Some(newest) = query::published_crl(conn, &ca.id)? else { return Ok(Some("there is none")) };
-    let file = crate::pki::crl::road::read(&lists::path(world, &ca.id));
+    let file = crate::pki::crl::delivery::read(&lists::path(world, &ca.id));
     if !file.is_ok_and(|file| file.is_some_and(|crl| crl.sha256() == newest.sha256)) {
         return Ok(Some("the published file is not the recorded one"));
     }

@@ -10,7 +10,7 @@ use crate::keys::{Credential, Generation, Terms};
 use crate::ledger::query;
 use crate::model::{GenerationId, HashAlgorithm, Purpose, hex, unhex};
 use crate::pki::certificate::Certificate;
-use crate::pki::crl::road::{self, Published};
+use crate::pki::crl::delivery::{self, Published};
 use crate::pki::crl::{Crl, CrlDraft, CrlPlan, LintedCrl, Revocation, Scope, rehearse};
 use crate::policy::revocation::list_life;
 use crate::published::lists::{certificate, path};
@@ -55,7 +55,7 @@ fn build(world: &World, ca: &Generation, revoked: Option<(&GenerationId, Terms)>
     let life = this_update.checked_add_signed(list_life(ca.purpose)).unwrap_or(Time::MAX_UTC);
     let next_update = life.min(issuer.not_after());
     let entries = entries(world, ca, revoked, this_update)?;
-    let published = old.as_ref().map(road::number).transpose()?.flatten();
+    let published = old.as_ref().map(delivery::number).transpose()?.flatten();
     let number = query::last_crl_number(conn, &ca.id)?.max(published.unwrap_or(0)).saturating_add(1);
     let urls = urls(world, ca)?;
     let serials = entries.iter().map(|entry| entry.serial.clone()).collect();
@@ -116,7 +116,7 @@ impl List {
 
 /// The published list, if the CA signed it. What others put there is written over, with a word.
 fn published(world: &World, path: &Path, issuer: &Certificate) -> Result<Option<Crl>> {
-    let found = road::read(path).and_then(|found| {
+    let found = delivery::read(path).and_then(|found| {
         found.as_ref().map(|crl| crl.verify(issuer)).transpose()?;
         Ok(found)
     });

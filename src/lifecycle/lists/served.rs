@@ -6,7 +6,7 @@ use crate::http::{Getter, Http, Limits};
 use crate::keys::Generation;
 use crate::ledger::query;
 use crate::model::Hash256;
-use crate::pki::crl::road::{self, Served};
+use crate::pki::crl::delivery::{self, Served};
 use crate::pki::crl::{Crl, MAX_CRL};
 use crate::published::lists;
 use crate::request::ConfirmCrl;
@@ -44,7 +44,7 @@ impl Seen {
 pub fn confirm(world: &mut World, ca: &Generation, fetch: bool, stop: &Arc<AtomicBool>) -> Result<Seen> {
     let Some(recorded) = query::published_crl(world.ledger.connection(), &ca.id)? else { return Ok(Seen::NoUrl) };
     let path = lists::path(world, &ca.id);
-    let crl = road::read(&path)?.filter(|crl| crl.sha256() == recorded.sha256).ok_or_else(|| {
+    let crl = delivery::read(&path)?.filter(|crl| crl.sha256() == recorded.sha256).ok_or_else(|| {
         let name = crate::files::shown_path(&path);
         let message = format!("{name} is not the list {} of {} that was published", recorded.number, ca.id);
         Error::finding("crl_changed", message).hint(format!("keyctl crl {} --now", ca.id.key))

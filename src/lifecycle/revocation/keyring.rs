@@ -9,8 +9,8 @@ use crate::lifecycle::revocation::plan::{Plan, bare_request};
 use crate::model::Hash256;
 use crate::outcome::Receipt;
 use crate::pki::openpgp::certificate::Certificate;
+use crate::pki::openpgp::certification;
 use crate::pki::openpgp::ending::{Ended, Ending, unguarded};
-use crate::pki::openpgp::road;
 use crate::pki::revoked::Revoked;
 use crate::published::keyrings;
 use crate::request::{Request, RevokeKey, Role};
@@ -61,7 +61,7 @@ fn newest(world: &World, credential: &Credential) -> Result<Certificate> {
     };
     let primary = Certificate::parse(certificate)?.fingerprint();
     let known = query::generations(world.ledger.connection())?;
-    let all = road::merged(known.iter().filter_map(Generation::credential))?;
+    let all = certification::merged(known.iter().filter_map(Generation::credential))?;
     let found = all.into_iter().find(|certificate| certificate.fingerprint() == primary);
     found.ok_or_else(|| Error::bug("a recorded certificate is not among the recorded ones"))
 }
@@ -83,7 +83,7 @@ pub fn decide(world: &mut World, plan: &Plan, primary: &Generation) -> Result<Re
             Source::Key(ending) => {
                 let identity = primary.identity()?;
                 let key = world.store.open(&permit, Role::Issuer, identity)?;
-                ending.finish(&road::sign(ending.unsigned(), &[(identity.spki_sha256, key)])?)?
+                ending.finish(&certification::sign(ending.unsigned(), &[(identity.spki_sha256, key)])?)?
             }
         };
         keyrings::publish_ended(world, &plan.generation, &ended)?;

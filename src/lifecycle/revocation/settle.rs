@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::ledger::query::{self, OpenIntent};
-use crate::pki::crl::road::Published;
+use crate::pki::crl::delivery::Published;
 use crate::pki::revoked::Revoked;
 use crate::published::{keyrings, lists};
 use crate::request::{IssueCrl, RevokeKey};

@@ -12,7 +12,7 @@ use crate::lifecycle::{certify, generate, openpgp, pipelines};
 use crate::model::{GenerationId, KeyName};
 use crate::outcome::Receipt;
 use crate::pki::issue::Validity;
-use crate::pki::road::{CsrMade, Issued};
+use crate::pki::issued::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::policy::{Decide, Decision};
 use crate::published::keyring_files::Published;

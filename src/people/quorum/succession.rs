@@ -8,10 +8,10 @@ use super::{Ballot, Electorate, count_in_new_roster};
 use crate::config::policy::Rule;
 use crate::crypto::ssh::PublicKey;
 use crate::error::{Context, Error, Result};
+use crate::model::GenerationId;
 use crate::people::approval::Participant;
 use crate::people::{ApprovalRequest, Roster};
-use crate::request::{AdoptRoster, Operation};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The result of looking at a roster that is to be adopted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +24,28 @@ pub struct Succession {
     pub missing: Vec<String>,
 }
 
+/// The act of taking over a changed roster, as [`ADOPT_ROSTER`] has it in its parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptRoster {
+    /// The workspace's `ledger` key, which stands for the workspace.
+    pub generation: GenerationId,
+    /// The roster in force, whole: what changes can be read from the request alone.
+    pub from: Roster,
+    /// The roster to adopt, whole.
+    pub to: Roster,
+}
+
+/// The operation that takes over a roster, as requests name it.
+pub const ADOPT_ROSTER: &str = "roster";
+
 impl ApprovalRequest {
     /// The roster that it would put in force, if it is for one.
     ///
     /// # Errors
     /// `bad_request` if that cannot be read.
     pub fn new_roster(&self) -> Result<Option<Roster>> {
-        let mut steps = self.steps.iter().filter(|step| step.operation == AdoptRoster::NAME);
+        let mut steps = self.steps.iter().filter(|step| step.operation == ADOPT_ROSTER);
         let Some(step) = steps.next() else { return Ok(None) };
         if steps.next().is_some() {
             return Err(Error::failed("bad_request", "the request is for two rosters"));

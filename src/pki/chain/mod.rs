@@ -1,5 +1,6 @@
 //! Certificate chains: from a leaf, over untrusted candidates, to a root that the caller trusts (RFC 5280 §6, in the
-//! part that code signing uses).
+//! part that code signing uses). Here lives the search for such a path and the judgement of it. Nothing is fetched here,
+//! no root is trusted that the caller did not give, and the moment that counts is the caller's too.
 //!
 //! The search goes from the leaf upwards and links by name bytes, key identifiers and signature; each path that reaches
 //! a root is then judged as a whole ([`check`]): dates, purposes, CA rights, critical extensions, revocation. Another

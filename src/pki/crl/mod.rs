@@ -1,134 +1,34 @@
-//! Certificate revocation lists (RFC 5280 §5): reading and checking them here, making them in [`build`].
+//! Certificate revocation lists (RFC 5280 §5): reading and checking them here, making them in [`build`], putting them
+//! where others read them in [`delivery`]. Which certificates are on a list, and when it is due, is decided elsewhere.
+//! No key is touched here: a list takes a signature that was made for its bytes.
 //!
 //! A list may be long (a hundred thousand entries are ordinary), so entries are read one by one into small records and
 //! found by binary search. Lists that need what is not done here (deltas, indirect lists, lists for some reasons only)
 //! are read but never [usable](Crl::check_usable): half a list must not pass for a whole one.
 
 pub mod build;
-pub mod road;
+pub mod delivery;
+mod entry;
+mod reason;
 
 pub use build::{CrlDraft, CrlPlan, LintedCrl, Revocation, Scope, check_successor, rehearse};
+pub use entry::{Entry, MAX_ENTRIES};
+pub use reason::Reason;
 
 use super::asn1::{self, Elements, Instant, tag};
 use super::certificate::{self, Certificate, Extension, Signed};
 use super::name::Name;
 use super::oid;
-use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::model::{Hash256, Signature};
 use const_oid::ObjectIdentifier;
 use der::Decode;
+use entry::parse_entries;
 use std::fmt;
-use std::str::FromStr;
 use x509_cert::ext::pkix::{crl::dp::IssuingDistributionPoint, name::DistributionPointName};
 
 /// The most bytes a CRL may have.
 pub const MAX_CRL: usize = 64 * 1024 * 1024;
-
-/// The most entries a CRL may have.
-pub const MAX_ENTRIES: usize = 1_000_000;
-
-/// Why a certificate was revoked (RFC 5280 §5.3.1); printed and read by the names that section gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// unspecified (0).
-    Unspecified,
-    /// keyCompromise (1).
-    KeyCompromise,
-    /// cACompromise (2).
-    CaCompromise,
-    /// affiliationChanged (3).
-    AffiliationChanged,
-    /// superseded (4).
-    Superseded,
-    /// cessationOfOperation (5).
-    CessationOfOperation,
-    /// certificateHold (6), never written here.
-    CertificateHold,
-    /// removeFromCRL (8), never written here.
-    RemoveFromCrl,
-    /// privilegeWithdrawn (9).
-    PrivilegeWithdrawn,
-    /// aACompromise (10).
-    AaCompromise,
-}
-
-impl Reason {
-    const TABLE: [(Reason, u8, &'static str); 10] = [
-        (Reason::Unspecified, 0, "unspecified"),
-        (Reason::KeyCompromise, 1, "keyCompromise"),
-        (Reason::CaCompromise, 2, "cACompromise"),
-        (Reason::AffiliationChanged, 3, "affiliationChanged"),
-        (Reason::Superseded, 4, "superseded"),
-        (Reason::CessationOfOperation, 5, "cessationOfOperation"),
-        (Reason::CertificateHold, 6, "certificateHold"),
-        (Reason::RemoveFromCrl, 8, "removeFromCRL"),
-        (Reason::PrivilegeWithdrawn, 9, "privilegeWithdrawn"),
-        (Reason::AaCompromise, 10, "aACompromise"),
-    ];
-
-    /// The CRLReason number.
-    pub fn code(self) -> u8 {
-        Self::TABLE.iter().find(|row| row.0 == self).map_or(0, |row| row.1)
-    }
-
-    fn from_code(code: u8) -> Option<Self> {
-        Self::TABLE.iter().find(|row| row.1 == code).map(|row| row.0)
-    }
-}
-
-impl From<crate::keys::RevocationReason> for Reason {
-    fn from(reason: crate::keys::RevocationReason) -> Self {
-        use crate::keys::RevocationReason as Why;
-        match reason {
-            Why::Unspecified => Reason::Unspecified,
-            Why::KeyCompromise => Reason::KeyCompromise,
-            Why::CaCompromise => Reason::CaCompromise,
-            Why::AffiliationChanged => Reason::AffiliationChanged,
-            Why::Superseded => Reason::Superseded,
-            Why::CessationOfOperation => Reason::CessationOfOperation,
-            Why::PrivilegeWithdrawn => Reason::PrivilegeWithdrawn,
-            Why::AaCompromise => Reason::AaCompromise,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(Self::TABLE.iter().find(|row| row.0 == *self).map_or("unspecified", |row| row.2))
-    }
-}
-
-impl FromStr for Reason {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        Self::TABLE.iter().find(|row| row.2 == text).map(|row| row.0).ok_or_else(|| {
-            let known: Vec<_> = Self::TABLE.iter().map(|row| row.2).collect();
-            Error::usage("unknown_word", format!("unknown reason {text:?}; known: {}", known.join(", ")))
-        })
-    }
-}
-
-/// One revoked certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Contents of its serialNumber INTEGER.
-    pub serial: Box<[u8]>,
-    /// revocationDate.
-    pub revocation_date: Instant,
-    /// reasonCode; `None` when absent, which means unspecified.
-    pub reason: Option<Reason>,
-    /// invalidityDate.
-    pub invalidity_date: Option<Time>,
-}
-
-impl Entry {
-    /// From when on the certificate must not be trusted: the earlier of the two dates.
-    pub fn effective(&self) -> Time {
-        let date = self.revocation_date.time;
-        self.invalidity_date.map_or(date, |invalid| invalid.min(date))
-    }
-}
 
 /// A CRL with its exact bytes.
 #[derive(Clone)]
@@ -403,55 +303,6 @@ fn parse(der: &[u8]) -> Result<Crl> {
         unsupported,
         empty_list,
     })
-}
-
-fn parse_entries(list: &[u8], unsupported: &mut Option<String>) -> Result<Vec<Entry>> {
-    let (mut elements, mut entries) = (Elements::new(list)?, Vec::new());
-    while elements.peek().is_some() {
-        if entries.len() == MAX_ENTRIES {
-            return Err(Error::failed("crl_too_large", format!("more than {MAX_ENTRIES} entries")));
-        }
-        let mut inner = elements.enter(tag::SEQUENCE, "revokedCertificate")?;
-        let mut entry = Entry {
-            serial: inner.integer("userCertificate")?.into(),
-            revocation_date: inner.time("revocationDate")?,
-            reason: None,
-            invalidity_date: None,
-        };
-        if inner.peek().is_some() {
-            for extension in Extension::parse_list(&mut inner)? {
-                entry_extension(&mut entry, &extension, unsupported)?;
-            }
-        }
-        inner.end("revokedCertificate")?;
-        entries.push(entry);
-    }
-    Ok(entries)
-}
-
-fn entry_extension(entry: &mut Entry, extension: &Extension, unsupported: &mut Option<String>) -> Result<()> {
-    let mut value = Elements::new(&extension.value)?;
-    match extension.oid {
-        oid::REASON_CODE => {
-            let code = value.take(tag::ENUMERATED, "reasonCode")?.value;
-            let reason = if let [code] = code { Reason::from_code(*code) } else { None };
-            entry.reason = Some(reason.ok_or_else(|| asn1::malformed("reasonCode", "not a reason of RFC 5280"))?);
-            value.end("reasonCode")
-        }
-        oid::INVALIDITY_DATE => {
-            let date = value.time("invalidityDate")?;
-            if date.utc_time {
-                return Err(asn1::malformed("invalidityDate", "not a GeneralizedTime"));
-            }
-            entry.invalidity_date = Some(date.time);
-            value.end("invalidityDate")
-        }
-        other if extension.critical => {
-            *unsupported = Some(format!("entry extension {other} is critical and not supported"));
-            Ok(())
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Lint: does a certificate or a CRL look as its profile says, and as RFC 5280 and the code-signing baseline
-//! requirements (CSBR, as of 2026) demand?
+//! requirements (CSBR, as of 2026) demand? Here live the rules and nothing else: they read and never change what they
+//! judge. What follows from a finding is for the caller.
 //!
 //! Each rule is one row of a table with a stable name and a function that says what is wrong, or nothing. A rule whose
 //! subject cannot be read keeps silent: the rule about encoding speaks for it, so that one fault gives one finding.

@@ -1,4 +1,6 @@
-//! OpenPGP certificates and document signatures whose keys live in a token.
+//! OpenPGP certificates and document signatures whose keys live in a token. Here lives what is made of packets:
+//! certificates, bindings, revocations, signatures over documents. Which key certifies which, and for how long, is
+//! decided elsewhere, and no file is read or written here.
 //!
 //! Everything signed here is signed in two phases. First every signature packet is built in full except
 //! for the signature itself: times, flags and issuer are fixed, so each digest is known before any key is
@@ -18,16 +20,16 @@
 //! * [`make`], [`change`]: making certificates, adding subkeys, extending, revoking
 //! * [`ending`]: revocations, made now or applied from what was put aside
 //! * [`document`]: signatures over documents, made and judged
-//! * [`road`]: what a certification needs of a permit, and what closes it
+//! * [`certification`]: what a certification needs of a permit, and what closes it
 
 pub mod certificate;
+pub mod certification;
 pub mod change;
 pub mod document;
 pub mod ending;
 pub mod key;
 pub mod make;
 pub mod plan;
-pub mod road;
 #[cfg(test)]
 pub(crate) mod testkeys;
 pub mod unsigned;

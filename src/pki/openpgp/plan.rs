@@ -139,16 +139,16 @@ impl Signing {
 
 impl Plan {
     /// The plan for these signatures.
-    pub(crate) fn new<'a>(
+    pub(crate) fn new<'a, S: AsRef<Signing> + 'a>(
         operation: Operation,
         certificate: &str,
-        signatures: impl IntoIterator<Item = &'a super::unsigned::Unsigned>,
+        signatures: impl IntoIterator<Item = &'a S>,
     ) -> Self {
         Plan {
             certificate: certificate.to_owned(),
             operation,
             schema: "keyctl.openpgp-plan/v1".to_owned(),
-            signatures: signatures.into_iter().map(|unsigned| unsigned.says().clone()).collect(),
+            signatures: signatures.into_iter().map(|one| one.as_ref().clone()).collect(),
         }
     }
 

@@ -41,6 +41,12 @@ pub(crate) struct Body {
     pub says: Signing,
 }
 
+impl AsRef<Signing> for Unsigned {
+    fn as_ref(&self) -> &Signing {
+        &self.says
+    }
+}
+
 impl Unsigned {
     /// Fixes the packet and computes its digest; `over` feeds what is signed besides the packet itself.
     ///

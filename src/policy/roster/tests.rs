@@ -126,5 +126,5 @@ fn people_have_to_agree_to_all_of_it() {
     // Without people there is nobody to speak of.
     let nobody = Facts { roster: None, ..ask() };
     assert!(matches!(SuspendPerson::decide(&suspension("dan@example.com"), &nobody), Decision::Block(_)));
-    assert_eq!(AdoptRoster::NAME, "roster");
+    assert_eq!(AdoptRoster::NAME, crate::people::quorum::ADOPT_ROSTER);
 }

@@ -1,5 +1,5 @@
-//! The stretch of the road that lists go: from the CA's signature to the file that others read, and what closes the
-//! permits of revocations and lists. Nothing counts as published before the file was read back, parsed and verified.
+//! The way of a list from the CA's signature to the file and the URLs that others read, and what closes the permits of
+//! revocations and lists. Nothing counts as published before the file was read back, parsed and verified.
 
 use super::build::LintedCrl;
 use super::{Crl, MAX_CRL};

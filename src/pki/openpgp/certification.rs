@@ -1,5 +1,4 @@
-//! The stretch of the road that OpenPGP keys go: from a plan, with every digest known, to the value that closes
-//! the permit of a certification.
+//! The certification of an OpenPGP key: from a plan, with every digest known, to the value that closes its permit.
 
 use super::certificate::Certificate;
 use super::change;

@@ -1,9 +1,9 @@
 //! What a pipeline's field says about a generation.
 
-use super::Value;
+use super::{Credential, Generation};
 use crate::config::PipelineValue;
-use crate::keys::{Credential, Generation};
 use crate::model::Purpose;
+use crate::pipeline::Value;
 
 /// The text for a generation; `None` if it has no such value, or none yet.
 pub fn of(generation: &Generation, kind: PipelineValue) -> Option<String> {
