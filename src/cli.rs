@@ -202,7 +202,7 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
             let mut world = World::open(globals)?;
             let words = commands::run::prepare(&args, &mut world)?;
             let result = approved(&words, &mut world);
-            commands::publication::after(&world, result)
+            crate::published::worktree::after(&world, result)
         }
         Command::Cab(args) => commands::cab::run(&args, &mut World::open(globals)?),
         Command::Sign(args) => commands::sign::run(&args, globals),
@@ -211,7 +211,7 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Due(args) => {
             let mut world = World::open(globals)?;
             let result = commands::due::run(&args, &mut world);
-            commands::publication::after(&world, result)
+            crate::published::worktree::after(&world, result)
         }
         Command::Recover(args) => commands::recover::run(&args, &mut World::open(globals)?),
         Command::Completions(args) => commands::completions::completions(&args, self::command(), &globals.ui),
@@ -219,7 +219,7 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         command => {
             let mut world = World::open(globals)?;
             let result = approvable(command, &mut world);
-            commands::publication::after(&world, result)
+            crate::published::worktree::after(&world, result)
         }
     }
 }

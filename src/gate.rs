@@ -172,7 +172,7 @@ recorded!(AdoptRoster, SuspendPerson, RestorePerson, SuspendKey, ReinstateKey);
 pub(crate) fn resume<O: Operation>(ledger: &Ledger, locks: &Path, seq: u64) -> Result<Permit<O>> {
     let open = query::open_intents(ledger.connection())?.into_iter().find(|intent| intent.seq == seq);
     let open = open.ok_or_else(|| Error::usage("no_open_intent", format!("entry {seq} is no open intent")))?;
-    if open.entry_type != O::ENTRY {
+    if open.kind != O::KIND {
         return Err(Error::bug(format!("entry {seq} is no {}", O::ENTRY)));
     }
     if !ProcessLock::is_free(locks, open.process.parse()?)? {
@@ -295,7 +295,7 @@ impl Ground {
         let id = request.params.generation();
         let issuer = request.params.issuer();
         let generation = query::generation(conn, id)?;
-        let doomed = generation.as_ref().filter(|_| O::NAME == DestroyKey::NAME);
+        let doomed = generation.as_ref().filter(|_| O::KIND == DestroyKey::KIND);
         Ok(Facts {
             destruction: doomed.map(|known| query::last_facts(conn, known)).transpose()?.unwrap_or_default(),
             rotation: rotation::facts(conn, request, generation.as_ref())?,

@@ -28,8 +28,11 @@ use crate::ui::Ui;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub mod act;
 pub mod authority;
 pub mod orphans;
+pub mod requests;
+pub mod small;
 
 /// The global flags, and what stands in for the outside.
 #[derive(Clone, Debug)]
@@ -221,7 +224,7 @@ impl World {
         Request {
             request_id: uuid::Uuid::new_v4().to_string(),
             correlation_id: self.globals.correlation_id.clone(),
-            operation: O::NAME.into(),
+            operation: O::KIND,
             object,
             actor: self.globals.actor(),
             params,

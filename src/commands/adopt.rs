@@ -2,7 +2,6 @@
 
 mod roster;
 
-use super::{act, keygen};
 use crate::config::policy::Operation;
 use crate::config::{Change, Settings};
 use crate::error::Result;
@@ -15,7 +14,7 @@ use crate::model::HsmName;
 use crate::request::AdoptSettings;
 use crate::ui::{Row, Worst};
 use crate::world::authority::{Intended, step};
-use crate::world::{World, token_specs};
+use crate::world::{World, act, small, token_specs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -126,7 +125,7 @@ impl SettingsChange {
             generation: world.ledger_key()?,
             from_sha256: self.from.sha256()?,
             to_sha256: self.wanted.sha256()?,
-            settings: keygen::to_value(&self.wanted)?,
+            settings: small::to_value(&self.wanted)?,
             tokens: self.tokens,
         };
         let request = world.request(params.to_sha256.to_string(), params);

@@ -1,21 +1,19 @@
 //! `destroy`: the private key of a generation, for good.
 
-use super::{act, keygen, publish, recover};
+use crate::commands::{preview, values};
 use crate::config::policy::Operation as Rule;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::files::lock::NamedLock;
-use crate::gate::{self, Failure, Permit};
-use crate::hsm::store::DestroyedKey;
-use crate::keys::{Generation, State};
-use crate::ledger::query::{self, OpenIntent};
+use crate::gate;
+use crate::keys::State;
+use crate::lifecycle::destroy::{carry_out, refuse_open, refused, resolve};
 use crate::model::GenerationId;
-use crate::outcome::{self, Receipt};
-use crate::policy::life::{INDESTRUCTIBLE, all_copies};
-use crate::policy::{Decision, Verdict};
+use crate::policy::Decision;
+use crate::published::register;
 use crate::request::{DestroyKey, Operation, Request};
 use crate::ui::Worst;
-use crate::world::World;
 use crate::world::authority::{Intended, step};
+use crate::world::{World, act};
 use std::time::Duration;
 
 /// Destroy the private key of a generation that serves no more
@@ -50,13 +48,13 @@ pub fn run(args: &DestroyArgs, world: &mut World) -> Result<Worst> {
     let generation = world.generation(&args.generation)?;
     if generation.state == State::Destroyed {
         world.ui().say(&format!("{} is destroyed already", generation.id));
-        world.ui().object(&keygen::describe(&generation));
+        world.ui().object(&values::describe(&generation));
         return Ok(Worst::default());
     }
     refuse_open(world, &generation)?;
     let request = resolve(world, &generation)?;
     if world.globals.dry_run {
-        return act::show(world, &request);
+        return preview::show(world, &request);
     }
     if world.asks_people() {
         let intended = intended(&request)?;
@@ -72,34 +70,9 @@ pub fn run(args: &DestroyArgs, world: &mut World) -> Result<Worst> {
     carry_out(world, permit, &generation)?;
     let generation = world.generation(&generation.id)?;
     world.checkpoint()?;
-    publish::register(world)?;
-    world.ui().object(&keygen::describe(&generation));
+    register::register(world)?;
+    world.ui().object(&values::describe(&generation));
     Ok(Worst::default())
-}
-
-/// An act that is under way, or was interrupted, comes first.
-fn refuse_open(world: &World, generation: &Generation) -> Result<()> {
-    match query::open_about(world.ledger.connection(), &generation.id)?.first() {
-        Some(seq) => {
-            let message = format!("entry {seq} about {} has no outcome yet", generation.id);
-            Err(Error::blocked("orphaned_intent", message).hint("keyctl recover"))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Every copy of the key, as the register has it, or as it was planned.
-fn resolve(world: &World, generation: &Generation) -> Result<Request<DestroyKey>> {
-    let object = generation.id.to_string();
-    let params = match world.planned_params::<DestroyKey>(&object)? {
-        Some(planned) => planned,
-        None => DestroyKey {
-            generation: generation.id.clone(),
-            from: generation.state,
-            copies: all_copies(generation, &query::last_facts(world.ledger.connection(), generation)?),
-        },
-    };
-    Ok(world.request(object, params))
 }
 
 fn intended(request: &Request<DestroyKey>) -> Result<Intended> {
@@ -112,102 +85,4 @@ fn intended(request: &Request<DestroyKey>) -> Result<Intended> {
         tokens: request.params.copies.iter().map(|copy| copy.hsm.clone()).collect(),
         object,
     })
-}
-
-/// A key that was made so that it stays is told apart: no approval and no waiting helps.
-fn refused(error: Error, generation: &Generation, decision: &[Decision]) -> Error {
-    let gates = decision.first().map(Decision::gates).unwrap_or_default();
-    let mut failed = gates.iter().filter(|gate| gate.verdict != Verdict::Pass);
-    let stays = failed.next().is_some_and(|gate| gate.name == INDESTRUCTIBLE) && failed.next().is_none();
-    if error.code() != "gate_failed" || !stays {
-        return error;
-    }
-    let message = format!("{} was made so that it cannot be destroyed: it goes only with its token", generation.id);
-    Error::blocked("undestroyable", message)
-        .hint("when the token holds nothing else any more, its security officer can initialise it anew")
-        .because(error)
-}
-
-/// Destroys under the permit and closes it. Where nobody can say what was destroyed, the token is asked at once, and what
-/// is left goes too; if it cannot be asked, the intent stays open, and `recover` goes on under it.
-fn carry_out(world: &mut World, permit: Permit<DestroyKey>, generation: &Generation) -> Result<()> {
-    let failure = match world.store.destroy(&permit, generation) {
-        Err(failure) if failure.unknown => failure,
-        ended => return close(world, permit, ended),
-    };
-    let again = match world.store.are_gone(&permit, generation) {
-        Ok(None) => world.store.destroy(&permit, generation),
-        Ok(Some(gone)) => Ok(gone),
-        Err(_) => return Err(failure.error.hint("keyctl recover")),
-    };
-    match again {
-        Ok(gone) => {
-            world.ui().warn(&format!("{}; nothing of the key is left, so it is destroyed", failure.error.full()));
-            close(world, permit, Ok(gone))
-        }
-        Err(later) if later.error.kind() == Kind::Unavailable => Err(later.error.hint("keyctl recover")),
-        // It was looked for, and is still there.
-        Err(later) => close(world, permit, Err(Failure { unknown: false, ..later })),
-    }
-}
-
-fn close(world: &mut World, permit: Permit<DestroyKey>, ended: Result<DestroyedKey, Failure>) -> Result<()> {
-    if ended.as_ref().is_ok_and(|destroyed| !destroyed.was_there()) {
-        world.ui().say("its private key is on the token no more");
-    }
-    let answers = outcome::close(&mut world.ledger, crate::world::tool(), vec![(permit, ended)])?;
-    let receipt = answers.into_iter().next().unwrap_or_else(|| Err(Error::bug("closing gave no answer")))?;
-    evidence(world, &receipt)
-}
-
-/// The fragment can be made again from the ledger, so its absence undoes nothing.
-fn evidence(world: &mut World, receipt: &Receipt) -> Result<()> {
-    match world.fragments(std::slice::from_ref(receipt)) {
-        Ok(paths) => {
-            for path in paths {
-                world.ui().detail(&format!("evidence: {}", crate::files::shown_path(&path)));
-            }
-        }
-        Err(error) => {
-            let error = error.about("destroyed and recorded, but there is no evidence yet").hint("keyctl recover");
-            world.ui().error(&error);
-        }
-    }
-    Ok(())
-}
-
-/// For `recover`: makes the fragments that are missing.
-pub(super) fn late_evidence(world: &mut World) -> Result<usize> {
-    let mut written = 0;
-    for seq in query::all_outcomes(world.ledger.connection(), DestroyKey::ENTRY)? {
-        // What failed has none.
-        let Ok(receipt) = Receipt::load(&world.ledger, seq) else { continue };
-        if !world.fragment_path(&receipt)?.exists() {
-            world.fragments(std::slice::from_ref(&receipt))?;
-            written += 1;
-        }
-    }
-    Ok(written)
-}
-
-/// Goes on under an intent whose process is gone (governance T7): what is gone is destroyed, what is there still goes now.
-pub(super) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
-    let permit = recover::resume::<DestroyKey>(world, orphan)?;
-    let generation = world.generation(&permit.request().params.generation)?;
-    if let Some(gone) = world.store.are_gone(&permit, &generation).map_err(|failure| failure.error)? {
-        close(world, permit, Ok(gone))?;
-        return Ok(("taken-over", "nothing of the key is left".into()));
-    }
-    match world.store.destroy(&permit, &generation) {
-        Ok(destroyed) => {
-            close(world, permit, Ok(destroyed))?;
-            Ok(("done", "what was left of the key is destroyed now".into()))
-        }
-        Err(failure) if failure.error.kind() == Kind::Unavailable => Err(failure.error),
-        Err(failure) => {
-            let detail = failure.error.full();
-            recover::close_with_error::<DestroyKey, DestroyedKey>(world, permit, failure.error, failure.unknown)?;
-            Ok((if failure.unknown { "unknown" } else { "not-executed" }, detail))
-        }
-    }
 }

@@ -8,6 +8,7 @@ use crate::hsm::{Token, TokenSpec};
 use crate::keys::{Generation, State, TokenRecord};
 use crate::ledger::query;
 use crate::model::{Environment, HsmName};
+use crate::published::worktree;
 use crate::ui::{Row, Worst};
 use crate::world::{World, token_specs};
 
@@ -37,7 +38,7 @@ pub fn run(_args: &DoctorArgs, world: &mut World) -> Result<Worst> {
     }
     clock(world, &mut rows)?;
     settings(world, &mut rows)?;
-    match super::publication::examine(world) {
+    match worktree::examine(world) {
         Ok(detail) => rows.add("published", "nothing private", Verdict::Ok, detail),
         Err(error) => rows.add("published", "nothing private", Verdict::Problem, error.full()),
     }

@@ -1,7 +1,7 @@
 //! `follow-up`: duties that have a deadline, such as what has to follow break-glass.
 
-use super::{act, keygen};
 use crate::clock::{Time, rfc3339};
+use crate::commands::preview;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result, shown};
 use crate::files::{safe, shown_path};
@@ -10,8 +10,8 @@ use crate::ledger::query::{self, FollowUp};
 use crate::model::{GenerationId, Hash256};
 use crate::request::CloseFollowUp;
 use crate::ui::{Row, Worst};
-use crate::world::World;
 use crate::world::authority::{Intended, step};
+use crate::world::{World, act};
 use std::path::{Path, PathBuf};
 
 /// Show duties that have a deadline, or close one with evidence
@@ -38,7 +38,7 @@ pub struct FollowUpArgs {
 const MAX_EVIDENCE: u64 = 64 << 20;
 
 /// The columns of the table of duties.
-pub(super) const COLUMNS: &[&str] = &["follow_up", "object", "due", "left"];
+pub(crate) const COLUMNS: &[&str] = &["follow_up", "object", "due", "left"];
 
 /// Runs `follow-up`.
 ///
@@ -57,7 +57,7 @@ pub fn run(args: &FollowUpArgs, world: &mut World) -> Result<Worst> {
 }
 
 /// A duty as the table shows it.
-pub(super) fn row(duty: &FollowUp, now: Time) -> Row {
+pub(crate) fn row(duty: &FollowUp, now: Time) -> Row {
     Row::new()
         .with("follow_up", duty.id())
         .with("object", duty.object.as_str())
@@ -89,7 +89,7 @@ fn close(world: &mut World, duty: &FollowUp, evidence: &Path) -> Result<Worst> {
         CloseFollowUp { generation, follow_up: duty.id(), evidence_name: name, evidence_sha256: Hash256::of(&bytes) };
     let request = world.request(duty.id(), params);
     if world.asks_people() {
-        let command = vec!["follow-up".into(), duty.id(), "--evidence".into(), keygen::absolute(evidence)?];
+        let command = vec!["follow-up".into(), duty.id(), "--evidence".into(), crate::files::absolute(evidence)?];
         let intended = Intended {
             operation: Operation::FollowUp,
             object: duty.id(),
@@ -101,7 +101,7 @@ fn close(world: &mut World, duty: &FollowUp, evidence: &Path) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return act::show(world, &request);
+        return preview::show(world, &request);
     }
     let permit = act::admit(world, request)?;
     act::close(world, permit, Ok(Recorded::new()))?;

@@ -1,7 +1,7 @@
 //! `grant`: standing approvals, which automation consumes use by use.
 
-use super::{act, keygen};
 use crate::clock::{Time, rfc3339};
+use crate::commands::preview;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
 use crate::gate::Recorded;
@@ -10,8 +10,8 @@ use crate::model::{GenerationId, KeyName, hex};
 use crate::policy::grants::MAX_GENERATIONS;
 use crate::request::{EndGrant, GiveGrant, Request};
 use crate::ui::{Row, Worst};
-use crate::world::World;
 use crate::world::authority::{Intended, step};
+use crate::world::{World, act, small};
 use chrono::TimeDelta;
 
 /// Give a standing approval for one key's rotations, or end it
@@ -47,12 +47,12 @@ pub struct GrantArgs {
     list: bool,
 }
 
-pub(super) fn time(text: &str) -> std::result::Result<Time, String> {
+pub(crate) fn time(text: &str) -> std::result::Result<Time, String> {
     crate::clock::parse(text).ok_or_else(|| format!("{text:?} is not an RFC 3339 time like 2027-06-30T00:00:00Z"))
 }
 
 /// The columns of the table of grants.
-pub(super) const COLUMNS: &[&str] = &["grant", "key", "left", "interval", "until", "people"];
+pub(crate) const COLUMNS: &[&str] = &["grant", "key", "left", "interval", "until", "people"];
 
 /// Runs `grant`.
 ///
@@ -71,7 +71,7 @@ pub fn run(args: &GrantArgs, world: &mut World) -> Result<Worst> {
 }
 
 /// A grant as the table shows it.
-pub(super) fn row(grant: &Grant) -> Row {
+pub(crate) fn row(grant: &Grant) -> Row {
     let people: Vec<_> = grant.people.iter().map(ToString::to_string).collect();
     Row::new()
         .with("grant", grant.params.grant_id.as_str())
@@ -105,7 +105,7 @@ fn give(args: &GrantArgs, world: &mut World) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return act::show(world, &request);
+        return preview::show(world, &request);
     }
     let id = request.params.grant_id.clone();
     let permit = act::admit(world, request)?;
@@ -118,7 +118,7 @@ fn give(args: &GrantArgs, world: &mut World) -> Result<Worst> {
 
 fn resolve(args: &GrantArgs, world: &World) -> Result<Request<GiveGrant>> {
     let settings = world.settings()?;
-    let key = keygen::setting(&settings, &args.key)?;
+    let key = small::setting(&settings, &args.key)?;
     let number = query::next_number(world.ledger.connection(), &args.key)?;
     let generation = GenerationId { key: args.key.clone(), number };
     let object = generation.to_string();
@@ -134,7 +134,7 @@ fn resolve(args: &GrantArgs, world: &World) -> Result<Request<GiveGrant>> {
     let longest = now + TimeDelta::days(crate::policy::grants::MAX_DAYS) - TimeDelta::seconds(1);
     let params = GiveGrant {
         generation,
-        grant_id: hex(&keygen::random::<16>()?),
+        grant_id: hex(&small::random::<16>()?),
         settings_sha256: settings.sha256()?,
         purpose: key.purpose,
         subject,
@@ -174,22 +174,11 @@ fn end(args: &GrantArgs, world: &mut World, id: &str) -> Result<Worst> {
         world.authorize(intended)?;
     }
     if world.globals.dry_run {
-        return act::show(world, &request);
+        return preview::show(world, &request);
     }
     let permit = act::admit(world, request)?;
     act::close(world, permit, Ok(Recorded::new()))?;
     world.checkpoint()?;
     world.ui().say("ended");
     Ok(Worst::default())
-}
-
-/// The grant under which automation may make a generation of a key, if one stands that covers it.
-///
-/// # Errors
-/// The ledger cannot be read.
-pub fn covering(world: &World, next: &GenerationId) -> Result<Option<Grant>> {
-    let now = world.globals.clock.now();
-    let grants = query::grants(world.ledger.connection(), Some(&next.key))?;
-    let covers = |grant: &Grant| now < grant.params.not_after && (grant.used.contains(next) || grant.left() > 0);
-    Ok(grants.into_iter().find(covers))
 }

@@ -1,21 +1,23 @@
 //! `import`: an externally issued certificate.
 
-use super::{act, keygen, publish};
+use crate::commands::{preview, values};
 use crate::config::policy::Operation;
 use crate::crypto::subject::subject_of;
 use crate::error::{Error, Result, shown};
 use crate::files::safe;
 use crate::keys::{Generation, State};
 use crate::ledger::query;
+use crate::lifecycle::advance;
 use crate::model::Purpose;
 use crate::pki::certificate::Certificate;
 use crate::pki::chain::Revocation;
 use crate::pki::profile::ProfileName;
 use crate::pki::{import, pem};
+use crate::published::{certificates, register};
 use crate::request::ImportCertificate;
 use crate::ui::Worst;
-use crate::world::World;
 use crate::world::authority::{Intended, step};
+use crate::world::{World, act};
 use std::path::PathBuf;
 
 /// Take in a certificate that an external issuer made
@@ -86,7 +88,7 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
     };
     let request = world.request(generation.id.to_string(), params);
     if world.globals.dry_run {
-        return act::show(world, &request);
+        return preview::show(world, &request);
     }
     if world.asks_people() {
         let intended = intended(args, world, &generation, &request.params)?;
@@ -95,11 +97,11 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
     let permit = act::admit(world, request)?;
     act::close(world, permit, Ok(imported.into_issued()))?;
     let generation = world.generation(&generation.id)?;
-    publish::certificate(world, &generation)?;
-    let generation = keygen::activate_first(world, generation)?;
+    certificates::certificate(world, &generation)?;
+    let generation = advance::activate_first(world, generation)?;
     world.checkpoint()?;
-    publish::register(world)?;
-    world.ui().object(&keygen::describe(&generation));
+    register::register(world)?;
+    world.ui().object(&values::describe(&generation));
     if generation.state == State::Certified {
         let name = &generation.id.key;
         world.ui().say(&format!("{} takes over when its rotation goes on; next: keyctl rotate {name}", generation.id));
@@ -130,10 +132,10 @@ fn same_publisher(args: &ImportArgs, world: &World, generation: &Generation, new
 
 /// What people agree to: this certificate, by its hash, and that a first generation takes over.
 fn intended(args: &ImportArgs, world: &World, generation: &Generation, params: &ImportCertificate) -> Result<Intended> {
-    let mut command = vec!["import".to_owned(), keygen::absolute(&args.certificate)?];
+    let mut command = vec!["import".to_owned(), crate::files::absolute(&args.certificate)?];
     for (option, paths) in [("--roots", &args.roots), ("--chain", &args.chain)] {
         for path in paths {
-            command.extend([option.to_owned(), keygen::absolute(path)?]);
+            command.extend([option.to_owned(), crate::files::absolute(path)?]);
         }
     }
     if args.publisher_change {
@@ -141,7 +143,7 @@ fn intended(args: &ImportArgs, world: &World, generation: &Generation, params: &
     }
     let object = generation.id.to_string();
     let mut steps = vec![step(object.clone(), params)?];
-    steps.extend(keygen::planned::activation(world, &generation.id, State::Certified)?);
+    steps.extend(advance::activation(world, &generation.id, State::Certified)?);
     Ok(Intended {
         operation: Operation::Import,
         object,

@@ -1,22 +1,16 @@
 //! `init`: founds a workspace: entry 0, its tokens, its people, its keys.
 
-use super::{keygen, openpgp, publication, publish};
-use crate::config::workspace::Workspace;
-use crate::config::{Config, Issuer, Key, MAX_CONFIG, MAX_TRUST};
+use crate::commands::status;
+use crate::config::{Config, Key, MAX_CONFIG, MAX_TRUST};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
-use crate::gate;
-use crate::ledger::anchor::{Pin, state_dir};
+use crate::founding::found::{SANDBOX, Sources, found, template};
 use crate::model::{Environment, Hash256, KeyName, Purpose};
+use crate::published::worktree;
 use crate::ui::Worst;
-use crate::world::{Globals, World, grouped, pin_of};
+use crate::world::small::by_issuer;
+use crate::world::{Globals, World, grouped};
 use std::path::{Path, PathBuf};
-
-mod earlier;
-mod genesis;
-mod people;
-mod request;
-mod tokens;
 
 /// Found a workspace
 ///
@@ -74,14 +68,6 @@ fn dry_run(dir: &Path, from: Option<&Path>, globals: &Globals) -> Result<Worst> 
     Ok(Worst::default())
 }
 
-/// The configuration of a sandbox.
-fn template() -> String {
-    Config::render_default("Example Corp", "sandbox.invalid/keyctl")
-}
-
-/// The sandbox's folder where none is named.
-pub const SANDBOX: &str = ".keyctl-sandbox";
-
 /// Runs `init`.
 ///
 /// # Errors
@@ -108,10 +94,9 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
         let message = format!("{} is a {} workspace", shown_path(&dir), world.genesis.environment);
         return Err(Error::usage("workspace_exists", message));
     }
-    let worst = publication::after(&world, Ok(Worst::default()))?;
-    let rows: Vec<_> =
-        crate::ledger::query::generations(world.ledger.connection())?.iter().map(super::status::row).collect();
-    globals.ui.rows(super::status::COLUMNS, &rows);
+    let worst = worktree::after(&world, Ok(Worst::default()))?;
+    let rows: Vec<_> = crate::ledger::query::generations(world.ledger.connection())?.iter().map(status::row).collect();
+    globals.ui.rows(status::COLUMNS, &rows);
     let hash = world.ledger.entry(0)?.leaf_hash()?.to_string();
     globals.ui.say(&format!("\ngenesis {}", grouped(&hash)));
     globals.ui.say(&format!("{} workspace ready in {}", world.genesis.environment, shown_path(&dir)));
@@ -131,120 +116,4 @@ fn next_commands(world: &World, dir: &Path) -> Result<()> {
         world.ui().say(&line);
     }
     Ok(())
-}
-
-/// The files that a workspace is founded with, where they are not in it already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sources<'a> {
-    pub from: Option<&'a Path>,
-    pub roster: Option<&'a Path>,
-    pub earlier: Option<&'a Path>,
-}
-
-/// Founds the workspace, or continues an interrupted founding; in a sandbox also makes its keys.
-pub(super) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Result<World> {
-    safe::create_private_dir(dir)?;
-    let dir = dir.canonicalize()?;
-    for folder in ["tokens", "evidence", "requests", "locks", "revocations"] {
-        safe::create_private_dir(&dir.join(folder))?;
-    }
-    for folder in ["published", "published/certs", "published/crl", "published/apt"] {
-        create_public_dir(&dir.join(folder))?;
-    }
-    let config = settle_config(&dir, sources.from)?;
-    let is_sandbox = config.environment == Environment::Sandbox;
-    if is_sandbox {
-        safe::create_private_dir(&dir.join(people::PEOPLE))?;
-    }
-    config.keys.iter().try_for_each(|(name, key)| keygen::check_custody(name, key))?;
-    crate::world::tidy(&dir);
-    let (store, knew) = if gate::is_founded(&dir)? {
-        (None, Pin::bound_to(&state_dir()?, &dir)?.is_some())
-    } else {
-        let roster = people::settle_roster(&dir, &config, sources)?;
-        people::check_roster(&roster, &config, globals.clock.now())?;
-        tokens::make_builtin_tokens(&dir, &config)?;
-        (Some(genesis::genesis(&dir, &config, &roster, sources.earlier, globals)?), false)
-    };
-    let mut world = World::open_with(Workspace::open(&dir)?, globals.clone(), store)?;
-    if knew {
-        // An interruption may have come before this; on first sight it is not for this user to vouch for it.
-        let pin = pin_of(&world.genesis, world.ledger.entry(0)?.leaf_hash()?)?;
-        genesis::trust_on_host(&pin, &dir, world.genesis.environment, globals)?;
-    }
-    if is_sandbox {
-        make_keys(&mut world)?;
-    }
-    openpgp::publish(&mut world)?;
-    publish::register(&world)?;
-    world.checkpoint()?;
-    Ok(world)
-}
-
-fn make_keys(world: &mut World) -> Result<()> {
-    let settings = world.settings()?;
-    for name in by_issuer(&settings) {
-        let key = keygen::setting(&settings, &name)?;
-        let made = crate::ledger::query::next_number(world.ledger.connection(), &name)? > 1;
-        if key.purpose == Purpose::Ledger || key.issuer == Issuer::External || (made && world.active(&name).is_ok()) {
-            continue;
-        }
-        keygen::advance(world, &name, &key)?;
-    }
-    Ok(())
-}
-
-/// `published/` is for others to read.
-fn create_public_dir(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    match path.symlink_metadata() {
-        // An interrupted founding left it; it is open to readers already.
-        Ok(_) => drop(safe::trusted_path(path)?),
-        Err(_) => safe::create_private_dir(path)?,
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
-    Ok(())
-}
-
-/// Issuers before those they issue.
-pub(super) fn by_issuer(settings: &crate::config::Settings) -> Vec<KeyName> {
-    let depth = |name: &KeyName| {
-        let mut at = Some(name.clone());
-        let mut depth = 0;
-        while let Some(name) = at {
-            at = match settings.keys.get(&name).map(|key| &key.issuer) {
-                Some(Issuer::Key(issuer)) if depth < settings.keys.len() => Some(issuer.clone()),
-                _ => None,
-            };
-            depth += 1;
-        }
-        depth
-    };
-    let mut names: Vec<_> = settings.keys.keys().cloned().collect();
-    names.sort_by_key(depth);
-    names
-}
-
-/// Puts the configuration in its place. As long as nothing was made by it, another one may replace it.
-fn settle_config(dir: &Path, from: Option<&Path>) -> Result<Config> {
-    let path = dir.join(crate::config::workspace::CONFIG);
-    let text = match from {
-        Some(from) => Some(safe::read_text(from, MAX_CONFIG)?),
-        None if path.exists() => None,
-        None => Some(template()),
-    };
-    let begun = || dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();
-    match text {
-        Some(text) if path.exists() && begun() && safe::read_text(&path, MAX_CONFIG)? != text => {
-            let message = format!("{} was begun with another keyctl.toml", shown_path(dir));
-            return Err(Error::usage("workspace_exists", message)
-                .hint("the same file continues it; after that, edit the workspace's own and run keyctl adopt"));
-        }
-        Some(text) => {
-            Config::parse(&text, &path, &|file| Ok(Hash256::of(&safe::read_bounded(&dir.join(file), MAX_TRUST)?)))?;
-            safe::write_atomic(&path, text.as_bytes(), 0o600)?;
-        }
-        None => {}
-    }
-    Config::load(&path)
 }

@@ -1,6 +1,5 @@
 //! One file per command: the doc comment of its arguments is the help, then `run`, then what only it needs.
 
-mod act;
 pub mod adopt;
 pub mod approve;
 pub mod audit;
@@ -16,20 +15,16 @@ pub mod grant;
 pub mod import;
 pub mod init;
 pub mod keygen;
-mod openpgp;
-pub mod pipeline;
-pub mod publication;
-pub mod publish;
+pub(crate) mod preview;
 pub mod recover;
-mod resign;
 pub mod revoke;
 pub mod roster;
 pub mod rotate;
 pub mod run;
-mod seams;
 pub mod sign;
 pub mod status;
 pub mod suspend;
+mod values;
 pub mod verify;
 
 /// Breaking the glass: a declared incident, for commands that cannot wait for the ordinary way (B16).

@@ -1,6 +1,5 @@
 //! `roster`: shows the people, and stops and restores single ones. Other changes are adopted.
 
-use super::act;
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
 use crate::gate::Recorded;
@@ -9,7 +8,7 @@ use crate::model::Email;
 use crate::people::Roster;
 use crate::request::{RestorePerson, SuspendPerson};
 use crate::ui::{Row, Worst};
-use crate::world::World;
+use crate::world::{World, act};
 
 /// Show the roster in force, suspend a person, or restore one
 ///

@@ -5,16 +5,17 @@ mod remove;
 mod tests;
 mod timestamps;
 
-use super::{init, publication};
 use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::{absolute, shown_path};
 use crate::formats::file::{Existing, Shape};
+use crate::founding::found;
 use crate::model::{HashAlgorithm, KeyName};
 use crate::outcome::Receipt;
 use crate::people::cab::ApprovalId;
 use crate::policy::Decision;
 use crate::policy::signing::RE_SIGN_REQUIRED;
+use crate::published::worktree;
 use crate::request::Provenance;
 use crate::signing::cab::CabFile;
 use crate::signing::inputs::{self, Job};
@@ -164,7 +165,7 @@ fn run_in(args: &SignArgs, options: Options, jobs: Vec<Job>, world: &mut World, 
     let mut printer = Printer { worst: Worst::default(), is_first: true };
     laps.add(&signing::sign(world, &options, jobs, &mut |world, item| printer.print(world, item))?);
     world.ui().detail(&format!("time, summed over threads: {laps}"));
-    publication::after_signing(world, Ok(printer.worst))
+    worktree::after_signing(world, Ok(printer.worst))
 }
 
 impl SignArgs {
@@ -299,7 +300,7 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
     if !args.sandbox {
         return World::open(globals);
     }
-    let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(init::SANDBOX));
+    let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(found::SANDBOX));
     globals.workspace = Some(dir.clone());
     if dir.join(crate::ledger::FILE).exists() && !dir.join("genesis.intent").exists() {
         let world = World::open(globals)?;
@@ -309,7 +310,7 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
         return Ok(world);
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
-    init::found(&dir, &Default::default(), &globals)
+    found::found(&dir, &Default::default(), &globals)
 }
 
 fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {

@@ -1,18 +1,23 @@
 //! `status`: one screen.
 
+mod resign;
 mod revocation;
 
-use super::{follow_up, grant, openpgp, pipeline, publication, recover, rotate, run};
+use crate::commands::{follow_up, grant, run};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::gate;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
+use crate::lifecycle::pipelines;
+use crate::lifecycle::rotation::{failure, words};
 use crate::model::{KeyName, Purpose};
 use crate::policy::rotation::rotation_complete;
 use crate::policy::{Decision, Verdict, gates, rules};
+use crate::published::keyring_files;
+use crate::published::worktree;
 use crate::ui::{Row, Ui, Worst};
-use crate::world::World;
+use crate::world::{World, orphans, requests};
 
 /// Show keys, ages, gates, and what is open
 ///
@@ -67,12 +72,14 @@ fn overview(world: &mut World) -> Result<Worst> {
         ui.warn(&error.to_string());
     }
     rotations(world)?;
-    publication::show(world);
-    pipeline::show(world)?;
-    for orphan in recover::orphans(world)? {
+    worktree::show(world);
+    pipelines::show(world)?;
+    for orphan in orphans::orphans(world)? {
         ui.warn(&format!(
             "interrupted: {} of {} (entry {}); keyctl recover",
-            orphan.entry_type, orphan.object, orphan.seq
+            orphan.kind.entry(),
+            orphan.object,
+            orphan.seq
         ));
     }
     Ok(Worst::default())
@@ -82,11 +89,11 @@ fn overview(world: &mut World) -> Result<Worst> {
 fn rotations(world: &World) -> Result<()> {
     let settings = query::settings(world.ledger.connection())?.settings;
     let now = world.globals.clock.now();
-    for failure in rotate::open_failures(world, &settings)? {
-        world.ui().warn(&rotate::deadline_words(&failure, now));
+    for failure in failure::open(world, &settings)? {
+        world.ui().warn(&failure::deadline_words(&failure, now));
     }
-    for name in rotate::rotating(&settings) {
-        if let Some(words) = rotate::due_words(world, &settings, &name) {
+    for name in words::rotating(&settings) {
+        if let Some(words) = words::due_words(world, &settings, &name) {
             world.ui().say(&words);
         }
     }
@@ -104,7 +111,7 @@ fn people(world: &World) -> Result<()> {
     }
     let now = world.globals.clock.now();
     let grants: Vec<_> = query::grants(world.ledger.connection(), None)?.iter().map(grant::row).collect();
-    let waiting = run::waiting(world)?;
+    let waiting = requests::waiting(world)?;
     let duties: Vec<_> =
         query::follow_ups(world.ledger.connection())?.iter().map(|duty| follow_up::row(duty, now)).collect();
     for (title, columns, rows) in [
@@ -127,10 +134,10 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     found.push(rotation_complete(gate::rotation_failure(world.ledger.connection(), key)?, world.genesis.environment));
     found.push(gates::suspended(key, &query::suspended_keys(world.ledger.connection())?));
     if generation.purpose == Purpose::Apt {
-        found.push(openpgp::keyring_gate(world, &generation, &adopted)?);
+        found.push(keyring_files::keyring_gate(world, &generation, &adopted)?);
     }
     print_gates(world.ui(), &found);
-    recover::refuse_orphans(world, [&generation.copy()?.hsm])?;
+    orphans::refuse_orphans(world, [&generation.copy()?.hsm])?;
     match Decision::from_gates(found) {
         Decision::Allow(_) => Ok(Worst::default()),
         _ => Err(Error::blocked("gate_failed", format!("{} may not sign now", generation.id)).hint("keyctl status")),
@@ -187,5 +194,5 @@ fn row_of(generation: &Generation, suspended: bool) -> Row {
             Credential::OpenPgp { fingerprint, .. } => row.with("fingerprint", fingerprint.as_str()),
         };
     }
-    row.with("signs_artifacts", matches!(generation.purpose, Purpose::Authenticode | Purpose::Installer | Purpose::Apt))
+    row.with("signs_artifacts", generation.purpose.signs_artifacts())
 }

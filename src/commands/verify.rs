@@ -2,7 +2,6 @@
 
 mod repository;
 
-use super::openpgp;
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
 use crate::error::{Error, Kind, Result};
@@ -16,6 +15,7 @@ use crate::model::GenerationId;
 use crate::pki::crl::{Crl, MAX_CRL};
 use crate::pki::openpgp::certificate::Certificate;
 use crate::pki::pem;
+use crate::published::keyring_files;
 use crate::signing::timestamps;
 use crate::ui::{Output, Row, Worst, error_value};
 use crate::world::{Globals, World};
@@ -159,7 +159,7 @@ impl Held {
             self.roots = workspace_roots(&world)?;
         }
         if self.keyring.is_empty() {
-            self.keyring = openpgp::published_keyrings(&world)?;
+            self.keyring = keyring_files::published_keyrings(&world)?;
         }
         if self.timestamp_roots.is_empty() {
             let adopted = query::settings(world.ledger.connection())?;
@@ -194,7 +194,7 @@ fn crl_in(path: &Path) -> Result<Crl> {
 }
 
 /// Every `*.crl` of the folder, by name.
-pub(super) fn workspace_crls(folder: &Path) -> Result<Vec<Crl>> {
+pub(crate) fn workspace_crls(folder: &Path) -> Result<Vec<Crl>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "crl"));

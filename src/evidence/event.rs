@@ -2,19 +2,43 @@
 
 use crate::error::{Error, Result};
 use crate::ledger::Entry;
-use crate::request::{IssueCrl, MarkArtifacts, Operation, RevokeKey};
+use crate::request::Kind;
 use serde_json::{Map, Value, json};
 
 /// The event's name in a fragment and what it says; `None` for acts without one. Pure.
 ///
 /// # Errors
-/// The leaves lack something.
+/// The leaves lack something; `unknown_operation`.
 pub(super) fn part(outcome: &Entry, params: &Value, done: &Value) -> Result<Option<(&'static str, Value)>> {
-    match outcome.entry_type.as_str() {
-        RevokeKey::ENTRY => revocation(outcome, params, done).map(|event| Some(("revocation_event", event))),
-        IssueCrl::ENTRY => Ok(Some(("crl_event", list(params, done)?))),
-        MarkArtifacts::ENTRY => Ok(Some(("resign_event", marks(outcome, params)?))),
-        _ => Ok(None),
+    match outcome.kind()? {
+        Kind::RevokeKey => revocation(outcome, params, done).map(|event| Some(("revocation_event", event))),
+        Kind::IssueCrl => Ok(Some(("crl_event", list(params, done)?))),
+        Kind::MarkArtifacts => Ok(Some(("resign_event", marks(outcome, params)?))),
+        Kind::GenerateKey
+        | Kind::IssueCertificate
+        | Kind::CertifyOpenPgp
+        | Kind::PublishKeyring
+        | Kind::ChangeState
+        | Kind::MakeCsr
+        | Kind::ImportCertificate
+        | Kind::SignArtifact
+        | Kind::AdoptSettings
+        | Kind::GiveGrant
+        | Kind::EndGrant
+        | Kind::CloseFollowUp
+        | Kind::AdoptRoster
+        | Kind::SuspendPerson
+        | Kind::RestorePerson
+        | Kind::SuspendKey
+        | Kind::ReinstateKey
+        | Kind::UpdatePipeline
+        | Kind::DestroyKey
+        | Kind::ConfirmCrl
+        | Kind::TestKey
+        | Kind::LinkRoots
+        | Kind::PublishMetadata
+        | Kind::ActivateKey
+        | Kind::ReviewKey => Ok(None),
     }
 }
 

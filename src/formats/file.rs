@@ -8,6 +8,7 @@ use super::authenticode::{self, AuthenticodeSignature};
 use super::{Edit, ReadAt, Sink};
 use crate::error::Result;
 use crate::model::{HashAlgorithm, Signature, Tbs};
+use crate::request;
 use serde_json::Value;
 use std::fmt::Debug;
 
@@ -83,11 +84,8 @@ pub struct Examined {
 
 /// A format of files that are signed one by one.
 pub trait Format: Debug + Sync {
-    /// Its name in requests.
-    fn name(&self) -> &'static str;
-
-    /// The platform that its files are for, as evidence names it.
-    fn platform(&self) -> &'static str;
+    /// Which one it is, as requests name it.
+    fn which(&self) -> request::Format;
 
     /// Whether a file that begins like this is one of them; a shorter file is filled up with zeros.
     fn begins(&self, head: &[u8; 8]) -> bool;

@@ -12,7 +12,7 @@ use crate::people::quorum::{self, Ballot, Counted, InForce, Succession};
 use crate::people::request::Step;
 use crate::policy::people::{People, may_allow};
 use crate::policy::{Decide, Gate, gates, grants};
-use crate::request::{Authority, Operation, Request, SignArtifact};
+use crate::request::{Authority, Kind, Operation, Request, SignArtifact};
 use serde_json::{Value, json};
 
 /// The entry that consumes an approval request.
@@ -157,7 +157,7 @@ impl Leave {
             settings_sha256: ground.settings.sha256,
             roster: roster.as_ref(),
             suspended: &query::suspended(conn)?,
-            operation: O::NAME,
+            operation: O::KIND,
             generation,
             newest: made.filter_map(|other| other.identities.first()?.created).max(),
         };
@@ -177,11 +177,8 @@ impl Leave {
         let document = &presented.document;
         let id = &document.request_id;
         let consumed = query::consumed(conn, id)?;
-        let operation = match request.params.artifact() {
-            Some(artifact) if artifact.resigns.is_some() => Rules::ReSign.as_str(),
-            _ => O::NAME,
-        };
-        let mut shown = vec![rule_fits(document, operation, purpose)];
+        let is_again = request.params.artifact().is_some_and(|artifact| artifact.resigns.is_some());
+        let mut shown = vec![rule_fits(document, O::KIND, is_again, purpose)];
         let (approved, participants, succession) = approved(presented, ground, writer);
         shown.push(approved);
         shown.push(match &consumed {
@@ -209,9 +206,10 @@ impl Leave {
 }
 
 /// `ApprovalRule`: the rule that the request was approved under is one for this act.
-fn rule_fits(document: &ApprovalRequest, operation: &str, purpose: Option<Purpose>) -> Gate {
-    let fits = may_allow(document.operation, operation, purpose);
-    let what = purpose.map_or_else(|| operation.to_owned(), |purpose| format!("{operation} for {purpose}"));
+fn rule_fits(document: &ApprovalRequest, kind: Kind, is_again: bool, purpose: Option<Purpose>) -> Gate {
+    let fits = may_allow(document.operation, kind, is_again, purpose);
+    let act = if is_again { Rules::ReSign.as_str() } else { kind.name() };
+    let what = purpose.map_or_else(|| act.to_owned(), |purpose| format!("{act} for {purpose}"));
     gates::holds("ApprovalRule", document.operation.as_str(), what, fits)
 }
 

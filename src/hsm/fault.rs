@@ -8,115 +8,17 @@
 //! Every fault keeps the PKCS#11 function and the return value's name, and the token's label (escaped).
 //! A call that was sent and never came back is [`Fault::is_unknown`]: its effect may exist.
 
+mod kinds;
+mod values;
+
+pub use kinds::{Outage, Refusal};
+
 use crate::error::{Error, Kind, shown};
 use cryptoki::context::Function;
 use cryptoki::error::{Rv, RvError};
 use cryptoki_sys::CK_RV;
 use std::fmt;
-
-/// The token cannot be used now; another one, or a later try, may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outage {
-    /// The module cannot be loaded or initialised, or the token is not there.
-    Gone,
-    /// A call did not come back before its deadline; the token is given up for this process.
-    TimedOut,
-    /// The worker thread of a session ended in the middle of a call.
-    Crashed,
-    /// The session was lost and could not be had again.
-    SessionLost,
-    /// The token has no session left.
-    Sessions,
-    /// The calls before this one took the whole time.
-    Busy,
-    /// The device, the library or its memory failed.
-    Device,
-}
-
-/// The token, or what we know of it, says no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The PIN is wrong; it is never tried again.
-    WrongPin,
-    /// The PIN is locked.
-    PinLocked,
-    /// One more wrong PIN would lock the token, so none is tried.
-    LastPinTry,
-    /// No PIN can be had from the configured source.
-    NoPin,
-    /// The token or its user PIN was never initialised.
-    Uninitialized,
-    /// No token, or more than one, has the configured label and serial.
-    TokenNotFound,
-    /// The token is not the one that was recorded, or opened before.
-    WrongToken,
-    /// No key with this CKA_ID.
-    KeyMissing,
-    /// More than one key with this CKA_ID.
-    KeyAmbiguous,
-    /// The key's public part is another one, or cannot be had.
-    KeyUnconfirmed,
-    /// The CKA_ID or label is in use.
-    IdTaken,
-    /// There is a token in the folder already.
-    TokenExists,
-    /// Mechanism, curve or key size not supported, or not for this key.
-    Mechanism,
-    /// An attribute was refused.
-    Attribute,
-    /// The answer is impossible or wrong; nothing of it is used.
-    ModuleAnswer,
-    /// The key or token forbids this.
-    Forbidden,
-    /// The module file is not the pinned one.
-    ModuleChanged,
-    /// The module file or the token's folder may not be trusted.
-    Untrusted,
-    /// Refused for another reason.
-    Refused,
-}
-
-impl Outage {
-    /// The stable word for programs.
-    pub fn code(self) -> &'static str {
-        match self {
-            Outage::Gone => "token_gone",
-            Outage::TimedOut => "token_timed_out",
-            Outage::Crashed => "token_crashed",
-            Outage::SessionLost => "session_lost",
-            Outage::Sessions => "no_session_left",
-            Outage::Busy => "token_busy",
-            Outage::Device => "device_error",
-        }
-    }
-}
-
-impl Refusal {
-    /// The stable word for programs.
-    pub fn code(self) -> &'static str {
-        match self {
-            Refusal::WrongPin => "wrong_pin",
-            Refusal::PinLocked => "pin_locked",
-            Refusal::LastPinTry => "last_pin_try",
-            Refusal::NoPin => "no_pin",
-            Refusal::Uninitialized => "token_uninitialized",
-            Refusal::TokenNotFound => "token_not_found",
-            Refusal::WrongToken => "wrong_token",
-            Refusal::KeyMissing => "key_missing",
-            Refusal::KeyAmbiguous => "key_ambiguous",
-            Refusal::KeyUnconfirmed => "key_unconfirmed",
-            Refusal::IdTaken => "id_taken",
-            Refusal::TokenExists => "token_exists",
-            Refusal::Mechanism => "mechanism_refused",
-            Refusal::Attribute => "attribute_refused",
-            Refusal::ModuleAnswer => "module_answer",
-            Refusal::Forbidden => "key_forbids",
-            Refusal::ModuleChanged => "module_changed",
-            Refusal::Untrusted => "module_untrusted",
-            Refusal::Refused => "token_refused",
-        }
-    }
-}
+use values::{ckr_name, family, function_name, may_have_executed};
 
 /// What happened, at which call, at which token.
 #[derive(Clone, Debug)]
@@ -342,85 +244,6 @@ pub(in crate::hsm) fn check(function: Function, value: CK_RV) -> Result<(), Faul
         Rv::Ok => Ok(()),
         Rv::Error(error) => Err(Fault::returned(function, error)),
     }
-}
-
-/// `C_Sign`, from the enum that cryptoki keeps.
-fn function_name(function: Function) -> String {
-    format!("C_{function:?}")
-}
-
-/// `CKR_PIN_INCORRECT`, from the variant's name; unnamed values in hex.
-fn ckr_name(value: RvError) -> String {
-    if let RvError::VendorDefined(code) | RvError::UnknownErrorCode(code) = value {
-        return format!("CKR 0x{code:08x}");
-    }
-    let mut name = String::from("CKR");
-    for c in format!("{value:?}").chars() {
-        if c.is_ascii_uppercase() {
-            name.push('_');
-        }
-        name.push(c.to_ascii_uppercase());
-    }
-    name
-}
-
-/// Which family a return value belongs to (domain §4).
-fn family(value: RvError) -> Result<Outage, Refusal> {
-    use RvError::*;
-    match value {
-        DeviceRemoved
-        | TokenNotPresent
-        | SlotIdInvalid
-        | TokenNotRecognized
-        | CryptokiNotInitialized
-        | LibraryLoadFailed => Ok(Outage::Gone),
-        SessionHandleInvalid | SessionClosed | UserNotLoggedIn => Ok(Outage::SessionLost),
-        SessionCount => Ok(Outage::Sessions),
-        DeviceError | DeviceMemory | HostMemory | GeneralError | FunctionFailed | FunctionCanceled | Cancel
-        | OperationActive | FipsSelfTestFailed => Ok(Outage::Device),
-        PinIncorrect | PinInvalid | PinLenRange | PinExpired => Err(Refusal::WrongPin),
-        PinLocked => Err(Refusal::PinLocked),
-        UserPinNotInitialized => Err(Refusal::Uninitialized),
-        KeyHandleInvalid | ObjectHandleInvalid => Err(Refusal::KeyMissing),
-        MechanismInvalid
-        | MechanismParamInvalid
-        | KeyTypeInconsistent
-        | KeySizeRange
-        | CurveNotSupported
-        | DomainParamsInvalid
-        | FunctionNotSupported => Err(Refusal::Mechanism),
-        AttributeReadOnly
-        | AttributeSensitive
-        | AttributeTypeInvalid
-        | AttributeValueInvalid
-        | TemplateIncomplete
-        | TemplateInconsistent => Err(Refusal::Attribute),
-        KeyUnextractable
-        | KeyFunctionNotPermitted
-        | ActionProhibited
-        | KeyNotWrappable
-        | FunctionRejected
-        | TokenWriteProtected => Err(Refusal::Forbidden),
-        _ => Err(Refusal::Refused),
-    }
-}
-
-/// Calls with an effect outside whose failure leaves open whether the effect happened.
-fn may_have_executed(function: Function, value: RvError) -> bool {
-    use RvError::*;
-    matches!(function, Function::Sign | Function::GenerateKeyPair | Function::DestroyObject)
-        && matches!(
-            value,
-            DeviceRemoved
-                | DeviceError
-                | DeviceMemory
-                | HostMemory
-                | SessionClosed
-                | TokenNotPresent
-                | GeneralError
-                | FunctionFailed
-                | FunctionCanceled
-        )
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@
 //! is built here from the numbers, both of the public object and of the private one.
 
 use super::fault::{Fault, Refusal};
-use super::object::{AttributeState, ED25519_PARAMS, P256_PARAMS, P384_PARAMS};
+use super::numbers::{ED25519_PARAMS, P256_PARAMS, P384_PARAMS};
+use super::object::AttributeState;
 use super::raw::{Handle, Term};
 use super::worker::{Flight, Seat};
 use crate::crypto::verify::PublicKey;

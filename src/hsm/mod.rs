@@ -1,28 +1,34 @@
 //! Tokens: any PKCS#11 module, or the one inside the binary.
 //!
-//! A [`token::Token`] is one logged-in token. Its sessions live on worker threads ([`worker`]), which
+//! Here lives all that speaks to a token: opening it, finding, making and destroying keys on it, and signing with one. Operations
+//! that use, make or destroy private keys are visible inside this stage only: the rest of the program reaches them with a
+//! permit, through the [`store`]. What a key is for, whether it may be used and what its signature goes into is decided
+//! elsewhere and has no place here.
+//!
+//! A [`token::Token`] is one logged-in token. Its sessions live on worker threads (`worker.rs`), which
 //! take plain data and give plain data back; a call that hangs ends with its deadline. What a module
-//! says is checked before it is believed ([`raw`]), keys are found by CKA_ID and confirmed by their
-//! public part ([`object`]), and no signature comes out that was not verified in software ([`sign`]).
+//! says is checked before it is believed (`raw.rs`), keys are found by CKA_ID and confirmed by their
+//! public part (`search.rs`), and no signature comes out that was not verified in software (`sign.rs`).
 //!
-//! Operations that use, make or destroy private keys are visible inside this stage only: the rest of the
-//! program reaches them with a permit.
-//!
-//! `unsafe` stands in two files, `raw.rs` (calls that cryptoki cannot make safely) and `builtin.rs` (the
+//! `unsafe` stands in two files, `raw.rs` (calls that cryptoki cannot make safely) and `builtin/library.rs` (the
 //! three exported names), each block with its argument.
 
 #![deny(unsafe_code)]
 
+mod answers;
 pub mod builtin;
+mod deadline;
 mod destroy;
 pub mod doctor;
 pub mod fault;
 pub mod generate;
 pub mod keycheck;
 pub mod module;
+mod numbers;
 pub mod object;
 pub mod pin;
 mod raw;
+mod search;
 mod sign;
 pub mod store;
 pub mod token;

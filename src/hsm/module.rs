@@ -7,9 +7,10 @@
 //!
 //! Some modules are steered by environment variables; those are recorded as names and value hashes.
 
+use super::builtin::library;
+use super::deadline::within;
 use super::fault::{Fault, Outage, Refusal};
 use super::raw::{Functions, LibraryInfo};
-use super::{builtin, worker};
 use crate::error::shown;
 use crate::files::shown_path;
 use crate::keys::{ModuleFacts, SteeringVariable};
@@ -112,7 +113,7 @@ impl Module {
             ModuleSpec::Builtin { folder } => {
                 compare(recorded, None, None)?;
                 let module = Module::builtin()?;
-                let slot = builtin::attach(&module, folder)?;
+                let slot = library::attach(&module.context, &module.functions, folder)?;
                 Ok((module, Some(slot)))
             }
             ModuleSpec::File { path, sha256, init_args } => {
@@ -130,20 +131,20 @@ impl Module {
         recorded: Option<&ModuleFacts>,
     ) -> Result<(Arc<Module>, Option<CK_SLOT_ID>), Fault> {
         let (spec, recorded) = (spec.clone(), recorded.cloned());
-        worker::within(timeout, "C_Initialize", move || Module::open(&spec, recorded.as_ref()))
+        within(timeout, "C_Initialize", move || Module::open(&spec, recorded.as_ref()))
     }
 
     /// The module inside this program; its databases are added one by one.
     pub fn builtin() -> Result<Arc<Module>, Fault> {
         once(None, || {
-            let (context, functions) = builtin::load()?;
-            let library = LibraryInfo {
+            let (context, functions) = library::load()?;
+            let said = LibraryInfo {
                 manufacturer: "kryoptic".into(),
                 description: "builtin software token".into(),
                 version: (1, 5),
                 interface: (3, 2),
             };
-            Ok(Module { context, functions, info: info(None, None, &library) })
+            Ok(Module { context, functions, info: info(None, None, &said) })
         })
     }
 

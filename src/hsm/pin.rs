@@ -187,10 +187,14 @@ fn from_command(line: &[String]) -> Result<Pin, Fault> {
     }
 }
 
+/// Held while somebody is asked: there is one terminal, and tokens are opened side by side.
+static ASKING: Mutex<()> = Mutex::new(());
+
 fn from_prompt(token: &str) -> Result<Pin, Fault> {
     if !std::io::stdin().is_terminal() {
         return Err(no_pin("there is no terminal to ask for the PIN"));
     }
+    let _one_at_a_time = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
     let prompt = dialoguer::Password::new().with_prompt(format!("PIN of token {}", shown(token)));
     let answer = prompt.interact().map_err(|error| no_pin(format!("the PIN prompt failed: {error}")))?;
     Pin::new(answer)

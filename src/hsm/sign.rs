@@ -20,14 +20,14 @@ use openssl::bn::{BigNum, BigNumContext};
 use openssl::ecdsa::EcdsaSig;
 
 /// What the module is asked, worked out before any call.
-pub(super) struct Plan {
+pub(super) struct SignInput {
     mechanism: SignMechanism,
     data: Vec<u8>,
     /// Length of the module's signature, in bytes.
     size: usize,
 }
 
-impl Plan {
+impl SignInput {
     /// # Errors
     /// `mechanism_refused` when the mechanism does not fit the key.
     pub fn new(public: &PublicKey, tbs: &Tbs) -> Result<Self, Fault> {
@@ -50,23 +50,23 @@ impl Plan {
             }
             Mechanism::Ed25519 => (SignMechanism::Eddsa, tbs.bytes().to_vec()),
         };
-        Ok(Plan { mechanism, data, size })
+        Ok(SignInput { mechanism, data, size })
     }
 }
 
 impl Seat {
     /// Makes one signature and verifies it with the expected public key.
-    pub fn sign(&mut self, key: &KeyRef, tbs: &Tbs, plan: &Plan, flight: &Flight) -> Result<Signature, Fault> {
+    pub fn sign(&mut self, key: &KeyRef, tbs: &Tbs, input: &SignInput, flight: &Flight) -> Result<Signature, Fault> {
         let (signing, located) = self.locate_for_signing(key)?;
         let login = match &self.shared.login {
             Login::User(pin) if located.reference.always_authenticate => Some(pin.clone()),
             _ => None,
         };
         let call = SignCall {
-            mechanism: plan.mechanism,
+            mechanism: input.mechanism,
             key: signing,
-            data: &plan.data,
-            size: plan.size,
+            data: &input.data,
+            size: input.size,
             login: login.as_ref().map(Option::as_ref),
         };
         let raw = self.functions().sign(self.session()?.handle(), &call, || flight.send());
@@ -176,10 +176,10 @@ mod tests {
     #[test]
     fn a_long_digest_is_cut_to_the_curve() {
         let tbs = Tbs::message(Mechanism::Ecdsa(HashAlgorithm::Sha384), b"x");
-        let plan = Plan::new(&p256(), &tbs).unwrap();
-        assert_eq!((plan.data.as_slice(), plan.size), (&tbs.bytes()[..32], 64));
+        let input = SignInput::new(&p256(), &tbs).unwrap();
+        assert_eq!((input.data.as_slice(), input.size), (&tbs.bytes()[..32], 64));
         let wrong = Tbs::message(Mechanism::RsaPkcs1(HashAlgorithm::Sha256), b"x");
-        assert_eq!(Plan::new(&p256(), &wrong).err().unwrap().code(), "mechanism_refused");
+        assert_eq!(SignInput::new(&p256(), &wrong).err().unwrap().code(), "mechanism_refused");
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! to permits and signs checkpoint texts only. A new key is made for a permit too, and shows at once, by a
 //! typed signature that can never be an artifact's, that its private part is there.
 //!
-//! Tokens are opened as they were recorded ([`Store::pin`]). What one refused once (a wrong PIN above all) is not
-//! tried again in the same process, by whichever command or thread.
+//! Tokens are opened as they were recorded ([`Store::pin`]), each when it is first needed and by whoever needs it first;
+//! one that hangs holds up nobody who needs another. What a token refused once (a wrong PIN above all) is not tried again
+//! in the same process, by whichever command or thread, and one that hung stays given up.
 
+use super::answers::Answers;
 use super::destroy::Gone;
 use super::fault::{Fault, Outage};
 use super::generate::KeyTemplate;
@@ -22,23 +24,26 @@ use crate::model::{CkaId, HashAlgorithm, HsmName, Signature, SpkiHash, Tbs};
 use crate::request::{DestroyKey, Doomed, GenerateKey, Operation, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The configured tokens, each opened when it is first needed.
 pub struct Store {
     specs: BTreeMap<HsmName, TokenSpec>,
     recorded: Option<BTreeMap<HsmName, TokenRecord>>,
-    opened: Mutex<BTreeMap<HsmName, Result<Arc<Token>, Fault>>>,
+    opened: Answers<HsmName, Arc<Token>>,
     /// Keys that were found and confirmed. Each session looks for itself once more before its first signature, and every
     /// signature is verified, so nothing is taken on trust; a batch is only spared a dozen calls for each file.
-    found: Mutex<BTreeMap<(HsmName, CkaId, SpkiHash), KeyRef>>,
+    found: Answers<(HsmName, CkaId, SpkiHash), KeyRef>,
 }
 
 impl Store {
     /// A store over these tokens, for founding a workspace: they are taken as they come. Opens none of them.
     pub fn new(specs: impl IntoIterator<Item = TokenSpec>) -> Self {
         let specs = specs.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
-        Store { specs, recorded: None, opened: Mutex::default(), found: Mutex::default() }
+        let opened = Answers::new(|answer| {
+            matches!(answer, Ok(_) | Err(Fault::Refusal(..) | Fault::Outage(Outage::TimedOut, _)))
+        });
+        Store { specs, recorded: None, opened, found: Answers::new(Result::is_ok) }
     }
 
     /// From now on opens the recorded tokens and no others. Those that are open stay so: the records were made of them.
@@ -51,9 +56,8 @@ impl Store {
     /// # Errors
     /// It is not configured, was never recorded, is not the recorded one, not there, or refuses the PIN.
     pub fn token(&self, name: &HsmName) -> Result<Arc<Token>> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = opened.get(name) {
-            return Ok(known.clone()?);
+        if let Some(known) = self.opened.given(name) {
+            return Ok(known?);
         }
         let missing = || Error::usage("unknown_hsm", format!("there is no [hsm.{name}] in keyctl.toml"));
         let mut spec = self.specs.get(name).ok_or_else(missing)?.clone();
@@ -64,12 +68,7 @@ impl Store {
             };
             spec.recorded = Some(recorded.get(name).ok_or_else(unknown)?.clone());
         }
-        let answer = Token::open(spec).map(Arc::new);
-        let is_final = matches!(answer, Ok(_) | Err(Fault::Refusal(..) | Fault::Outage(Outage::TimedOut, _)));
-        if is_final {
-            opened.insert(name.clone(), answer.clone());
-        }
-        Ok(answer?)
+        Ok(self.opened.get(name, || Token::open(spec).map(Arc::new))?)
     }
 
     /// Opens a key for a permit and one of its roles. The token must be the one the key was made on.
@@ -113,12 +112,13 @@ impl Store {
             return Err(Error::blocked("wrong_token", message).hint("keyctl doctor"));
         }
         let known = (copy.hsm.clone(), copy.cka_id.clone(), identity.spki_sha256);
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = found.get(&known) {
-            return Ok((token, key.clone()));
-        }
-        let key = token.find(&copy.cka_id, &identity.public_key()?)?;
-        found.insert(known, key.clone());
+        let key = match self.found.given(&known) {
+            Some(found) => found,
+            None => {
+                let expected = identity.public_key()?;
+                self.found.get(&known, || token.find(&copy.cka_id, &expected))
+            }
+        }?;
         Ok((token, key))
     }
 

@@ -5,21 +5,23 @@
 //! fits, when it is not initialised, and when a wrong PIN would lock it. The PIN is fetched after all
 //! that and before the login.
 
+mod choice;
+mod spec;
+
+pub use spec::{MechanismInfo, TokenInfo, TokenSpec};
+
 use super::destroy::Gone;
 use super::fault::{Fault, Outage, Refusal};
 use super::generate::{Generated, KeyTemplate, expectations};
-use super::module::{Module, ModuleInfo, ModuleSpec};
+use super::module::{Module, ModuleSpec};
 use super::object::{AttributeState, Inspection, KeyRef, ObjectInfo};
-use super::pin::PinSource;
 use super::raw::TokenFacts;
-use super::sign::Plan;
-use super::worker::{Flight, Login, Seat, Shared, Turn, Worker, check_pin_flags, dismiss, within};
+use super::sign::SignInput;
+use super::worker::{Flight, Login, Seat, Shared, Turn, Worker, dismiss};
 use crate::crypto::verify::PublicKey;
-use crate::error::shown;
-use crate::keys::TokenRecord;
 use crate::model::{CkaId, HsmName, Signature, Tbs};
-use cryptoki_sys::*;
-use serde::Serialize;
+use choice::{check_ready, check_recorded, describe, prepare_login, survey};
+use cryptoki_sys::CK_SLOT_ID;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,74 +33,6 @@ const MIN_KEYGEN: Duration = Duration::from_secs(180);
 const KEYPAD: Duration = Duration::from_secs(600);
 /// Most random bytes asked for at once.
 const MAX_RANDOM: usize = 4096;
-
-/// Which token, and how to use it.
-#[derive(Clone, Debug)]
-pub struct TokenSpec {
-    /// Its `[hsm.NAME]` entry.
-    pub name: HsmName,
-    /// Where its module is.
-    pub module: ModuleSpec,
-    /// `CKA` token label; exact.
-    pub label: Option<String>,
-    /// Serial number; exact.
-    pub serial: Option<String>,
-    /// Where the user PIN comes from.
-    pub pin: PinSource,
-    /// Deadline of each call.
-    pub timeout: Duration,
-    /// Sessions to sign with at once, 1 to 64.
-    pub sessions: usize,
-    /// What was adopted; nothing else is logged in to.
-    pub recorded: Option<TokenRecord>,
-}
-
-/// What the token and its module say of themselves. Text is escaped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TokenInfo {
-    /// Token label.
-    pub label: String,
-    /// Manufacturer.
-    pub manufacturer: String,
-    /// Model.
-    pub model: String,
-    /// Serial number.
-    pub serial: String,
-    /// Firmware version.
-    pub firmware: String,
-    /// Hardware version.
-    pub hardware: String,
-    /// `CK_TOKEN_INFO.flags` when the token was opened.
-    pub flags: u64,
-    /// Shortest and longest PIN, in bytes, as the token says.
-    pub pin_length: (u64, u64),
-    /// The builtin token, or one known to be software. A token not known here may still be one.
-    pub software: bool,
-    /// The module.
-    pub module: ModuleInfo,
-    /// Words of caution for the operator.
-    pub warnings: Vec<String>,
-}
-
-impl TokenInfo {
-    /// Whether a `CKF_…` flag is set.
-    pub fn has(&self, flag: u64) -> bool {
-        self.flags & flag != 0
-    }
-}
-
-/// A mechanism of a token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MechanismInfo {
-    /// Its number; vendors have their own.
-    pub number: u64,
-    /// Smallest key size, in the mechanism's own unit.
-    pub min: u64,
-    /// Largest key size; some tokens say 0 for "no limit".
-    pub max: u64,
-    /// `CKF_…` flags: what it can be used for.
-    pub flags: u64,
-}
 
 /// An open token.
 pub struct Token {
@@ -202,10 +136,10 @@ impl Token {
     /// `mechanism_refused`, `module_answer` for a signature that does not verify, the module's, outages;
     /// [`Fault::is_unknown`] when a signature may exist that did not reach us.
     pub(in crate::hsm) fn sign(&self, key: &KeyRef, tbs: &Tbs) -> Result<Signature, Fault> {
-        let plan = Arc::new(Plan::new(&key.public, tbs).map_err(|fault| fault.at(&self.shared.label))?);
+        let input = Arc::new(SignInput::new(&key.public, tbs).map_err(|fault| fault.at(&self.shared.label))?);
         let ask = |worker: &Worker| {
-            let (key, tbs, plan) = (key.clone(), tbs.clone(), Arc::clone(&plan));
-            worker.call(self.spec.timeout, move |seat, flight| seat.sign(&key, &tbs, &plan, flight))
+            let (key, tbs, input) = (key.clone(), tbs.clone(), Arc::clone(&input));
+            worker.call(self.spec.timeout, move |seat, flight| seat.sign(&key, &tbs, &input, flight))
         };
         let turn = Turn::of(&self.workers);
         match ask(turn.as_ref().map_or_else(|| self.first(), |turn| Ok(turn.0))?) {
@@ -331,132 +265,4 @@ impl Drop for Token {
     fn drop(&mut self) {
         dismiss(&mut self.workers, &self.shared);
     }
-}
-
-/// Loads the module and chooses the token, within the deadline.
-fn survey(spec: &TokenSpec) -> Result<(Arc<Module>, CK_SLOT_ID, TokenFacts), Fault> {
-    let recorded = spec.recorded.as_ref();
-    let (module, fixed) = Module::open_within(spec.timeout, &spec.module, recorded.map(|it| &it.module))?;
-    let (label, serial, known) = (spec.label.clone(), spec.serial.clone(), recorded.is_some());
-    within(spec.timeout, "C_GetSlotList", move || {
-        let (slot, facts) = choose(&module, fixed, label.as_deref(), serial.as_deref(), known)?;
-        Ok((module, slot, facts))
-    })
-}
-
-/// Exactly one token must have the label and the serial, as far as they are given. A token that was `known` is away
-/// when none has; one that never was is configured wrongly.
-fn choose(
-    module: &Module,
-    fixed: Option<CK_SLOT_ID>,
-    label: Option<&str>,
-    serial: Option<&str>,
-    known: bool,
-) -> Result<(CK_SLOT_ID, TokenFacts), Fault> {
-    let (mut fitting, mut candidates) = (Vec::new(), Vec::new());
-    for slot in module.functions.slots()?.into_iter().filter(|slot| fixed.is_none_or(|fixed| fixed == *slot)) {
-        // One slot that cannot be read must not hide the others.
-        let Ok(facts) = module.functions.token(slot) else { continue };
-        candidates.push(format!("{} (serial {})", shown(&facts.label), shown(&facts.serial)));
-        let fits = label.is_none_or(|label| label == facts.label) && serial.is_none_or(|serial| serial == facts.serial);
-        if fits {
-            fitting.push((slot, facts));
-        }
-    }
-    let wanted = match (label, serial) {
-        (Some(label), Some(serial)) => format!("label {} and serial {}", shown(label), shown(serial)),
-        (Some(label), None) => format!("label {}", shown(label)),
-        (None, Some(serial)) => format!("serial {}", shown(serial)),
-        (None, None) => "any label".to_owned(),
-    };
-    let count = fitting.len();
-    match (fitting.pop(), count) {
-        (Some(found), 1) => Ok(found),
-        (_, 0) if candidates.is_empty() => {
-            Err(Fault::outage(Outage::Gone, format!("no token is there; wanted {wanted}")))
-        }
-        (_, 0) if known => {
-            let message = format!("no token has {wanted} any more; present: {}", candidates.join(", "));
-            Err(Fault::outage(Outage::Gone, message))
-        }
-        _ => {
-            let message = format!("{count} tokens have {wanted}; present: {}", candidates.join(", "));
-            Err(Fault::refusal(Refusal::TokenNotFound, message))
-        }
-    }
-}
-
-/// Serial number and label must be the recorded ones.
-fn check_recorded(recorded: Option<&TokenRecord>, facts: &TokenFacts) -> Result<(), Fault> {
-    let Some(TokenRecord { token, .. }) = recorded else { return Ok(()) };
-    for (what, then, now) in [("serial number", &token.serial, &facts.serial), ("label", &token.label, &facts.label)] {
-        let now = shown(now);
-        if *then != now {
-            let message = format!("this is another token: its {what} is {now}, recorded is {then}");
-            return Err(Fault::refusal(Refusal::WrongToken, message));
-        }
-    }
-    Ok(())
-}
-
-fn check_ready(facts: &TokenFacts) -> Result<(), Fault> {
-    if facts.flags & CKF_TOKEN_INITIALIZED == 0 {
-        return Err(Fault::refusal(Refusal::Uninitialized, "the token is not initialised"));
-    }
-    Ok(())
-}
-
-/// Looks at the PIN flags, then fetches the PIN.
-fn prepare_login(spec: &TokenSpec, facts: &TokenFacts) -> Result<Login, Fault> {
-    let (required, keypad) =
-        (facts.flags & CKF_LOGIN_REQUIRED != 0, facts.flags & CKF_PROTECTED_AUTHENTICATION_PATH != 0);
-    if spec.pin == PinSource::None && !required {
-        return Ok(Login::Nobody);
-    }
-    if facts.flags & CKF_USER_PIN_INITIALIZED == 0 && required {
-        return Err(Fault::refusal(Refusal::Uninitialized, "the user PIN is not initialised"));
-    }
-    check_pin_flags(facts.flags)?;
-    match spec.pin.resolve(&facts.label)? {
-        None if keypad => Ok(Login::User(None)),
-        None => Err(Fault::refusal(Refusal::NoPin, "the token wants a PIN and none is configured")),
-        pin => Ok(Login::User(pin)),
-    }
-}
-
-fn describe(module: &Module, facts: &TokenFacts, builtin: bool) -> TokenInfo {
-    let version = |(major, minor): (u8, u8)| format!("{major}.{minor}");
-    let mut warnings = Vec::new();
-    if facts.flags & CKF_USER_PIN_COUNT_LOW != 0 {
-        warnings.push("a wrong user PIN was entered since the last login".to_owned());
-    }
-    if facts.flags & CKF_USER_PIN_TO_BE_CHANGED != 0 {
-        warnings.push("the user PIN is still the one the manufacturer set".to_owned());
-    }
-    let software = builtin || is_software(&module.info, facts);
-    if software {
-        warnings.push("this is a software token: for trials only, and nothing it says is attested".to_owned());
-    }
-    TokenInfo {
-        label: shown(&facts.label),
-        manufacturer: shown(&facts.manufacturer),
-        model: shown(&facts.model),
-        serial: shown(&facts.serial),
-        firmware: version(facts.firmware),
-        hardware: version(facts.hardware),
-        flags: facts.flags,
-        pin_length: facts.pin_length,
-        software,
-        module: module.info.clone(),
-        warnings,
-    }
-}
-
-/// Software tokens that are known by what they call themselves.
-fn is_software(module: &ModuleInfo, facts: &TokenFacts) -> bool {
-    let words = ["softhsm", "kryoptic", "nss", "mozilla", "opencryptoki", "simulator", "software"];
-    [&module.manufacturer, &module.description, &facts.manufacturer, &facts.model, &facts.label]
-        .iter()
-        .map(|text| text.to_lowercase())
-        .any(|text| words.iter().any(|word| text.contains(word)))
 }

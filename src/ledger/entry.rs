@@ -4,6 +4,7 @@ use crate::clock::{self, Time};
 use crate::crypto::{jcs, merkle};
 use crate::error::{Context, Error, Result};
 use crate::model::{Actor, CorrelationId, Hash256};
+use crate::request::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -146,6 +147,17 @@ impl Entry {
     /// `body.phase`, if it is there.
     pub fn phase(&self) -> Option<&str> {
         self.body.get("phase")?.as_str()
+    }
+
+    /// Which operation it is about, if it is about one.
+    ///
+    /// # Errors
+    /// `unknown_operation`.
+    pub fn kind(&self) -> Result<Kind> {
+        Kind::of_entry(self.entry_type.as_str()).ok_or_else(|| {
+            let message = format!("entry {} is about an act that is not known: {}", self.seq, self.entry_type);
+            Error::failed("unknown_operation", message)
+        })
     }
 
     fn check(&self) -> Result<()> {

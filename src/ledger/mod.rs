@@ -24,6 +24,7 @@ mod outside;
 pub mod projection;
 pub mod query;
 mod read;
+mod rows;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;

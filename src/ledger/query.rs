@@ -14,13 +14,13 @@ pub use revocation::{
 };
 
 use super::genesis::Genesis;
-use super::projection::{load, parse};
+use super::rows::{first, parse};
 use super::{Sql, sql_int};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::keys::{Generation, PublishedKeyring, TokenRecord};
 use crate::model::{CorrelationId, GenerationId, Hash256, HsmName, KeyName, SpkiHash};
-use crate::request::{BLOCKING, Covered};
+use crate::request::{Covered, Kind};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -116,7 +116,9 @@ pub fn tokens(conn: &Connection) -> Result<BTreeMap<HsmName, TokenRecord>> {
 /// # Errors
 /// Those of the module.
 pub fn generation(conn: &Connection, id: &GenerationId) -> Result<Option<Generation>> {
-    load(conn, id)
+    let sql = "SELECT doc FROM generations WHERE key = ?1 AND number = ?2";
+    let doc: Option<String> = first(conn, sql, params![id.key.as_str(), id.number])?;
+    doc.map(|doc| parse(&doc)).transpose()
 }
 
 /// The active generation of a key; there is at most one.
@@ -156,7 +158,7 @@ pub fn next_number(conn: &Connection, key: &KeyName) -> Result<u32> {
 pub fn generation_by_spki(conn: &Connection, spki: &SpkiHash) -> Result<Option<Generation>> {
     let sql = "SELECT generation FROM public_keys WHERE spki_sha256 = ?1";
     let id: Option<String> = one(conn, sql, [spki.to_string()], |row| row.get(0)).optional().sql(READING)?;
-    id.map(|id| load(conn, &id.parse()?)).transpose().map(Option::flatten)
+    id.map(|id| generation(conn, &id.parse()?)).transpose().map(Option::flatten)
 }
 
 /// The keyring of an APT key as it was last published.
@@ -183,8 +185,8 @@ pub fn keyring(conn: &Connection, key: &KeyName) -> Result<Option<PublishedKeyri
 pub struct OpenIntent {
     /// Its entry.
     pub seq: u64,
-    /// Its entry's type, such as `PACKAGE_SIGNED`.
-    pub entry_type: String,
+    /// Which operation.
+    pub kind: Kind,
     /// What it is about: a file's SHA-256 in lower-case hex, or a generation.
     pub object: String,
     /// The key generation it acts with or on, as in `windows/3`.
@@ -205,32 +207,27 @@ pub fn open_intents(conn: &Connection) -> Result<Vec<OpenIntent>> {
     let mut statement = conn.prepare_cached(sql).sql(READING)?;
     let rows = statement
         .query_map([], |row| {
-            let intent = OpenIntent {
-                seq: place(row.get(0)?),
-                entry_type: row.get(1)?,
-                object: row.get(2)?,
-                generation: row.get(3)?,
-                blocks: None,
-                process: row.get(4)?,
-            };
-            Ok((intent, row.get::<_, String>(5)?))
+            let words = (row.get::<_, String>(1)?, row.get::<_, String>(5)?);
+            Ok((place(row.get(0)?), row.get(2)?, row.get(3)?, row.get(4)?, words))
         })
         .sql(READING)?;
     rows.map(|row| {
-        let (intent, request) = row.sql(READING)?;
-        Ok(OpenIntent { blocks: blocked_token(&intent.entry_type, &request)?, ..intent })
+        let (seq, object, generation, process, (entry_type, request)) = row.sql(READING)?;
+        let broken = || Error::failed("register_broken", format!("the intent {seq} is about an unknown {entry_type}"));
+        let kind = Kind::of_entry(&entry_type).ok_or_else(broken)?;
+        Ok(OpenIntent { seq, kind, object, generation, blocks: blocked_token(kind, &request)?, process })
     })
     .collect()
 }
 
-fn blocked_token(entry_type: &str, request: &str) -> Result<Option<HsmName>> {
+fn blocked_token(kind: Kind, request: &str) -> Result<Option<HsmName>> {
     #[derive(Deserialize)]
     struct Signatures {
         signatures: Vec<Covered>,
     }
-    let Some((_, role)) = BLOCKING.iter().find(|(blocking, _)| *blocking == entry_type) else { return Ok(None) };
+    let Some(role) = kind.blocks() else { return Ok(None) };
     let asked: Signatures = parse(request)?;
-    Ok(asked.signatures.into_iter().find(|covered| covered.role == *role).map(|covered| covered.hsm))
+    Ok(asked.signatures.into_iter().find(|covered| covered.role == role).map(|covered| covered.hsm))
 }
 
 /// Whether the intent in an entry has no outcome yet.

@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(writer.append(new_entry("NOTE", big)).unwrap_err().code(), "entry_too_large");
         writer.append(new_entry("NOTE", json!({}))).unwrap();
         let orphan = writer.append(new_entry("NOTE", json!({"phase": "outcome", "intent": 77}))).unwrap_err();
-        assert_eq!((orphan.kind(), orphan.code()), (Kind::Failed, "bad_outcome"));
+        assert_eq!((orphan.kind(), orphan.code()), (Kind::Failed, "unknown_operation"));
         assert_eq!(writer.commit().unwrap_err().kind(), Kind::Bug);
         assert_eq!(test.ledger.head().unwrap().size, 2);
         test.append("NOTE", json!({}));

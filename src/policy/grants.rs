@@ -5,9 +5,9 @@ use super::people::with_people;
 use super::rules::{Decide, Facts};
 use crate::clock::{Time, rfc3339};
 use crate::ledger::query::Grant;
-use crate::model::{Email, GenerationId, Hash256, Purpose};
+use crate::model::{Email, GenerationId, Hash256};
 use crate::people::Roster;
-use crate::request::{CloseFollowUp, EndGrant, GiveGrant, Request};
+use crate::request::{CloseFollowUp, EndGrant, GiveGrant, Kind, Request};
 use chrono::TimeDelta;
 use std::collections::BTreeSet;
 
@@ -16,10 +16,6 @@ pub const MAX_GENERATIONS: u32 = 4;
 
 /// The longest life of a grant, in days.
 pub const MAX_DAYS: i64 = 400;
-
-/// What automation may do under a grant: make the next generation, certify it, and move it and its predecessor along.
-const ALLOWED: &[&str] =
-    &["keygen", "issue", "certify", "csr", "test", "activate", "state", "publish-keyring", "publish", "revoke", "crl"];
 
 /// What is known when a grant is used.
 #[derive(Debug)]
@@ -33,7 +29,7 @@ pub struct Use<'a> {
     /// Who of it is suspended.
     pub suspended: &'a BTreeSet<Email>,
     /// Which operation.
-    pub operation: &'a str,
+    pub operation: Kind,
     /// Which generation.
     pub generation: &'a GenerationId,
     /// When the key's newest other generation was made.
@@ -53,7 +49,7 @@ pub fn gates(grant: Option<&Grant>, usage: &Use<'_>) -> Vec<Gate> {
         people(grant, usage),
         scope(params, usage),
     ];
-    if usage.operation == "keygen" {
+    if usage.operation == Kind::GenerateKey {
         let days = usage.newest.map(|newest| gates::age_days(newest, usage.now));
         let input = days.map_or_else(|| "none before".to_owned(), |days| format!("{days} days"));
         let holds = days.is_none_or(|days| days >= i64::from(params.interval_days));
@@ -76,12 +72,46 @@ fn people(grant: &Grant, usage: &Use<'_>) -> Gate {
 fn scope(params: &GiveGrant, usage: &Use<'_>) -> Gate {
     let (first, number) = (params.generation.number, usage.generation.number);
     let last = first.saturating_add(params.generations.saturating_sub(1));
-    let moved_along = usage.operation != "keygen" && number < first;
+    let moved_along = usage.operation != Kind::GenerateKey && number < first;
     let holds = usage.generation.key == params.generation.key
-        && ALLOWED.contains(&usage.operation)
+        && is_granted(usage.operation)
         && (moved_along || (first..=last).contains(&number));
     let limit = format!("{}/{first} to {}/{last}", params.generation.key, params.generation.key);
     gates::holds("GrantScope", format!("{} of {}", usage.operation, usage.generation), limit, holds)
+}
+
+/// What automation may do under a grant: make the next generation, certify it, and move it and its predecessor along.
+fn is_granted(kind: Kind) -> bool {
+    match kind {
+        Kind::GenerateKey
+        | Kind::IssueCertificate
+        | Kind::CertifyOpenPgp
+        | Kind::MakeCsr
+        | Kind::TestKey
+        | Kind::ActivateKey
+        | Kind::ChangeState
+        | Kind::PublishKeyring
+        | Kind::PublishMetadata
+        | Kind::RevokeKey
+        | Kind::IssueCrl => true,
+        Kind::ImportCertificate
+        | Kind::SignArtifact
+        | Kind::AdoptSettings
+        | Kind::GiveGrant
+        | Kind::EndGrant
+        | Kind::CloseFollowUp
+        | Kind::AdoptRoster
+        | Kind::SuspendPerson
+        | Kind::RestorePerson
+        | Kind::SuspendKey
+        | Kind::ReinstateKey
+        | Kind::UpdatePipeline
+        | Kind::DestroyKey
+        | Kind::ConfirmCrl
+        | Kind::MarkArtifacts
+        | Kind::LinkRoots
+        | Kind::ReviewKey => false,
+    }
 }
 
 impl Decide for GiveGrant {
@@ -89,7 +119,7 @@ impl Decide for GiveGrant {
         let params = &request.params;
         let settings = facts.settings.sha256().ok();
         let end = facts.now + TimeDelta::days(MAX_DAYS);
-        let no_root = !matches!(params.purpose, Purpose::RootCa | Purpose::OpenpgpPrimary | Purpose::Ledger);
+        let no_root = !params.purpose.is_trust_anchor();
         let key = facts.settings.keys.get(&params.generation.key);
         let count = (1..=MAX_GENERATIONS).contains(&params.generations);
         let in_force = settings.map(|hash| hash.to_string()).unwrap_or_default();

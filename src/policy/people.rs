@@ -2,8 +2,9 @@
 
 use super::gates::{Decision, Gate};
 use super::rules::Facts;
-use crate::config::policy::Operation;
+use crate::config::policy::Operation as Rule;
 use crate::model::Purpose;
+use crate::request::Kind;
 
 /// What people say to an act.
 #[derive(Clone, Debug)]
@@ -27,42 +28,53 @@ pub fn with_people(mut gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
     }
 }
 
-/// Whether a rule of the policy can allow an internal operation on a key of this purpose: what people agreed to under
-/// the rule for one thing must not pass for another. What is not listed is not allowed.
-pub fn may_allow(rule: Operation, operation: &str, purpose: Option<Purpose>) -> bool {
-    use Operation::{Adopt, Compromise, Crl, Destroy, Grant, Import, Keygen, KeygenCa, ReSign};
-    use Operation::{Reinstate, Revoke, Roster, Rotate, RotateCa, Sign, Suspend};
-    let is_ca =
-        matches!(purpose, Some(Purpose::RootCa | Purpose::IntermediateCa | Purpose::OpenpgpPrimary | Purpose::Ledger));
-    let making = |ca: Operation, other: Operation| if is_ca { rule == ca } else { rule == other };
-    match operation {
-        "test" | "activate" => making(RotateCa, Rotate) || rule == Compromise,
-        "link" => rule == RotateCa || rule == Compromise,
-        "review" => rule == RotateCa,
-        "keygen" | "issue" | "certify" | "csr" => {
-            making(KeygenCa, Keygen) || making(RotateCa, Rotate) || rule == Compromise
+/// The rule under which a key of this purpose is made.
+pub fn making(purpose: Purpose) -> Rule {
+    if purpose.falls_under_ca_rules() { Rule::KeygenCa } else { Rule::Keygen }
+}
+
+/// The rule under which it is rotated.
+pub fn rotating(purpose: Purpose) -> Rule {
+    if purpose.falls_under_ca_rules() { Rule::RotateCa } else { Rule::Rotate }
+}
+
+/// Whether a rule of the policy can allow an act on a key of this purpose: what people agreed to under the rule for one
+/// thing must not pass for another. `again` is for a file whose place another takes. A purpose that nobody knows is no
+/// CA's.
+pub fn may_allow(rule: Rule, kind: Kind, again: bool, purpose: Option<Purpose>) -> bool {
+    let makes = rule == purpose.map_or(Rule::Keygen, making);
+    let rotates = rule == purpose.map_or(Rule::Rotate, rotating);
+    match kind {
+        Kind::TestKey | Kind::ActivateKey => rotates || rule == Rule::Compromise,
+        Kind::LinkRoots => matches!(rule, Rule::RotateCa | Rule::Compromise),
+        Kind::ReviewKey => rule == Rule::RotateCa,
+        Kind::GenerateKey | Kind::IssueCertificate | Kind::CertifyOpenPgp | Kind::MakeCsr => {
+            makes || rotates || rule == Rule::Compromise
         }
-        "import" => rule == Import || making(RotateCa, Rotate),
-        "state" => {
-            matches!(rule, Compromise | Destroy | Import | Revoke)
-                || making(KeygenCa, Keygen)
-                || making(RotateCa, Rotate)
+        Kind::ImportCertificate => rule == Rule::Import || rotates,
+        Kind::ChangeState => {
+            matches!(rule, Rule::Compromise | Rule::Destroy | Rule::Import | Rule::Revoke) || makes || rotates
         }
-        "adopt" => rule == Adopt,
-        "sign" => rule == Sign,
-        "re-sign" => rule == ReSign,
-        "grant" => rule == Grant,
+        Kind::AdoptSettings => rule == Rule::Adopt,
+        Kind::SignArtifact if again => rule == Rule::ReSign,
+        Kind::SignArtifact => rule == Rule::Sign,
+        Kind::GiveGrant => rule == Rule::Grant,
         // Ending one is the safe direction.
-        "end-grant" => matches!(rule, Grant | Suspend),
-        "follow-up" => rule == Operation::FollowUp,
-        "roster" | "restore-person" => rule == Roster,
-        "suspend-person" => rule == Suspend,
-        "revoke" => matches!(rule, Revoke | Compromise),
-        "crl" => matches!(rule, Crl | Revoke | Compromise),
-        "destroy" => rule == Destroy,
-        "suspend" => matches!(rule, Suspend | Compromise),
-        "reinstate" => matches!(rule, Reinstate | Compromise),
-        _ => false,
+        Kind::EndGrant => matches!(rule, Rule::Grant | Rule::Suspend),
+        Kind::CloseFollowUp => rule == Rule::FollowUp,
+        Kind::AdoptRoster | Kind::RestorePerson => rule == Rule::Roster,
+        Kind::SuspendPerson => rule == Rule::Suspend,
+        Kind::RevokeKey => matches!(rule, Rule::Revoke | Rule::Compromise),
+        Kind::IssueCrl => matches!(rule, Rule::Crl | Rule::Revoke | Rule::Compromise),
+        Kind::DestroyKey => rule == Rule::Destroy,
+        Kind::SuspendKey => matches!(rule, Rule::Suspend | Rule::Compromise),
+        Kind::ReinstateKey => matches!(rule, Rule::Reinstate | Rule::Compromise),
+        // Nobody is asked for these, so nobody can have agreed to them.
+        Kind::PublishKeyring
+        | Kind::PublishMetadata
+        | Kind::UpdatePipeline
+        | Kind::ConfirmCrl
+        | Kind::MarkArtifacts => false,
     }
 }
 
@@ -70,17 +82,45 @@ pub fn may_allow(rule: Operation, operation: &str, purpose: Option<Purpose>) -> 
 mod tests {
     use super::*;
 
+    const MAKING: [Kind; 5] =
+        [Kind::GenerateKey, Kind::IssueCertificate, Kind::CertifyOpenPgp, Kind::MakeCsr, Kind::ChangeState];
+
     #[test]
     fn a_rule_for_leaf_keys_makes_no_ca() {
-        for operation in ["keygen", "issue", "state"] {
-            assert!(may_allow(Operation::Keygen, operation, Some(Purpose::Authenticode)), "{operation}");
-            assert!(!may_allow(Operation::Keygen, operation, Some(Purpose::RootCa)), "{operation}");
-            assert!(may_allow(Operation::KeygenCa, operation, Some(Purpose::RootCa)), "{operation}");
-            assert!(!may_allow(Operation::Crl, operation, Some(Purpose::Authenticode)), "{operation}");
+        let leaf = Some(Purpose::Authenticode);
+        for kind in [Kind::GenerateKey, Kind::IssueCertificate, Kind::ChangeState] {
+            assert!(may_allow(Rule::Keygen, kind, false, leaf), "{kind}");
+            assert!(!may_allow(Rule::Keygen, kind, false, Some(Purpose::RootCa)), "{kind}");
+            assert!(may_allow(Rule::KeygenCa, kind, false, Some(Purpose::RootCa)), "{kind}");
+            assert!(!may_allow(Rule::Crl, kind, false, leaf), "{kind}");
         }
-        assert!(!may_allow(Operation::Adopt, "roster", None));
-        for rule in Operation::ALL {
-            assert!(!may_allow(*rule, "something else", Some(Purpose::Authenticode)));
+        assert!(!may_allow(Rule::Adopt, Kind::AdoptRoster, false, None));
+        assert!(!may_allow(Rule::Sign, Kind::SignArtifact, true, leaf));
+        assert!(!may_allow(Rule::ReSign, Kind::SignArtifact, false, leaf));
+    }
+
+    #[test]
+    fn the_rule_of_a_plan_is_one_that_the_gate_takes() {
+        for &purpose in Purpose::ALL {
+            for kind in MAKING {
+                assert!(may_allow(making(purpose), kind, false, Some(purpose)), "{kind} for {purpose}");
+            }
+            for kind in MAKING.into_iter().chain([Kind::TestKey, Kind::ActivateKey, Kind::ImportCertificate]) {
+                assert!(may_allow(rotating(purpose), kind, false, Some(purpose)), "{kind} for {purpose}");
+            }
+        }
+        for kind in [Kind::LinkRoots, Kind::ReviewKey] {
+            assert!(may_allow(rotating(Purpose::RootCa), kind, false, Some(Purpose::RootCa)), "{kind}");
+        }
+        assert_eq!(making(Purpose::Ledger), Rule::KeygenCa);
+    }
+
+    #[test]
+    fn what_nobody_is_asked_for_no_rule_allows() {
+        for &rule in Rule::ALL {
+            for kind in [Kind::PublishMetadata, Kind::PublishKeyring, Kind::UpdatePipeline, Kind::ConfirmCrl] {
+                assert!(!may_allow(rule, kind, false, Some(Purpose::Authenticode)), "{kind} under {rule}");
+            }
         }
     }
 }

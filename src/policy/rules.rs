@@ -12,8 +12,8 @@ use crate::ledger::query::{LastFacts, Suspension};
 use crate::model::{Environment, HashAlgorithm, KeyName, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr, NewCrl,
-    Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
+    AdoptSettings, CertifyOpenPgp, ChangeState, Format, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr,
+    NewCrl, Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
 use std::collections::BTreeMap;
 
@@ -131,12 +131,11 @@ impl Decide for SignArtifact {
         let Some(generation) = &facts.generation else { return unknown_generation(request) };
         let mut found = signing_gates(generation, facts.settings, facts.environment, facts.now);
         found.push(gates::suspended(&generation.id.key, &facts.suspended_keys));
-        found.extend(fitting(&request.params.format).map(|purpose| gates::purpose(generation, purpose)));
+        found.push(gates::purpose(generation, fitting(request.params.format)));
         found.push(rotation_complete(facts.rotation.failure, facts.environment));
         found.extend(repository_gates(&request.params, generation, facts));
         found.extend(pack_gates(&request.params, generation, facts.environment));
-        // OpenPGP signatures have no timestamps.
-        let stampable = request.params.format != "apt";
+        let stampable = can_be_timestamped(request.params.format);
         found.extend(stampable.then(|| timestamp_gate(&request.params, facts.environment)));
         let Some(signing) = &facts.signing else { return not_evaluated(found, "Actor") };
         let asked = signing::ask(request, signing, facts);
@@ -156,11 +155,19 @@ fn not_evaluated(mut gates: Vec<Gate>, name: &str) -> Decision {
 }
 
 /// What keys sign this format.
-fn fitting(format: &str) -> Option<Purpose> {
+fn fitting(format: Format) -> Purpose {
     match format {
-        "pe" => Some(Purpose::Authenticode),
-        "apt" => Some(Purpose::Apt),
-        _ => None,
+        Format::Pe => Purpose::Authenticode,
+        Format::Apt => Purpose::Apt,
+    }
+}
+
+/// Whether a signature in this format can carry a timestamp.
+fn can_be_timestamped(format: Format) -> bool {
+    match format {
+        Format::Pe => true,
+        // OpenPGP signatures have no timestamps.
+        Format::Apt => false,
     }
 }
 

@@ -199,7 +199,7 @@ impl<'a> Asking<'a> {
 fn replaced(old: &Resigns, params: &SignArtifact, known: Option<&Artifact>) -> Gate {
     let input = format!("artifact {} of entry {}, signed by {}", old.artifact_id, old.entry, old.generation);
     let is_the_same = |known: &Artifact| {
-        let is_its_file = params.format == "apt"
+        let is_its_file = params.format.is_repository()
             || [known.hash_after, known.hash_before].contains(&params.hash_before)
             || known.content_digest == params.content_digest;
         known.seq == old.entry

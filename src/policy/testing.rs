@@ -9,7 +9,7 @@ use crate::config::{Config, Settings};
 use crate::keys::{AttributeFact, AttributeState, Copy, Credential, Generation, Identity, State, TokenFacts};
 use crate::ledger::query::LastFacts;
 use crate::model::{Actor, Assurance, CkaId, Custody, Environment, Hash256, KeyAlgorithm, Purpose};
-use crate::request::{Operation, PackReference, Request, SignArtifact, TIMESTAMP};
+use crate::request::{Format, Operation, PackReference, Request, SignArtifact, TIMESTAMP};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,7 +75,7 @@ pub(crate) fn sign(pack: Option<PackReference>) -> Request<SignArtifact> {
         cosigners: Vec::new(),
         artifact_id: "a".into(),
         name: "app.exe".into(),
-        format: "pe".into(),
+        format: Format::Pe,
         hash_before: Hash256::of(b"file"),
         size_before: 4,
         content_digest: "sha256:00".into(),
@@ -93,7 +93,7 @@ pub(crate) fn request<O: Operation>(params: O) -> Request<O> {
     Request {
         request_id: "r".into(),
         correlation_id: "c".parse().unwrap(),
-        operation: O::NAME.into(),
+        operation: O::KIND,
         object: "o".into(),
         actor: Actor { email: "a@b.invalid".parse().unwrap(), role: None, assurance: Assurance::Asserted },
         params,

@@ -1,6 +1,5 @@
 //! Acts at the edges of a key's life: naming it in a pipeline's configuration, and destroying it.
 
-use super::Operation;
 use crate::config::PipelineValue;
 use crate::keys::State;
 use crate::model::{CkaId, GenerationId, Hash256, HsmName, PipelineName, SpkiHash};
@@ -57,22 +56,4 @@ pub struct DestroyKey {
     pub from: State,
     /// Every copy of it.
     pub copies: Vec<Doomed>,
-}
-
-impl Operation for UpdatePipeline {
-    const NAME: &'static str = "pipeline";
-    const ENTRY: &'static str = "PIPELINE_UPDATED";
-    const OPEN: &'static [&'static str] = &["from", "to", "before_sha256", "after_sha256"];
-    fn generation(&self) -> &GenerationId {
-        &self.generation
-    }
-}
-
-impl Operation for DestroyKey {
-    const NAME: &'static str = "destroy";
-    const ENTRY: &'static str = "KEY_DESTROYED";
-    const OPEN: &'static [&'static str] = &[];
-    fn generation(&self) -> &GenerationId {
-        &self.generation
-    }
 }

@@ -115,10 +115,3 @@ pub struct Dependent {
     /// The entry that signed it.
     pub entry: u64,
 }
-
-crate::request::operations! {
-    RevokeKey = "revoke", "KEY_REVOKED", open: ["crl", "plan"];
-    IssueCrl = "crl", "CRL_ISSUED", open: ["crl", "tells"];
-    ConfirmCrl = "crl-served", "CRL_SERVED";
-    MarkArtifacts = "mark", "RESIGN_REQUIRED";
-}

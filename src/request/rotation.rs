@@ -91,11 +91,3 @@ pub struct ReviewKey {
     /// Why, in the reviewer's words.
     pub text: String,
 }
-
-crate::request::operations! {
-    TestKey = "test", "KEY_TESTED", open: ["certificate"];
-    LinkRoots = "link", "ROOTS_LINKED", open: ["tbs_sha256"];
-    PublishMetadata = "publish", "METADATA_PUBLISHED", open: ["files"];
-    ActivateKey = "activate", "KEY_ACTIVATED", open: ["keyring_sha256"];
-    ReviewKey = "review", "KEY_REVIEWED";
-}

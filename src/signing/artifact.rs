@@ -173,7 +173,7 @@ impl Prepared {
         let source = &self.file.source;
         Subject {
             name: shown(&source.path().file_name().unwrap_or_default().to_string_lossy()),
-            format: self.format.name(),
+            format: self.format.which(),
             hash_before: self.hash_before,
             size_before: source.len(),
             content_digest: self.draft.content_digest(),
@@ -291,7 +291,7 @@ impl Completes<SignArtifact> for Placed {
         let mut done = json!({
             "hash_after": hash_after,
             "size_after": self.file.len,
-            "platform": format.platform(),
+            "platform": format.which().platform(),
             "token": token,
         });
         if let Some(original) = original {

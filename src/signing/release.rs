@@ -18,7 +18,7 @@ use crate::model::{Hash256, HashAlgorithm, SpkiHash, hex};
 use crate::pki::openpgp::certificate::SigningKeyInfo;
 use crate::pki::openpgp::road;
 use crate::pki::openpgp::unsigned::Unsigned;
-use crate::request::SignArtifact;
+use crate::request::{Format, SignArtifact};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ impl Prepared {
         let folder = self.dir.file_name().unwrap_or_default().to_string_lossy();
         Subject {
             name: shown(&format!("{folder}/InRelease")),
-            format: "apt",
+            format: Format::Apt,
             hash_before: self.hash_before,
             size_before: self.size_before,
             content_digest: format!("sha256:{}", self.content_digest),
@@ -159,7 +159,7 @@ impl Completes<SignArtifact> for Placed {
         json!({
             "hash_after": self.in_release,
             "size_after": self.size,
-            "platform": "linux",
+            "platform": Format::Apt.platform(),
             "token": self.token,
             "release": self.release,
             "in_release": self.in_release,

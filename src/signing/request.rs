@@ -6,7 +6,7 @@ use super::{pack, re_sign};
 use crate::error::Result;
 use crate::keys::Copy;
 use crate::model::{GenerationId, Hash256, HashAlgorithm, SpkiHash, Tbs, hex};
-use crate::request::{Covered, PackReference, Provenance, Request, Role, SignArtifact};
+use crate::request::{Covered, Format, PackReference, Provenance, Request, Role, SignArtifact};
 use crate::world::World;
 use std::collections::BTreeMap;
 
@@ -50,8 +50,8 @@ impl Terms {
 pub(super) struct Subject {
     /// Its name, escaped.
     pub name: String,
-    /// The name of its format.
-    pub format: &'static str,
+    /// Its format.
+    pub format: Format,
     /// SHA-256.
     pub hash_before: Hash256,
     /// Length in bytes.
@@ -90,7 +90,7 @@ pub(super) fn request(
         cosigners: generations.cosigners.to_vec(),
         artifact_id: uuid::Uuid::new_v4().to_string(),
         name: subject.name,
-        format: subject.format.into(),
+        format: subject.format,
         hash_before: subject.hash_before,
         size_before: subject.size_before,
         content_digest: subject.content_digest,

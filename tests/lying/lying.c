@@ -81,6 +81,9 @@ static ulong token_info(ulong id, unsigned char *info)
 static ulong login(ulong session, ulong user, unsigned char *pin, ulong length)
 {
     note("C_Login");
+    /* For as long as it is told to. */
+    while (lie("hang-login"))
+        usleep(5000);
     if (lie("pin") || lie("dead-and-pin"))
         return 0xa0;
     if (lie("context-pin") && user == 2)

@@ -1,22 +1,21 @@
 //! `adopt`, the people's part: a changed `roster.toml`.
 
-use crate::commands::act;
 use crate::config::policy::Operation;
 use crate::error::Result;
 use crate::ledger::query;
 use crate::people::Roster;
 use crate::request::AdoptRoster;
 use crate::ui::Row;
-use crate::world::World;
+use crate::world::{World, act};
 
 /// A roster file that is not the roster in force.
-pub(super) struct Change {
+pub(crate) struct Change {
     pub from: Roster,
     pub to: Roster,
 }
 
 /// The change that the workspace's file asks for, if it does.
-pub(super) fn change(world: &World) -> Result<Option<Change>> {
+pub(crate) fn change(world: &World) -> Result<Option<Change>> {
     let from = query::roster(world.ledger.connection())?;
     let (Some(from), Some(to)) = (from, world.roster_file()?) else { return Ok(None) };
     Ok((from != to).then_some(Change { from, to }))

@@ -5,8 +5,10 @@ use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
 use crate::people::cab::CabApproval;
+use crate::people::founding;
 use crate::people::request::Step;
 use crate::people::{ApprovalRequest, Roster};
+use crate::request::Kind;
 use serde_json::Value;
 
 /// Where the text of a line begins.
@@ -190,32 +192,47 @@ fn phrase(operation: Operation, object: &str) -> String {
     format!("{verb} {object}")
 }
 
-/// What one act is; the name itself where there is no better word.
+/// What one act is; the name itself where there is no better word, or where it is of a later program.
 fn step_phrase(operation: &str) -> String {
-    let verb = match operation {
-        "found" => "found a workspace",
-        "keygen" => "make a key",
-        "issue" => "issue a certificate",
-        "certify" => "certify an OpenPGP key",
-        "publish-keyring" => "publish a keyring",
-        "state" => "change the state",
-        "csr" => "make a certificate signing request",
-        "import" => "take in a certificate",
-        "sign" => "sign",
-        "adopt" => "adopt settings",
-        "revoke" => "revoke a certificate",
-        "crl" => "issue a revocation list",
-        "grant" => "give a standing approval",
-        "end-grant" => "end a standing approval",
-        "destroy" => "DESTROY a private key",
-        "roster" => "put a roster in force",
-        "suspend-person" => "let a person's signatures count for nothing",
-        "restore-person" => "let a person's signatures count again",
-        "suspend" => "stop a key",
-        "reinstate" => "let a key go on",
-        other => return other.to_owned(),
+    let verb = match Kind::of_name(operation) {
+        Some(kind) => verb(kind),
+        None if operation == founding::FOUND => Some("found a workspace"),
+        None => None,
     };
-    format!("{verb} ({operation})")
+    verb.map_or_else(|| operation.to_owned(), |verb| format!("{verb} ({operation})"))
+}
+
+fn verb(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::GenerateKey => "make a key",
+        Kind::IssueCertificate => "issue a certificate",
+        Kind::CertifyOpenPgp => "certify an OpenPGP key",
+        Kind::PublishKeyring => "publish a keyring",
+        Kind::ChangeState => "change the state",
+        Kind::MakeCsr => "make a certificate signing request",
+        Kind::ImportCertificate => "take in a certificate",
+        Kind::SignArtifact => "sign",
+        Kind::AdoptSettings => "adopt settings",
+        Kind::RevokeKey => "revoke a certificate",
+        Kind::IssueCrl => "issue a revocation list",
+        Kind::GiveGrant => "give a standing approval",
+        Kind::EndGrant => "end a standing approval",
+        Kind::DestroyKey => "DESTROY a private key",
+        Kind::AdoptRoster => "put a roster in force",
+        Kind::SuspendPerson => "let a person's signatures count for nothing",
+        Kind::RestorePerson => "let a person's signatures count again",
+        Kind::SuspendKey => "stop a key",
+        Kind::ReinstateKey => "let a key go on",
+        Kind::CloseFollowUp
+        | Kind::UpdatePipeline
+        | Kind::ConfirmCrl
+        | Kind::MarkArtifacts
+        | Kind::TestKey
+        | Kind::LinkRoots
+        | Kind::PublishMetadata
+        | Kind::ActivateKey
+        | Kind::ReviewKey => return None,
+    })
 }
 
 #[cfg(test)]

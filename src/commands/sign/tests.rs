@@ -1,16 +1,18 @@
 //! A rotation, on a clock that is turned by hand.
 
 use crate::clock::{Clock, Time};
-use crate::commands::{act, init, keygen, openpgp};
 use crate::formats::apt::verify::{Report, verify};
+use crate::founding::found;
 use crate::keys::State;
+use crate::lifecycle::advance;
 use crate::model::{Hash256, KeyName};
 use crate::pki::openpgp::document::Verdict;
-use crate::published::keyring_files;
+use crate::published::{keyring_files, keyrings};
 use crate::request::SignArtifact;
 use crate::signing::sign_repository;
 use crate::ui::Ui;
 use crate::world::{Globals, World};
+use crate::world::{act, small};
 use chrono::TimeDelta;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -78,7 +80,7 @@ fn overlap() {
     let start = Clock::system().now() - TimeDelta::days(80);
     let clock = Clock::manual(start);
     let globals = globals(&dir, &clock);
-    let mut world = init::found(&dir.join("workspace"), &Default::default(), &globals).unwrap();
+    let mut world = found::found(&dir.join("workspace"), &Default::default(), &globals).unwrap();
     let suite = repository(&dir, start);
     let name: KeyName = "apt".parse().unwrap();
     let old = keyring_files::certificates(&world, &name).unwrap();
@@ -87,7 +89,7 @@ fn overlap() {
         let (receipt, _) = sign_repository(world, name.clone(), &suite).unwrap();
         let params: SignArtifact = serde_json::from_value(receipt.intent().body["request"]["params"].clone()).unwrap();
         let gates = receipt.intent().body["gates"].as_array().unwrap().len();
-        let keyring = openpgp::published_keyrings(world).unwrap();
+        let keyring = keyring_files::published_keyrings(world).unwrap();
         let now = world.globals.clock.now();
         let (ours, stale) = (verify(&suite, &keyring, now).unwrap(), verify(&suite, &old, now).unwrap());
         assert!(ours.is_clean(), "{ours:?}");
@@ -97,9 +99,9 @@ fn overlap() {
     assert_eq!((params.generation.to_string().as_str(), params.cosigners.len(), signatures), ("apt/1", 0, 1));
 
     clock.turn(TimeDelta::days(76));
-    let key = keygen::setting(&world.settings().unwrap(), &name).unwrap();
-    let second = keygen::advance(&mut world, &name, &key).unwrap();
-    openpgp::publish(&mut world).unwrap();
+    let key = small::setting(&world.settings().unwrap(), &name).unwrap();
+    let second = advance::advance(&mut world, &name, &key).unwrap();
+    keyrings::publish(&mut world).unwrap();
     let first = world.active(&name).unwrap();
     act::change_state(&mut world, &first, State::Retiring, "its successor takes over").unwrap();
     let second = act::change_state(&mut world, &second, State::Staged, "published").unwrap();

@@ -1,10 +1,11 @@
 //! What `status` says of lists, of revocations that verifiers cannot know of, and of artifacts to be signed again.
 
 use crate::clock::{Time, rfc3339};
-use crate::commands::{crl, resign};
+use crate::commands::status::resign;
 use crate::error::Result;
 use crate::keys::{Generation, PublishedCrl, Revocation};
 use crate::ledger::query;
+use crate::lifecycle::lists::issue;
 use crate::policy::revocation::{list_life, refresh_after};
 use crate::ui::Row;
 use crate::world::World;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 /// The register cannot be read.
-pub(super) fn extend(world: &World, generation: &Generation, row: Row) -> Result<Row> {
+pub(crate) fn extend(world: &World, generation: &Generation, row: Row) -> Result<Row> {
     let conn = world.ledger.connection();
     let now = world.globals.clock.now();
     let mut row = row;
@@ -60,7 +61,7 @@ fn list_state(ca: &Generation, list: &PublishedCrl, now: Time) -> &'static str {
     let refresh = refresh_after(list_life(ca.purpose));
     match now - list.this_update {
         _ if now >= list.next_update => "expired",
-        age if age >= refresh && crl::can_list(ca, now) => "due",
+        age if age >= refresh && issue::can_list(ca, now) => "due",
         _ => "good",
     }
 }
@@ -69,7 +70,7 @@ fn list_state(ca: &Generation, list: &PublishedCrl, now: Time) -> &'static str {
 ///
 /// # Errors
 /// The register cannot be read.
-pub(super) fn warn(world: &World, generations: &[Generation]) -> Result<()> {
+pub(crate) fn warn(world: &World, generations: &[Generation]) -> Result<()> {
     let conn = world.ledger.connection();
     let (ui, now) = (world.ui(), world.globals.clock.now());
     for revocation in query::revocations(conn)?.iter().filter(|revocation| revocation.told.is_none()) {
@@ -108,7 +109,7 @@ fn age(since: Time, now: Time) -> String {
 ///
 /// # Errors
 /// The register cannot be read.
-pub(super) fn resign_required(world: &World) -> Result<()> {
+pub(crate) fn resign_required(world: &World) -> Result<()> {
     let marks = query::resign_required(world.ledger.connection())?;
     if !marks.is_empty() {
         world.ui().say("");

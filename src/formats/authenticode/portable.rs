@@ -8,6 +8,7 @@ use crate::formats::file::{self, Edits, Examined, Existing, Format, Made, Readin
 use crate::formats::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
 use crate::formats::{ReadAt, Sink};
 use crate::model::{HashAlgorithm, Signature, Tbs, hex, unhex};
+use crate::request;
 use serde_json::{Value, json};
 
 /// Findings that are bytes which no signature covers, or a file that readers take apart differently.
@@ -19,12 +20,8 @@ const UNCOVERED: &[&str] =
 pub struct PortableExecutable;
 
 impl Format for PortableExecutable {
-    fn name(&self) -> &'static str {
-        "pe"
-    }
-
-    fn platform(&self) -> &'static str {
-        "windows"
+    fn which(&self) -> request::Format {
+        request::Format::Pe
     }
 
     fn begins(&self, head: &[u8; 8]) -> bool {

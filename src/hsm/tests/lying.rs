@@ -6,6 +6,7 @@ use crate::hsm::fault::Fault;
 use crate::hsm::generate::{Generated, KeyTemplate};
 use crate::hsm::module::ModuleSpec;
 use crate::hsm::object::Presence;
+use crate::hsm::store::Store;
 use crate::hsm::token::{Token, TokenSpec};
 use crate::model::KeyAlgorithm;
 use std::os::unix::process::ExitStatusExt;
@@ -70,6 +71,29 @@ fn with_liar(test: &str, body: impl FnOnce(&Liar)) {
         (LOG, log.to_str().unwrap()),
     ];
     in_child(test, &variables, || {});
+}
+
+/// A store over the lying token, `primary`, and an honest one, `secondary`.
+struct Pair {
+    store: Store,
+    _secondary: Fixture,
+}
+
+impl Pair {
+    fn new(liar: &Liar, timeout: Duration) -> Self {
+        let secondary = builtin_fixture();
+        let named = |spec: &TokenSpec, name: &str| TokenSpec { name: name.parse().unwrap(), timeout, ..spec.clone() };
+        let specs = [named(&liar.spec, "primary"), named(&secondary.spec, "secondary")];
+        Pair { store: Store::new(specs), _secondary: secondary }
+    }
+
+    /// The code of the refusal or outage, or the serial number.
+    fn open(&self, name: &str) -> Result<String, &'static str> {
+        match self.store.token(&name.parse().unwrap()) {
+            Ok(token) => Ok(token.info().serial.clone()),
+            Err(error) => Err(error.code()),
+        }
+    }
 }
 
 /// A test of the liar.
@@ -196,6 +220,44 @@ lies! {
             assert_eq!(fault(token.sign(&key, &tbs)).code(), "wrong_pin");
         }
         assert_eq!((liar.calls("C_Login"), liar.calls("C_Sign")), (logins + 1, 0));
+    }
+
+    fn a_token_that_hangs_while_it_is_opened_holds_up_no_other(liar) {
+        let pair = Pair::new(liar, Duration::from_secs(120));
+        liar.tell("hang-login");
+        std::thread::scope(|scope| {
+            let waiting = [(); 3].map(|()| scope.spawn(|| pair.open("primary")));
+            while liar.calls("C_Login") == 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            pair.open("secondary").unwrap();
+            assert!(waiting.iter().all(|thread| !thread.is_finished()));
+            liar.tell("honest");
+            let serials = waiting.map(|thread| thread.join().unwrap().unwrap());
+            assert!(serials.iter().all(|serial| *serial == serials[0]));
+        });
+        assert_eq!(liar.calls("C_Login"), 1, "who came later waited for the first one's answer");
+    }
+
+    fn a_token_that_hung_while_it_was_opened_stays_given_up(liar) {
+        let pair = Pair::new(liar, Duration::from_secs(2));
+        liar.tell("hang-login");
+        assert_eq!(pair.open("primary"), Err("token_timed_out"));
+        assert_eq!(pair.open("primary"), Err("token_timed_out"));
+        assert_eq!(liar.calls("C_Login"), 1);
+    }
+
+    fn many_threads_give_a_wrong_pin_once(liar) {
+        let pair = Pair::new(liar, Duration::from_secs(120));
+        liar.tell("pin");
+        std::thread::scope(|scope| {
+            for thread in [(); 8].map(|()| scope.spawn(|| pair.open("primary"))) {
+                assert_eq!(thread.join().unwrap(), Err("wrong_pin"));
+            }
+        });
+        liar.tell("honest");
+        assert_eq!(pair.open("primary"), Err("wrong_pin"));
+        assert_eq!(liar.calls("C_Login"), 1);
     }
 
     fn a_refused_context_login_ends_the_token(liar) {

@@ -1,20 +1,17 @@
 //! By whose leave: approval requests that were consumed, what became of their steps, and what moved since others
 //! were made.
 
-use super::{canonical, execute, field, first, text};
+use super::body::{field, read, text};
 use crate::clock::rfc3339;
 use crate::crypto::jcs;
 use crate::error::{Error, Result};
 use crate::ledger::alerts::KeyCompromised;
+use crate::ledger::rows::{canonical, execute, first, parse};
 use crate::ledger::{Entry, sql_int};
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::request::MAX_REQUEST;
-use crate::request::{
-    AdoptRoster, AdoptSettings, Authority, CloseFollowUp, ConfirmCrl, EndGrant, GiveGrant, IssueCrl, MakeCsr,
-    MarkArtifacts, Operation, PublishKeyring, PublishMetadata, Request, RestorePerson, SignArtifact, SuspendPerson,
-    TestKey,
-};
+use crate::request::{Authority, GiveGrant, Kind, Moves, Request};
 use chrono::TimeDelta;
 use rusqlite::{Connection, params};
 use serde_json::Value;
@@ -29,21 +26,6 @@ pub const SETTINGS: &str = "settings";
 /// The subject of the roster and of who is suspended.
 pub const ROSTER: &str = "roster";
 
-/// Acts that change nothing which an approval could have been given for.
-const STILL: &[&str] = &[
-    SignArtifact::ENTRY,
-    PublishKeyring::ENTRY,
-    MakeCsr::ENTRY,
-    GiveGrant::ENTRY,
-    EndGrant::ENTRY,
-    CloseFollowUp::ENTRY,
-    IssueCrl::ENTRY,
-    ConfirmCrl::ENTRY,
-    MarkArtifacts::ENTRY,
-    TestKey::ENTRY,
-    PublishMetadata::ENTRY,
-];
-
 /// What follows break-glass, and within how many hours (domain §3).
 const AFTER_BREAK_GLASS: [(&str, i64); 3] = [("rotate", 1), ("review", 24), ("cab-report", 48)];
 
@@ -55,7 +37,7 @@ pub(super) fn consumed(conn: &Connection, entry: &Entry) -> Result<()> {
         return Err(Error::failed("bad_entry", format!("the approval request does not have the hash {sha256}")));
     }
     let document = jcs::parse_canonical(bytes.as_bytes(), MAX_REQUEST)?;
-    let document: ApprovalRequest = super::read(&document)?;
+    let document: ApprovalRequest = read(&document)?;
     let taken = "SELECT seq FROM requests WHERE request_id = ?1";
     if let Some(seq) = first::<i64>(conn, taken, params![document.request_id])? {
         let message = format!("the approval request {} was consumed by entry {seq}", document.request_id);
@@ -100,14 +82,14 @@ pub(super) fn follow_up(conn: &Connection, entry: &Entry, kind: &str, object: &s
 /// An intent under an approval request takes its step; a step that failed may be taken again.
 pub(super) fn step_begun(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
     let Some(authority) = request.get("authority") else { return Ok(()) };
-    let (request_id, step) = match super::read(authority)? {
+    let (request_id, step) = match read(authority)? {
         Authority::Request { request_id, step } => (request_id, step),
         Authority::Grant { grant_id } => return grant_used(conn, entry, &grant_id, request),
     };
     let taken = |why: String| Error::failed("step_taken", format!("step {step} of request {request_id}: {why}"));
     let doc: Option<String> = first(conn, "SELECT doc FROM requests WHERE request_id = ?1", params![request_id])?;
     let doc = doc.ok_or_else(|| taken("the request was not consumed".to_owned()))?;
-    let document: ApprovalRequest = super::parse(&doc)?;
+    let document: ApprovalRequest = parse(&doc)?;
     let planned = usize::try_from(step).ok().and_then(|step| document.steps.get(step));
     let planned = planned.ok_or_else(|| taken("the request has no such step".to_owned()))?;
     let operation = text(request, "operation")?;
@@ -133,20 +115,16 @@ pub(super) fn step_ended(conn: &Connection, intent: u64, result: Option<&str>) -
 }
 
 /// A successful outcome moves its key, the settings, or the roster.
-pub(super) fn moved(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
-    let entry_type = entry.entry_type.as_str();
-    if STILL.contains(&entry_type) {
-        return Ok(());
-    }
-    let subject = match entry_type {
-        AdoptSettings::ENTRY => SETTINGS,
-        AdoptRoster::ENTRY | SuspendPerson::ENTRY | RestorePerson::ENTRY => ROSTER,
-        _ => {
+pub(super) fn moved(conn: &Connection, entry: &Entry, kind: Kind, request: &Value) -> Result<()> {
+    match kind.moves() {
+        Moves::Nothing => Ok(()),
+        Moves::Settings => touch(conn, entry, SETTINGS),
+        Moves::Roster => touch(conn, entry, ROSTER),
+        Moves::Key => {
             let generation = text(field(request, "params")?, "generation")?;
-            generation.split_once('/').map_or(generation, |(key, _)| key)
+            touch(conn, entry, generation.split_once('/').map_or(generation, |(key, _)| key))
         }
-    };
-    touch(conn, entry, subject)
+    }
 }
 
 /// Records that an entry moved something.

@@ -1,7 +1,8 @@
 //! Approvals by the change advisory board: the papers that were handed in, and how often each approval was used.
 
-use super::{canonical, execute, field, first, parse, text};
+use super::body::{field, text};
 use crate::error::{Error, Result};
+use crate::ledger::rows::{canonical, execute, first, parse};
 use crate::ledger::{Entry, query, sql_int};
 use crate::model::Hash256;
 use crate::people::cab::{Here, Paper, withdraws};
@@ -48,7 +49,7 @@ pub(super) fn used(conn: &Connection, entry: &Entry, request: &SignArtifact) -> 
     let Some(reference) = &request.cab else { return Ok(()) };
     let paper = find(conn, reference)?;
     if let Paper::Signed { approval, .. } = &paper {
-        let uses = uses(conn, reference.approval_id.as_str())?;
+        let uses = query::cab_uses(conn, &reference.approval_id)?;
         if uses >= u64::from(approval.count) {
             let message =
                 format!("{} is good for {} signatures, which were made", approval.approval_id, approval.count);
@@ -78,10 +79,4 @@ fn find(conn: &Connection, reference: &CabReference) -> Result<Paper> {
         && reference.document_sha256 == Some(paper.document_sha256()?)
         && paper.is_signed() == (reference.authentication == Authentication::Signed);
     if same { Ok(paper) } else { Err(broken("is not the paper that its hash names")) }
-}
-
-/// How many signatures rest on signed approvals of this name.
-pub(in crate::ledger) fn uses(conn: &Connection, approval_id: &str) -> Result<u64> {
-    let sql = "SELECT count(*) FROM cab_uses WHERE approval_id = ?1 AND signed";
-    Ok(first::<i64>(conn, sql, params![approval_id])?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }

@@ -1,8 +1,9 @@
 //! The people of a workspace: rosters, and who is suspended.
 
-use super::{authority, canonical, execute, first};
+use super::authority;
 use crate::error::{Error, Result};
 use crate::ledger::genesis::{Genesis, LedgerKey};
+use crate::ledger::rows::{canonical, execute, first};
 use crate::ledger::{Entry, sql_int};
 use crate::model::{Environment, Hash256};
 use crate::people::Roster;

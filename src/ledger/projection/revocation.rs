@@ -6,17 +6,17 @@
 //! the key, and stops the keys below it, whose certificates lead nowhere by then.
 
 use super::authority::touch;
-use super::{KEEPING, certified_as, execute, field, find, first, read, store};
+use super::body::{field, read};
+use super::register::{certified_as, find, store};
 use crate::clock::rfc3339;
 use crate::config::ResignAfter;
 use crate::crypto::jcs::MAX_INTEGER;
 use crate::error::{Error, Result};
 use crate::keys::{Credential, State, Terms};
+use crate::ledger::rows::{KEEPING, execute, first};
 use crate::ledger::{Entry, Sql, query, sql_int};
 use crate::model::{GenerationId, Hash256};
-use crate::request::{
-    ConfirmCrl, FOLDER, IssueCrl, MarkArtifacts, NewCrl, Operation, Request, RevokeKey, SignArtifact,
-};
+use crate::request::{ConfirmCrl, IssueCrl, MarkArtifacts, NewCrl, Request, RevokeKey, SignArtifact};
 use rusqlite::{Connection, named_params, params};
 use serde_json::Value;
 
@@ -32,30 +32,8 @@ const MOOT: &str = "EXISTS (SELECT 1 FROM generations AS g WHERE g.key || '/' ||
 /// Later than every time, as text.
 const NEVER: &str = "9999-12-31T23:59:59Z";
 
-/// What the intents do by themselves; of others, nothing.
-pub(super) fn intent(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
-    match entry.entry_type.as_str() {
-        RevokeKey::ENTRY => intended(conn, entry, &read(request)?),
-        IssueCrl::ENTRY => list_intended(conn, entry, &read(request)?),
-        ConfirmCrl::ENTRY => read::<Request<ConfirmCrl>>(request).map(drop),
-        MarkArtifacts::ENTRY => read::<Request<MarkArtifacts>>(request).map(drop),
-        _ => Ok(()),
-    }
-}
-
-/// What successful outcomes do; of other acts, nothing.
-pub(super) fn succeeded(conn: &Connection, entry: &Entry, request: &Value, outcome: &Value) -> Result<()> {
-    match entry.entry_type.as_str() {
-        RevokeKey::ENTRY => done(conn, entry, &read(request)?, outcome),
-        IssueCrl::ENTRY => list_done(conn, entry, &read(request)?, outcome),
-        ConfirmCrl::ENTRY => list_served(conn, entry, &read(request)?),
-        MarkArtifacts::ENTRY => told(conn, entry, &read(request)?),
-        _ => Ok(()),
-    }
-}
-
 /// The intent to revoke.
-fn intended(conn: &Connection, entry: &Entry, request: &Request<RevokeKey>) -> Result<()> {
+pub(super) fn intended(conn: &Connection, entry: &Entry, request: &Request<RevokeKey>) -> Result<()> {
     let params = &request.params;
     let id = &params.generation;
     let mut generation = find(conn, id)?;
@@ -192,9 +170,7 @@ pub(super) fn signed(conn: &Connection, entry: &Entry, params: &SignArtifact) ->
             return Ok(());
         }
     }
-    let Some(repository) = params.options.get(FOLDER).filter(|_| params.format == "apt") else {
-        return Ok(());
-    };
+    let Some(repository) = params.repository() else { return Ok(()) };
     let sql = "UPDATE resign SET closed = ?1 WHERE closed IS NULL
                AND artifact IN (SELECT seq FROM artifacts WHERE repository = ?2 AND seq < ?1)";
     execute(conn, sql, params![sql_int(entry.seq), repository])?;
@@ -202,7 +178,7 @@ pub(super) fn signed(conn: &Connection, entry: &Entry, params: &SignArtifact) ->
 }
 
 /// The intent to issue a list.
-fn list_intended(conn: &Connection, entry: &Entry, request: &Request<IssueCrl>) -> Result<()> {
+pub(super) fn list_intended(conn: &Connection, entry: &Entry, request: &Request<IssueCrl>) -> Result<()> {
     find(conn, &request.params.generation)?;
     burn(conn, entry, &request.params.generation, &request.params.crl)
 }
@@ -232,7 +208,7 @@ fn burn(conn: &Connection, entry: &Entry, issuer: &GenerationId, crl: &NewCrl) -
 }
 
 /// A revocation whose list or keyring is in place, or that only the register could take in.
-fn done(conn: &Connection, entry: &Entry, request: &Request<RevokeKey>, done: &Value) -> Result<()> {
+pub(super) fn done(conn: &Connection, entry: &Entry, request: &Request<RevokeKey>, done: &Value) -> Result<()> {
     let params = &request.params;
     if let (Some(issuer), Some(crl)) = (&params.issuer, &params.crl) {
         published(conn, entry, (issuer, crl), done)?;
@@ -250,7 +226,7 @@ fn done(conn: &Connection, entry: &Entry, request: &Request<RevokeKey>, done: &V
 }
 
 /// A list that was published, read back and verified.
-fn list_done(conn: &Connection, entry: &Entry, request: &Request<IssueCrl>, done: &Value) -> Result<()> {
+pub(super) fn list_done(conn: &Connection, entry: &Entry, request: &Request<IssueCrl>, done: &Value) -> Result<()> {
     published(conn, entry, (&request.params.generation, &request.params.crl), done)
 }
 
@@ -296,7 +272,7 @@ fn recertified(conn: &Connection, id: &GenerationId, credential: Credential) -> 
 }
 
 /// A list was seen at its URLs.
-fn list_served(conn: &Connection, entry: &Entry, request: &Request<ConfirmCrl>) -> Result<()> {
+pub(super) fn list_served(conn: &Connection, entry: &Entry, request: &Request<ConfirmCrl>) -> Result<()> {
     let ConfirmCrl { generation, number, sha256, .. } = &request.params;
     let sql = "UPDATE crls SET served = ?4 WHERE issuer = ?1 AND number = ?2 AND sha256 = ?3";
     let named = params![generation.to_string(), sql_int(*number), sha256.to_string(), sql_int(entry.seq)];
@@ -307,7 +283,7 @@ fn list_served(conn: &Connection, entry: &Entry, request: &Request<ConfirmCrl>) 
 }
 
 /// The outside knows of these marks.
-fn told(conn: &Connection, entry: &Entry, request: &Request<MarkArtifacts>) -> Result<()> {
+pub(super) fn told(conn: &Connection, entry: &Entry, request: &Request<MarkArtifacts>) -> Result<()> {
     for artifact in &request.params.artifacts {
         let sql = "UPDATE resign SET told = ?2 WHERE artifact = ?1 AND told IS NULL";
         execute(conn, sql, params![sql_int(artifact.entry), sql_int(entry.seq)])?;

@@ -1,41 +1,16 @@
 //! What the entries of rotations do to the register and to the tables of `rotation.sql`.
 
-use super::{at_step, canonical, execute, field, find, first, query, read, reserve, store};
+use super::body::{field, read};
+use super::register::{at_step, find, store};
 use crate::error::{Error, Result};
 use crate::keys::{Credential, State};
 use crate::ledger::alerts::{CertificateExpiry, RotationFailed};
-use crate::ledger::{Entry, sql_int};
+use crate::ledger::rows::{canonical, execute, first};
+use crate::ledger::{Entry, query, sql_int};
 use crate::model::GenerationId;
-use crate::request::{ActivateKey, LinkRoots, Operation, PublishMetadata, Request, ReviewDecision, ReviewKey, TestKey};
+use crate::request::{ActivateKey, LinkRoots, PublishMetadata, Request, ReviewDecision, ReviewKey, TestKey};
 use rusqlite::{Connection, params};
 use serde_json::Value;
-
-/// Whether the entry's intent can be read; what cannot be could never be closed as done.
-pub(super) fn intent(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
-    match entry.entry_type.as_str() {
-        ActivateKey::ENTRY => read::<Request<ActivateKey>>(request).map(drop),
-        TestKey::ENTRY => read::<Request<TestKey>>(request).map(drop),
-        LinkRoots::ENTRY => {
-            let request: Request<LinkRoots> = read(request)?;
-            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))
-        }
-        PublishMetadata::ENTRY => read::<Request<PublishMetadata>>(request).map(drop),
-        ReviewKey::ENTRY => read::<Request<ReviewKey>>(request).map(drop),
-        _ => Ok(()),
-    }
-}
-
-/// What a successful outcome of a rotation's act does. Other entries are none of its business.
-pub(super) fn succeeded(conn: &Connection, entry: &Entry, request: &Value, done: &Value) -> Result<()> {
-    match entry.entry_type.as_str() {
-        ActivateKey::ENTRY => activated(conn, entry, &read(request)?),
-        TestKey::ENTRY => tested(conn, entry, &read(request)?),
-        LinkRoots::ENTRY => linked(conn, entry, &read(request)?, done),
-        PublishMetadata::ENTRY => published(conn, entry, &read(request)?),
-        ReviewKey::ENTRY => reviewed(conn, entry, &read(request)?),
-        _ => Ok(()),
-    }
-}
 
 /// What an entry that is neither intent nor outcome does.
 pub(super) fn event(conn: &Connection, entry: &Entry) -> Result<()> {
@@ -47,7 +22,7 @@ pub(super) fn event(conn: &Connection, entry: &Entry) -> Result<()> {
 }
 
 /// Both sides of a takeover move in one step.
-fn activated(conn: &Connection, entry: &Entry, request: &Request<ActivateKey>) -> Result<()> {
+pub(super) fn activated(conn: &Connection, entry: &Entry, request: &Request<ActivateKey>) -> Result<()> {
     let params = &request.params;
     let new = at_step(conn, &params.generation, State::Active)?;
     let old = params.predecessor.as_ref().map(|old| at_step(conn, old, State::Retiring)).transpose()?;
@@ -83,7 +58,7 @@ fn activated(conn: &Connection, entry: &Entry, request: &Request<ActivateKey>) -
 }
 
 /// A test that held validates the certificate, so that what a failed rotation stopped may go on.
-fn tested(conn: &Connection, entry: &Entry, request: &Request<TestKey>) -> Result<()> {
+pub(super) fn tested(conn: &Connection, entry: &Entry, request: &Request<TestKey>) -> Result<()> {
     let TestKey { generation, certificate, .. } = &request.params;
     find(conn, generation)?;
     let sql = "INSERT INTO key_tests (generation, certificate, seq) VALUES (?1, ?2, ?3)
@@ -94,7 +69,7 @@ fn tested(conn: &Connection, entry: &Entry, request: &Request<TestKey>) -> Resul
     Ok(())
 }
 
-fn linked(conn: &Connection, entry: &Entry, request: &Request<LinkRoots>, done: &Value) -> Result<()> {
+pub(super) fn linked(conn: &Connection, entry: &Entry, request: &Request<LinkRoots>, done: &Value) -> Result<()> {
     let LinkRoots { generation: subject, issuer, .. } = &request.params;
     let credential: Credential = read(field(done, "credential")?)?;
     find(conn, subject)?;
@@ -106,7 +81,7 @@ fn linked(conn: &Connection, entry: &Entry, request: &Request<LinkRoots>, done: 
     Ok(())
 }
 
-fn published(conn: &Connection, entry: &Entry, request: &Request<PublishMetadata>) -> Result<()> {
+pub(super) fn published(conn: &Connection, entry: &Entry, request: &Request<PublishMetadata>) -> Result<()> {
     let params = &request.params;
     find(conn, &params.generation)?;
     let sql = "INSERT INTO published_files (name, generation, sha256, seq) VALUES (?1, ?2, ?3, ?4)
@@ -119,7 +94,7 @@ fn published(conn: &Connection, entry: &Entry, request: &Request<PublishMetadata
     Ok(())
 }
 
-fn reviewed(conn: &Connection, entry: &Entry, request: &Request<ReviewKey>) -> Result<()> {
+pub(super) fn reviewed(conn: &Connection, entry: &Entry, request: &Request<ReviewKey>) -> Result<()> {
     let ReviewKey { generation, decision, keep_until, .. } = &request.params;
     find(conn, generation)?;
     if keep_until.is_some() != (*decision == ReviewDecision::Keep) {

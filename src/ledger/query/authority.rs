@@ -4,7 +4,7 @@ use super::{READING, one, place};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::ledger::Sql;
-use crate::ledger::projection::parse;
+use crate::ledger::rows::parse;
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use rusqlite::{Connection, OptionalExtension, params};

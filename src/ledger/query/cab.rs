@@ -2,11 +2,11 @@
 
 use super::{READING, one, place};
 use crate::error::Result;
-use crate::ledger::projection::{self, parse};
+use crate::ledger::rows::{first, parse};
 use crate::ledger::{Sql, sql_int};
 use crate::model::{GenerationId, Hash256};
 use crate::people::cab::{ApprovalId, Paper};
-use rusqlite::{Connection, OptionalExtension, Params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 /// The paper with this hash, if it was handed in.
 ///
@@ -32,7 +32,8 @@ pub fn cab_withdrawn(conn: &Connection, id: &ApprovalId) -> Result<Option<u64>> 
 /// # Errors
 /// Those of the module.
 pub fn cab_uses(conn: &Connection, id: &ApprovalId) -> Result<u64> {
-    projection::cab::uses(conn, id.as_str())
+    let sql = "SELECT count(*) FROM cab_uses WHERE approval_id = ?1 AND signed";
+    Ok(first::<i64>(conn, sql, params![id.as_str()])?.map_or(0, place))
 }
 
 /// An artifact as it was signed.

@@ -3,7 +3,7 @@
 use super::{READING, one, place};
 use crate::error::Result;
 use crate::ledger::Sql;
-use crate::ledger::projection::parse;
+use crate::ledger::rows::parse;
 use crate::model::{Email, GenerationId, KeyName};
 use crate::request::GiveGrant;
 use rusqlite::{Connection, OptionalExtension};

@@ -4,7 +4,7 @@ use super::{READING, place};
 use crate::clock::{Time, parse};
 use crate::error::Result;
 use crate::keys::{Credential, Generation};
-use crate::ledger::{Reader, Sql};
+use crate::ledger::{Reader, Sql, rows};
 use crate::model::GenerationId;
 use crate::request::{Doomed, GenerateKey, Operation};
 use rusqlite::{Connection, params};
@@ -64,7 +64,7 @@ fn planned(conn: &Connection, generation: &Generation) -> Result<Vec<Doomed>> {
     let seqs = statement.query_map(wanted, |row| row.get::<_, i64>(0)).sql(READING)?;
     let mut pairs = Vec::new();
     for seq in seqs {
-        let params: GenerateKey = super::super::projection::parse(&params_of(conn, seq.sql(READING)?)?.to_string())?;
+        let params: GenerateKey = rows::parse(&params_of(conn, seq.sql(READING)?)?.to_string())?;
         let (hsm, token_serial, cka_id) = (params.hsm, params.token_serial, params.cka_id);
         pairs.push(Doomed { hsm, token_serial, cka_id, spki_sha256: None });
     }

@@ -3,7 +3,7 @@
 use super::{READING, one, place};
 use crate::error::Result;
 use crate::ledger::Sql;
-use crate::ledger::projection::parse;
+use crate::ledger::rows::parse;
 use crate::model::{Email, KeyName};
 use crate::people::Roster;
 use rusqlite::{Connection, OptionalExtension};

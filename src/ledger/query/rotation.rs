@@ -7,7 +7,7 @@ use crate::keys::Credential;
 use crate::keys::rotation::Review;
 use crate::ledger::Sql;
 use crate::ledger::alerts::RotationFailed;
-use crate::ledger::projection::parse;
+use crate::ledger::rows::parse;
 use crate::model::{CorrelationId, GenerationId, Hash256, KeyName};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::{BTreeMap, BTreeSet};

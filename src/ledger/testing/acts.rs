@@ -13,8 +13,8 @@ use crate::model::{
     CkaId, Custody, Environment, GenerationId, Hash256, HashAlgorithm, HsmName, KeyAlgorithm, Mechanism, Purpose, hex,
 };
 use crate::request::{
-    AdoptSettings, CertifyOpenPgp, ChangeState, Covered, GenerateKey, ImportCertificate, IssueCertificate, IssueCrl,
-    NewCrl, Operation, PublishKeyring, Request, RevokeKey, Role, SignArtifact,
+    AdoptSettings, CertifyOpenPgp, ChangeState, Covered, Format, GenerateKey, ImportCertificate, IssueCertificate,
+    IssueCrl, NewCrl, Operation, PublishKeyring, Request, RevokeKey, Role, SignArtifact,
 };
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
@@ -146,7 +146,7 @@ pub fn request<O: Operation>(object: impl ToString, params: O, signatures: Vec<C
     Request {
         request_id: uuid(&object, 0),
         correlation_id: "c-1".parse().unwrap(),
-        operation: O::NAME.into(),
+        operation: O::KIND,
         object,
         actor: actor(),
         params,
@@ -254,7 +254,7 @@ pub fn sign(generation: &str, n: u64) -> Request<SignArtifact> {
         cosigners: vec![],
         artifact_id: uuid("artifact", n),
         name: format!("setup-{n}.exe"),
-        format: "pe".into(),
+        format: Format::Pe,
         hash_before: before,
         size_before: 1024 + n,
         content_digest: format!("sha256:{}", fixed("digest", n)),

@@ -2,7 +2,7 @@ use super::*;
 use crate::model::Hash256;
 use crate::policy::Verdict;
 use crate::policy::testing::{facts, issued, request, settings, sign, windows};
-use crate::request::PackReference;
+use crate::request::{Format, PackReference};
 use chrono::TimeDelta;
 
 fn failing(decision: &Decision) -> Vec<&str> {
@@ -78,7 +78,7 @@ fn repositories_have_no_timestamps_and_programs_cannot_pass_for_them() {
     let production = Environment::Production;
     let mut plain = sign(None);
     plain.params.options.clear();
-    plain.params.format = "apt".into();
+    plain.params.format = Format::Apt;
     let apt = Generation { purpose: Purpose::Apt, ..windows(production) };
     let found = SignArtifact::decide(&plain, &facts(&settings, production, apt, issued()));
     assert!(found.gates().iter().all(|gate| gate.name != "Timestamp"), "{found:?}");

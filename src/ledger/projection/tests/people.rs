@@ -7,7 +7,7 @@ use crate::people::request::tests::example;
 use crate::people::request::{LogHead, Requester};
 use crate::people::roster::testing::{Hand, email, four};
 use crate::people::{Namespace, Roster};
-use crate::request::GiveGrant;
+use crate::request::{AdoptRoster, GiveGrant, ReinstateKey, RestorePerson, SuspendKey, SuspendPerson};
 
 /// A genesis that the four people signed.
 fn signed() -> Genesis {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::{Time, rfc3339};
 use crate::keys::RevocationReason::{self, *};
-use crate::request::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
+use crate::request::{ConfirmCrl, Dependent, Format, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 use query::{new_entries, resign_required, revocation, unlisted_generations};
 
 fn id(generation: &str) -> GenerationId {
@@ -270,7 +270,7 @@ fn of_a_repository_only_the_newest_signature_counts_and_a_new_one_closes_its_mar
     let mut log = Log::hierarchy();
     let release = |generation: &str, n| {
         let mut request = acts::sign(generation, n);
-        request.params.format = "apt".into();
+        request.params.format = Format::Apt;
         request.params.options = BTreeMap::from([("folder".to_owned(), "/srv/stable".to_owned())]);
         request
     };

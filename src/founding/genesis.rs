@@ -1,0 +1,200 @@
+//! Entry 0: from tokens, settings and people who agreed to the first line of the ledger.
+
+use crate::config::{Config, Key};
+use crate::crypto::note::VerifierKey;
+use crate::error::{Error, Result};
+use crate::files::safe;
+use crate::founding::request::{Plan, agreed};
+use crate::founding::{earlier, tokens};
+use crate::gate;
+use crate::hsm::store::{PUBLIC_HALF, Store};
+use crate::ledger::anchor::{Pin, state_dir};
+use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey};
+use crate::ledger::trust::{self, HostTrust};
+use crate::lifecycle::generate;
+use crate::model::{Actor, Assurance, CkaId, Custody, Environment, GenerationId, HsmName, KeyName, Purpose, hex};
+use crate::people::Roster;
+use crate::people::founding::{Beginning, Founded, LedgerKeyPlan};
+use crate::request::{GenerateKey, Operation, Request};
+use crate::world::{Globals, pin_of, small, token_specs, tool};
+use std::path::Path;
+
+/// Writes entry 0 as soon as everyone agreed; gives the tokens it opened.
+pub(crate) fn genesis(
+    dir: &Path,
+    config: &Config,
+    roster: &Roster,
+    earlier: Option<&Path>,
+    globals: &Globals,
+) -> Result<Store> {
+    let store = Store::new(token_specs(config, dir, 1));
+    let records = tokens::open_all(&store, config)?;
+    tokens::check_pins(&store, config)?;
+    let begun = begun(dir)?;
+    let planned: Vec<_> =
+        begun.iter().flat_map(|intent| &intent.ledger_keys).map(|request| request.params.cka_id.clone()).collect();
+    let foreign = tokens::foreign_keys(&store, config, &planned)?;
+    let earlier = earlier::look(&foreign, earlier, &globals.clock)?;
+    let settings = config.adopted();
+    let beginning = Beginning {
+        settings: small::to_value(&settings)?,
+        roster: roster.clone(),
+        tokens: records,
+        ledger_keys: ledger_keys(config).map(|key| plan(&store, key)).collect::<Result<_>>()?,
+        earlier: earlier.as_ref().map(|earlier| earlier.named.clone()),
+    };
+    if beginning.ledger_keys.is_empty() {
+        return Err(Error::usage("no_ledger_key", "keyctl.toml has no key with purpose = \"ledger\""));
+    }
+    let intent = match begun {
+        Some(intent) => intent,
+        None => {
+            let plan = Plan { dir, config, settings: &settings, beginning: &beginning, earlier: earlier.as_ref() };
+            let founded = agreed(&plan, globals)?;
+            // What the earlier workspace made today may have the same label.
+            intent(config, &store, founded, earlier.is_some(), globals)?
+        }
+    };
+    let founded = intent.founding.clone().ok_or_else(|| Error::failed("bad_genesis_intent", "nobody agreed to it"))?;
+    let (document, agreed) = founded.verify()?;
+    if (&agreed, document.environment) != (&beginning, config.environment) {
+        return Err(Error::blocked("founding_changed", "a token or file is not what everyone agreed to found this on")
+            .hint("put it back as it was, and repeat keyctl init"));
+    }
+    let mut founding = gate::found(dir, intent)?;
+    let mut made: Vec<LedgerKey> = Vec::new();
+    while let Some(permit) = founding.permits().get(made.len()) {
+        let generation = permit.request().params.generation.clone();
+        let key = match store.generate_or_take_over(permit) {
+            Err(failure) if failure.error.code() == PUBLIC_HALF => {
+                let unknown = || Error::usage("unknown_key", format!("keyctl.toml has no [keys.{}]", generation.key));
+                let key = config.keys.get_key_value(&generation.key).ok_or_else(unknown)?;
+                let request = ledger_request(&store, globals, config, key, true)?;
+                founding = founding.replan(dir, made.len(), request)?;
+                continue;
+            }
+            key => key.map_err(|failure| failure.error)?,
+        };
+        let identity = key.identity().clone();
+        if let Some(wrong) = identity.mismatches() {
+            let message = format!("the token reports other values for {wrong} of the ledger key");
+            return Err(Error::blocked("quarantined", message).hint("put the ledger key on another token"));
+        }
+        let verifier = VerifierKey::new(&config.organization.origin, identity.public_key()?)?.to_string();
+        made.push(LedgerKey { generation, identity, verifier });
+    }
+    let genesis = Genesis {
+        workspace_id: founding.intent().workspace_id.clone(),
+        environment: config.environment,
+        origin: config.organization.origin.clone(),
+        ledger_keys: made,
+        tokens: beginning.tokens,
+        settings_sha256: settings.sha256()?,
+        settings: beginning.settings,
+        roster_sha256: Some(roster.sha256()?),
+        roster: Some(beginning.roster),
+        intent: founding.intent().clone(),
+        tool: tool().clone(),
+    };
+    let (_ledger, hash) = founding.finish(dir, &genesis, globals.clock.clone())?;
+    let (pin, state) = (pin_of(&genesis, hash)?, state_dir()?);
+    trust_on_host(&pin, dir, config.environment, globals)?;
+    pin.create(&state)?;
+    pin.bind_folder(&state, dir)?;
+    Ok(store)
+}
+
+/// Leaves what is pinned where every user of the host finds it, if root founds the workspace.
+pub(crate) fn trust_on_host(pin: &Pin, dir: &Path, environment: Environment, globals: &Globals) -> Result<()> {
+    if environment == Environment::Sandbox {
+        return Ok(());
+    }
+    let folder = trust::folder();
+    if !rustix::process::geteuid().is_root() {
+        let who = format!("{} was not written, which only root may", folder.display());
+        globals.ui.warn(&format!("{who}; other users of this host trust the workspace on first use"));
+        return Ok(());
+    }
+    let path = HostTrust::new(pin, dir).write(&folder)?;
+    globals.ui.say(&format!("trusted on this host by {}", path.display()));
+    Ok(())
+}
+
+/// What an interrupted founding fixed already.
+fn begun(dir: &Path) -> Result<Option<GenesisIntent>> {
+    let path = dir.join(gate::GENESIS_INTENT);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let intent = serde_json::from_slice(&safe::read_bounded(&path, 1 << 20)?);
+    intent.map_err(|error| Error::failed("bad_genesis_intent", "genesis.intent cannot be read").because(error))
+}
+
+fn ledger_keys(config: &Config) -> impl Iterator<Item = (&KeyName, &Key)> {
+    config.keys.iter().filter(|(_, key)| key.purpose == Purpose::Ledger)
+}
+
+fn plan(store: &Store, (name, key): (&KeyName, &Key)) -> Result<LedgerKeyPlan> {
+    let hsm: &HsmName = small::first_hsm(key)?;
+    Ok(LedgerKeyPlan {
+        generation: GenerationId { key: name.clone(), number: 1 },
+        algorithm: key.algorithm,
+        hsm: hsm.clone(),
+        token_serial: store.token(hsm)?.info().serial.clone(),
+    })
+}
+
+fn intent(config: &Config, store: &Store, founded: Founded, again: bool, globals: &Globals) -> Result<GenesisIntent> {
+    let (document, _) = founded.verify()?;
+    let requests = ledger_keys(config).map(|key| ledger_request(store, globals, config, key, again));
+    let actor = match config.environment {
+        Environment::Sandbox => globals.actor(),
+        _ => Actor { email: document.requester.email, role: None, assurance: Assurance::Proven },
+    };
+    Ok(GenesisIntent {
+        workspace_id: document.workspace_id,
+        actor,
+        correlation_id: globals.correlation_id.clone(),
+        ledger_keys: requests.collect::<Result<_>>()?,
+        founding: Some(founded),
+    })
+}
+
+fn ledger_request(
+    store: &Store,
+    globals: &Globals,
+    config: &Config,
+    (name, key): (&KeyName, &Key),
+    again: bool,
+) -> Result<Request<GenerateKey>> {
+    let hsm = small::first_hsm(key)?;
+    let token = store.token(hsm)?;
+    let now = globals.clock.now();
+    let generation = GenerationId { key: name.clone(), number: 1 };
+    let cka_id = CkaId::new(small::random::<16>()?)?;
+    let params = GenerateKey {
+        label: generate::label(&generation, now, again.then_some(&cka_id)),
+        generation,
+        purpose: Purpose::Ledger,
+        environment: config.environment,
+        custody: Custody::Bound,
+        algorithm: key.algorithm,
+        hsm: hsm.clone(),
+        token_serial: token.info().serial.clone(),
+        cka_id,
+        created: Some(now),
+        destroyable: true,
+        nonce: hex(&small::random::<32>()?),
+    };
+    Ok(Request {
+        request_id: uuid::Uuid::new_v4().to_string(),
+        correlation_id: globals.correlation_id.clone(),
+        operation: GenerateKey::KIND,
+        object: params.generation.to_string(),
+        actor: globals.actor(),
+        signatures: vec![generate::proof_covered(&params)],
+        params,
+        approvals: Vec::new(),
+        authority: None,
+    })
+}

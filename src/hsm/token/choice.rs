@@ -1,0 +1,141 @@
+//! The choice of a token: which one is meant, whether it is the recorded one, and whether it may be logged in to.
+
+use super::spec::{TokenInfo, TokenSpec};
+use crate::error::shown;
+use crate::hsm::deadline::within;
+use crate::hsm::fault::{Fault, Outage, Refusal};
+use crate::hsm::module::{Module, ModuleInfo};
+use crate::hsm::pin::PinSource;
+use crate::hsm::raw::TokenFacts;
+use crate::hsm::worker::{Login, check_pin_flags};
+use crate::keys::TokenRecord;
+use cryptoki_sys::*;
+use std::sync::Arc;
+
+/// Loads the module and chooses the token, within the deadline.
+pub(super) fn survey(spec: &TokenSpec) -> Result<(Arc<Module>, CK_SLOT_ID, TokenFacts), Fault> {
+    let recorded = spec.recorded.as_ref();
+    let (module, fixed) = Module::open_within(spec.timeout, &spec.module, recorded.map(|it| &it.module))?;
+    let (label, serial, known) = (spec.label.clone(), spec.serial.clone(), recorded.is_some());
+    within(spec.timeout, "C_GetSlotList", move || {
+        let (slot, facts) = choose(&module, fixed, label.as_deref(), serial.as_deref(), known)?;
+        Ok((module, slot, facts))
+    })
+}
+
+/// Exactly one token must have the label and the serial, as far as they are given. A token that was `known` is away
+/// when none has; one that never was is configured wrongly.
+fn choose(
+    module: &Module,
+    fixed: Option<CK_SLOT_ID>,
+    label: Option<&str>,
+    serial: Option<&str>,
+    known: bool,
+) -> Result<(CK_SLOT_ID, TokenFacts), Fault> {
+    let (mut fitting, mut candidates) = (Vec::new(), Vec::new());
+    for slot in module.functions.slots()?.into_iter().filter(|slot| fixed.is_none_or(|fixed| fixed == *slot)) {
+        // One slot that cannot be read must not hide the others.
+        let Ok(facts) = module.functions.token(slot) else { continue };
+        candidates.push(format!("{} (serial {})", shown(&facts.label), shown(&facts.serial)));
+        let fits = label.is_none_or(|label| label == facts.label) && serial.is_none_or(|serial| serial == facts.serial);
+        if fits {
+            fitting.push((slot, facts));
+        }
+    }
+    let wanted = match (label, serial) {
+        (Some(label), Some(serial)) => format!("label {} and serial {}", shown(label), shown(serial)),
+        (Some(label), None) => format!("label {}", shown(label)),
+        (None, Some(serial)) => format!("serial {}", shown(serial)),
+        (None, None) => "any label".to_owned(),
+    };
+    let count = fitting.len();
+    match (fitting.pop(), count) {
+        (Some(found), 1) => Ok(found),
+        (_, 0) if candidates.is_empty() => {
+            Err(Fault::outage(Outage::Gone, format!("no token is there; wanted {wanted}")))
+        }
+        (_, 0) if known => {
+            let message = format!("no token has {wanted} any more; present: {}", candidates.join(", "));
+            Err(Fault::outage(Outage::Gone, message))
+        }
+        _ => {
+            let message = format!("{count} tokens have {wanted}; present: {}", candidates.join(", "));
+            Err(Fault::refusal(Refusal::TokenNotFound, message))
+        }
+    }
+}
+
+/// Serial number and label must be the recorded ones.
+pub(super) fn check_recorded(recorded: Option<&TokenRecord>, facts: &TokenFacts) -> Result<(), Fault> {
+    let Some(TokenRecord { token, .. }) = recorded else { return Ok(()) };
+    for (what, then, now) in [("serial number", &token.serial, &facts.serial), ("label", &token.label, &facts.label)] {
+        let now = shown(now);
+        if *then != now {
+            let message = format!("this is another token: its {what} is {now}, recorded is {then}");
+            return Err(Fault::refusal(Refusal::WrongToken, message));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_ready(facts: &TokenFacts) -> Result<(), Fault> {
+    if facts.flags & CKF_TOKEN_INITIALIZED == 0 {
+        return Err(Fault::refusal(Refusal::Uninitialized, "the token is not initialised"));
+    }
+    Ok(())
+}
+
+/// Looks at the PIN flags, then fetches the PIN.
+pub(super) fn prepare_login(spec: &TokenSpec, facts: &TokenFacts) -> Result<Login, Fault> {
+    let (required, keypad) =
+        (facts.flags & CKF_LOGIN_REQUIRED != 0, facts.flags & CKF_PROTECTED_AUTHENTICATION_PATH != 0);
+    if spec.pin == PinSource::None && !required {
+        return Ok(Login::Nobody);
+    }
+    if facts.flags & CKF_USER_PIN_INITIALIZED == 0 && required {
+        return Err(Fault::refusal(Refusal::Uninitialized, "the user PIN is not initialised"));
+    }
+    check_pin_flags(facts.flags)?;
+    match spec.pin.resolve(&facts.label)? {
+        None if keypad => Ok(Login::User(None)),
+        None => Err(Fault::refusal(Refusal::NoPin, "the token wants a PIN and none is configured")),
+        pin => Ok(Login::User(pin)),
+    }
+}
+
+pub(super) fn describe(module: &Module, facts: &TokenFacts, builtin: bool) -> TokenInfo {
+    let version = |(major, minor): (u8, u8)| format!("{major}.{minor}");
+    let mut warnings = Vec::new();
+    if facts.flags & CKF_USER_PIN_COUNT_LOW != 0 {
+        warnings.push("a wrong user PIN was entered since the last login".to_owned());
+    }
+    if facts.flags & CKF_USER_PIN_TO_BE_CHANGED != 0 {
+        warnings.push("the user PIN is still the one the manufacturer set".to_owned());
+    }
+    let software = builtin || is_software(&module.info, facts);
+    if software {
+        warnings.push("this is a software token: for trials only, and nothing it says is attested".to_owned());
+    }
+    TokenInfo {
+        label: shown(&facts.label),
+        manufacturer: shown(&facts.manufacturer),
+        model: shown(&facts.model),
+        serial: shown(&facts.serial),
+        firmware: version(facts.firmware),
+        hardware: version(facts.hardware),
+        flags: facts.flags,
+        pin_length: facts.pin_length,
+        software,
+        module: module.info.clone(),
+        warnings,
+    }
+}
+
+/// Software tokens that are known by what they call themselves.
+fn is_software(module: &ModuleInfo, facts: &TokenFacts) -> bool {
+    let words = ["softhsm", "kryoptic", "nss", "mozilla", "opencryptoki", "simulator", "software"];
+    [&module.manufacturer, &module.description, &facts.manufacturer, &facts.model, &facts.label]
+        .iter()
+        .map(|text| text.to_lowercase())
+        .any(|text| words.iter().any(|word| text.contains(word)))
+}

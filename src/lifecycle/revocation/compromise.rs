@@ -1,0 +1,80 @@
+//! …
+
+use crate::clock::Time;
+use crate::error::Result;
+use crate::keys::{Generation, RevocationReason};
+use crate::ledger::query;
+use crate::lifecycle::lists::issue;
+use crate::lifecycle::revocation::plan::{Plan, plain};
+use crate::lifecycle::revocation::tell::carry_out;
+use crate::lifecycle::revocation::terms;
+use crate::model::GenerationId;
+use crate::people::request::Step;
+use crate::world::World;
+use crate::world::authority::step;
+
+/// A compromise, as a step of the runbook says it.
+pub(crate) struct Compromise<'a> {
+    /// Since when, if that is known.
+    pub since: Option<Time>,
+    /// How the external issuer was told, if there is one.
+    pub reference: &'a str,
+}
+
+/// How far a revocation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The register does not say so yet.
+    Open,
+    /// It does, and others cannot know yet.
+    Decided,
+    /// They can.
+    Told,
+}
+
+impl Compromise<'_> {
+    /// Revokes a generation; says how verifiers learn of it.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn revoke(&self, world: &mut World, id: &GenerationId) -> Result<String> {
+        let _lock = issue::lock(world, &id.key)?;
+        let plan = self.plan(world, id)?;
+        // Once more where it is done already: a list counts when it is where verifiers look.
+        carry_out(world, &plan, true)?;
+        Ok(format!("{id} for {}: {}", plan.terms.reason, plan.way.explain()))
+    }
+
+    /// How far it has come.
+    ///
+    /// # Errors
+    /// The register has it revoked with words that this does not sharpen; the time cannot be.
+    pub fn check(&self, world: &World, id: &GenerationId) -> Result<Stage> {
+        let generation = world.generation(id)?;
+        let recorded = query::revocation(world.ledger.connection(), id)?;
+        let terms = terms::resolve(world, &generation, recorded.as_ref(), self.why(&generation))?;
+        Ok(match recorded.filter(|recorded| recorded.terms == terms) {
+            None => Stage::Open,
+            Some(recorded) if recorded.told.is_none() => Stage::Decided,
+            Some(_) => Stage::Told,
+        })
+    }
+
+    /// That step as people see it.
+    ///
+    /// # Errors
+    /// As [`run`], before anything is done.
+    pub fn step(&self, world: &World, id: &GenerationId) -> Result<Step> {
+        step(id.to_string(), &self.plan(world, id)?.params())
+    }
+
+    fn plan(&self, world: &World, id: &GenerationId) -> Result<Plan> {
+        let why = self.why(&world.generation(id)?);
+        plain(world, id, why, Some(self.reference))
+    }
+
+    fn why(&self, generation: &Generation) -> (RevocationReason, Option<Time>) {
+        let is_ca = generation.purpose.is_ca();
+        (if is_ca { RevocationReason::CaCompromise } else { RevocationReason::KeyCompromise }, self.since)
+    }
+}

@@ -1,0 +1,136 @@
+//! …
+
+use crate::error::{Error, Kind, Result};
+use crate::keys::{Revocation, RevocationReason};
+use crate::ledger::query;
+use crate::lifecycle::lists::{issue, list, served};
+use crate::lifecycle::revocation::channel::{self, Way};
+use crate::lifecycle::revocation::keyring;
+use crate::lifecycle::revocation::plan::{Plan, bare_request, plain};
+use crate::model::GenerationId;
+use crate::outcome::Receipt;
+use crate::pki::revoked::Revoked;
+use crate::published::{keyrings, worktree};
+use crate::request::{Request, RevokeKey};
+use crate::ui::Worst;
+use crate::world::{World, act};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What telling came to.
+pub(crate) struct Told {
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) failure: Option<Error>,
+}
+
+/// Does what is left to do: the revocation itself unless everyone was told, lists of further CAs, and the look at the
+/// URLs.
+pub(crate) fn tell(world: &mut World, plan: &Plan, fetch: bool, stop: &Arc<AtomicBool>) -> Told {
+    let mut receipts = Vec::new();
+    let failure = tell_into(world, plan, fetch, stop, &mut receipts).err();
+    Told { receipts, failure }
+}
+
+fn tell_into(
+    world: &mut World,
+    plan: &Plan,
+    fetch: bool,
+    stop: &Arc<AtomicBool>,
+    receipts: &mut Vec<Receipt>,
+) -> Result<()> {
+    if !plan.is_done() {
+        receipts.push(decide(world, plan)?);
+    }
+    if matches!(plan.way, Way::Keyring(_)) {
+        keyrings::publish(world)?;
+    }
+    // Certificates by further CAs, such as a former generation's over its successor.
+    for (issuer, generation) in query::unlisted_generations(world.ledger.connection())? {
+        let ca = world.generation(&issuer)?;
+        if generation == plan.generation.id && issue::can_list(&ca, world.globals.clock.now()) {
+            let _lock = issue::lock(world, &issuer.key)?;
+            receipts.push(issue::issue(world, &ca)?);
+        }
+    }
+    // Where files go by git, they are to be there before anybody looks.
+    worktree::publish_now(world)?;
+    if let Way::List(ca) = &plan.way {
+        served::confirm(world, ca, fetch, stop)?;
+    }
+    Ok(())
+}
+
+/// The revocation: one intent for the decision and for telling it.
+fn decide(world: &mut World, plan: &Plan) -> Result<Receipt> {
+    match &plan.way {
+        Way::List(ca) => {
+            let _lock = issue::lock(world, &ca.id.key)?;
+            let mut list = list::plan(world, ca, Some((&plan.generation.id, plan.terms)))?;
+            let permit = act::admit(world, list_request(world, plan, &list))?;
+            let marks = query::resign_count(world.ledger.connection(), &plan.generation.id)?;
+            let listed = list.sign(&world.store, &permit).map(|list| Revoked::listed(list, marks));
+            world.ui().detail(&format!("time of the list: {}", list.laps()));
+            act::close_for_evidence(world, permit, listed)
+        }
+        Way::Keyring(primary) => keyring::decide(world, plan, primary),
+        Way::Register(_) => {
+            let permit = act::admit(world, bare_request(world, plan))?;
+            let marks = query::resign_count(world.ledger.connection(), &plan.generation.id)?;
+            act::close_for_evidence(world, permit, Ok(Revoked::registered(marks)))
+        }
+    }
+}
+
+pub(crate) fn list_request(world: &World, plan: &Plan, list: &list::List) -> Request<RevokeKey> {
+    let mut request = bare_request(world, plan);
+    request.params.crl = Some(list.crl.clone());
+    request.signatures = vec![list.covered.clone()];
+    request
+}
+
+/// Revokes a retired generation as superseded, as of its retirement. The caller holds the key's lock.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn supersede(world: &mut World, id: &GenerationId) -> Result<()> {
+    let plan = plain(world, id, (RevocationReason::Superseded, None), None)?;
+    carry_out(world, &plan, false)
+}
+
+pub(crate) fn carry_out(world: &mut World, plan: &Plan, fetch: bool) -> Result<()> {
+    let stop = crate::world::interrupts()?;
+    let told = tell(world, plan, fetch, &stop);
+    let mut worst = Worst::default();
+    issue::finish(world, &told.receipts, &mut worst)?;
+    told.failure.map_or(Ok(()), |error| Err(unpublished(world, plan, error).unwrap_or_else(|error| error)))
+}
+
+/// Continues revocations that verifiers were not told of, for `recover`.
+///
+/// # Errors
+/// The first thing that keeps one from being told.
+pub(crate) fn go_on(world: &mut World, recorded: Revocation, stop: &Arc<AtomicBool>) -> Result<Vec<Receipt>> {
+    let _lock = issue::lock(world, &recorded.generation.key)?;
+    let generation = world.generation(&recorded.generation)?;
+    let reference = channel::recorded_reference(world, &recorded)?;
+    let way = channel::of(world, &generation, reference.as_deref())?;
+    let terms = recorded.terms;
+    let plan = Plan { generation, terms, way, reference, put_aside: None, recorded: Some(recorded) };
+    let told = tell(world, &plan, false, stop);
+    told.failure.map_or(Ok(told.receipts), |error| Err(unpublished(world, &plan, error).unwrap_or_else(|error| error)))
+}
+
+/// If the decision stands, a failure means that verifiers do not know of it. If it does not, nothing happened.
+pub(crate) fn unpublished(world: &World, plan: &Plan, error: Error) -> Result<Error> {
+    let id = &plan.generation.id;
+    let recorded = query::revocation(world.ledger.connection(), id)?;
+    if recorded.is_none_or(|recorded| recorded.terms != plan.terms) || error.kind() == Kind::Bug {
+        return Err(error);
+    }
+    if error.code() == "crl_not_served" {
+        return Ok(error.about(format!("{id} is revoked, and its list says so")));
+    }
+    let message = format!("{id} is revoked here and signs nothing more, but verifiers cannot know yet");
+    let again = format!("keyctl revoke {id} --reason {}", plan.terms.reason);
+    Ok(Error::unavailable("revoked_unpublished", message).because(error).hint(again))
+}
