@@ -5,6 +5,7 @@ use crate::commands;
 use crate::error::{Error, Result};
 use crate::model::{CorrelationId, Email};
 use crate::ui::{Output, Ui, Worst};
+use crate::world::authority::Mandate;
 use crate::world::{Globals, World};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -182,7 +183,6 @@ fn globals(args: &GlobalArgs) -> Globals {
         identity: args.identity.clone(),
         because: args.because.clone(),
         ticket: args.ticket.clone(),
-        break_glass: None,
         yes: args.yes,
         dry_run: args.dry_run,
         sessions: 1,
@@ -200,8 +200,8 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Approve(args) => commands::approve::run(&args, &globals),
         Command::Run(args) => {
             let mut world = World::open(globals)?;
-            let words = commands::run::prepare(&args, &mut world)?;
-            let result = approved(&words, &mut world);
+            let (words, mandate) = commands::run::prepare(&args, &mut world)?;
+            let result = approved(&words, &mut world, mandate);
             crate::published::worktree::after(&world, result)
         }
         Command::Cab(args) => commands::cab::run(&args, &mut World::open(globals)?),
@@ -218,40 +218,39 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Man(args) => commands::completions::man(&args, self::command(), &globals.ui),
         command => {
             let mut world = World::open(globals)?;
-            let result = approvable(command, &mut world);
+            let result = approvable(command, &mut world, Mandate::Typed);
             crate::published::worktree::after(&world, result)
         }
     }
 }
 
 /// The commands that other people may have to approve.
-fn approvable(command: Command, world: &mut World) -> Result<Worst> {
+fn approvable(command: Command, world: &mut World, mandate: Mandate) -> Result<Worst> {
     match command {
-        Command::Keygen(args) => commands::keygen::run(&args, world),
-        Command::Import(args) => commands::import::run(&args, world),
-        Command::Destroy(args) => commands::destroy::run(&args, world),
-        Command::Revoke(args) => commands::revoke::run(&args, world),
-        Command::Compromise(args) => commands::compromise::run(&args, world),
-        Command::Crl(args) => commands::crl::run(&args, world),
-        Command::Rotate(args) => commands::rotate::run(&args, world),
-        Command::Adopt(args) => commands::adopt::run(&args, world),
-        Command::Grant(args) => commands::grant::run(&args, world),
-        Command::FollowUp(args) => commands::follow_up::run(&args, world),
-        Command::Sign(args) => commands::sign::run_approved(&args, world),
-        Command::Suspend(args) => commands::suspend::run(&args, world),
-        Command::Roster(args) => commands::roster::run(&args, world),
+        Command::Keygen(args) => commands::keygen::run(&args, world, mandate),
+        Command::Import(args) => commands::import::run(&args, world, mandate),
+        Command::Destroy(args) => commands::destroy::run(&args, world, mandate),
+        Command::Revoke(args) => commands::revoke::run(&args, world, mandate),
+        Command::Compromise(args) => commands::compromise::run(&args, world, mandate),
+        Command::Crl(args) => commands::crl::run(&args, world, mandate),
+        Command::Rotate(args) => commands::rotate::run(&args, world, mandate),
+        Command::Adopt(args) => commands::adopt::run(&args, world, mandate),
+        Command::Grant(args) => commands::grant::run(&args, world, mandate),
+        Command::FollowUp(args) => commands::follow_up::run(&args, world, mandate),
+        Command::Sign(args) => commands::sign::run_approved(&args, world, mandate),
+        Command::Suspend(args) => commands::suspend::run(&args, world, mandate),
+        Command::Roster(args) => commands::roster::run(&args, world, mandate),
         _ => Err(Error::failed("not_approvable", "nobody approves this command; run it as it is")),
     }
 }
 
-/// Runs the command line of an approval request, whose warrant is in the world. Its global options are those of this
-/// run.
-fn approved(words: &[String], world: &mut World) -> Result<Worst> {
+/// Runs the command line of an approval request under what people agreed to. Its global options are those of this run.
+fn approved(words: &[String], world: &mut World, mandate: Mandate) -> Result<Worst> {
     let line = std::iter::once("keyctl").chain(words.iter().map(String::as_str));
     let cli = Cli::try_parse_from(line).map_err(|error| {
         Error::failed("bad_request", "the approved command line is none of this program").because(error)
     })?;
-    approvable(cli.command, world)
+    approvable(cli.command, world, mandate)
 }
 
 /// The clap tree, for help, man pages and completions.

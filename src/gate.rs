@@ -8,34 +8,40 @@ use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::{KeyName, Purpose, Tbs};
+use crate::model::{Actor, CorrelationId, KeyName, Purpose, Tbs};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
+use crate::people::request::Step;
 use crate::policy::people::People;
 use crate::policy::roster::RosterFacts;
 use crate::policy::rules::ListFacts;
-use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
+use crate::policy::{Decide, Decision, Facts, Gate, Verdict, every};
 use crate::request::{
-    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts,
-    Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
+    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, Kind as Act,
+    MarkArtifacts, Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use weighing::Weighed;
 
+mod consent;
 mod founding;
+mod plan;
+mod presented;
 mod rotation;
 mod signing;
-mod warrant;
+mod weighing;
 
+pub use consent::Consent;
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
+pub use plan::{Plan, command_line, step, unplanned};
+pub use presented::Presented;
 pub use rotation::rotation_failure;
 pub use signing::HandedIn;
-use warrant::Leave;
-pub use warrant::{Presented, Warrant};
 
-/// Leave to do one act, once. See the module's words for what it says.
+/// A permission to do one act, once. See the module's words for what it says.
 #[derive(Debug)]
 #[must_use = "an open permit is an orphaned intent; close it with its outcome"]
 pub struct Permit<O> {
@@ -240,7 +246,7 @@ pub fn preview_on<O: Decide>(
     let ground = Ground::read(&writer)?;
     let mut uses = 0;
     let mut decide = |request| {
-        let mut facts = ground.facts(&writer, request, Leave::without(&ground).people)?;
+        let mut facts = ground.facts(&writer, request, Weighed::unasked(&ground).people)?;
         facts.signing.iter_mut().for_each(|signing| signing.uses = signing.uses.saturating_add(uses));
         let decision = O::decide(request, &facts);
         uses += u64::from(matches!(decision, Decision::Allow(_)));
@@ -249,14 +255,39 @@ pub fn preview_on<O: Decide>(
     requests.iter().map(&mut decide).collect()
 }
 
-/// Refuses what would be refused whoever agreed, so that nobody is asked in vain. Nothing is written.
+/// What the gates would say to a planned act now, if all of its parameters are known. Nothing is written.
 ///
 /// # Errors
-/// `gate_failed`; the ledger cannot be read.
-pub fn foresee<O: Decide>(ledger: &mut Ledger, request: &Request<O>) -> Result<()> {
-    match preview(ledger, std::slice::from_ref(request))?.first() {
-        Some(Decision::Block(gates)) => Err(blocked(&request.object, gates)),
-        _ => Ok(()),
+/// The ledger cannot be read.
+pub fn foresee(ledger: &mut Ledger, step: &Step, actor: &Actor, id: &CorrelationId) -> Result<Option<Decision>> {
+    // What is open is known when it is done, and judged then.
+    let kind = Act::of_name(&step.operation).filter(|kind| kind.open().is_empty());
+    let Some(kind) = kind else { return Ok(None) };
+    every::visit(kind, Foreseeing { ledger, step, actor, id })
+}
+
+struct Foreseeing<'a> {
+    ledger: &'a mut Ledger,
+    step: &'a Step,
+    actor: &'a Actor,
+    id: &'a CorrelationId,
+}
+
+impl every::VisitDecide for Foreseeing<'_> {
+    type Output = Result<Option<Decision>>;
+
+    fn visit<O: Decide>(self) -> Self::Output {
+        let Ok(params) = serde_json::from_value::<O>(self.step.params.clone()) else { return Ok(None) };
+        let request = Request::new(self.step.object.clone(), params, self.actor.clone(), self.id.clone());
+        Ok(preview(self.ledger, std::slice::from_ref(&request))?.pop())
+    }
+}
+
+/// The error of what the gates would not let pass, whoever agreed.
+pub fn refusal(object: &str, decision: &Decision) -> Option<Error> {
+    match decision {
+        Decision::Block(gates) => Some(blocked(object, gates)),
+        Decision::Allow(_) | Decision::NeedsApproval(_) => None,
     }
 }
 
@@ -342,30 +373,24 @@ fn cosigners(conn: &rusqlite::Connection, ids: &[crate::model::GenerationId]) ->
     Ok(known.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Decides on many requests in one transaction, and returns after it is durable. A warrant is consumed with the
-/// first request that needs it.
+/// Decides on many requests in one transaction, and returns after it is durable. Each has to be in what was consented to;
+/// an approval request is consumed with the first act that needs it.
 ///
 /// # Errors
-/// The ledger cannot be written. Refusals are not errors; they stand in the list.
+/// `not_planned`; the ledger cannot be written. Refusals are not errors; they stand in the list.
 pub fn admit<O: Decide>(
     ledger: &mut Ledger,
     process: &str,
-    warrant: Option<&Warrant>,
+    consent: &Consent,
     requests: Vec<Request<O>>,
 ) -> Result<Vec<Result<Permit<O>, Refusal>>> {
     let mut writer = ledger.writer()?;
     let ground = Ground::read(&writer)?;
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
-        let leave = match warrant {
-            None => Leave::without(&ground),
-            Some(warrant) => {
-                let purpose = ground.purpose(&writer, &request)?;
-                Leave::under(warrant, &ground, &writer, &request, purpose)?
-            }
-        };
-        let facts = ground.facts(&writer, &request, leave.people.clone())?;
-        answers.push(decide(&mut writer, process, request, &facts, leave)?);
+        let weighed = Weighed::under(consent, &ground, &writer, &request)?;
+        let facts = ground.facts(&writer, &request, weighed.people.clone())?;
+        answers.push(decide(&mut writer, process, request, &facts, weighed)?);
     }
     writer.commit()?;
     Ok(answers)
@@ -376,9 +401,9 @@ fn decide<O: Decide>(
     process: &str,
     mut request: Request<O>,
     facts: &Facts<'_>,
-    leave: Leave,
+    weighed: Weighed,
 ) -> Result<Result<Permit<O>, Refusal>> {
-    if let Some((_, participants)) = &leave.authority {
+    if let Some((_, participants)) = &weighed.authority {
         let requester = participants.iter().find(|person| person.part == Part::Requester);
         // From here on it is known who asks, even if the answer is no.
         request.actor = requester.map_or(request.actor, Participant::actor);
@@ -387,8 +412,8 @@ fn decide<O: Decide>(
     let gates = decision.gates().to_vec();
     let error = match &decision {
         Decision::Allow(_) => {
-            if let Some((authority, participants)) = leave.authority {
-                leave.consume.map(|entry| writer.append(entry)).transpose()?;
+            if let Some((authority, participants)) = weighed.authority {
+                weighed.consume.map(|entry| writer.append(entry)).transpose()?;
                 request.authority = Some(authority);
                 request.approvals = participants;
             }

@@ -70,6 +70,23 @@ pub struct Request<O> {
     pub authority: Option<Authority>,
 }
 
+impl<O: Operation> Request<O> {
+    /// A request by this actor, with a fresh identifier, for an act that uses no key.
+    pub fn new(object: String, params: O, actor: Actor, correlation_id: CorrelationId) -> Self {
+        Request {
+            request_id: uuid::Uuid::new_v4().to_string(),
+            correlation_id,
+            operation: O::KIND,
+            object,
+            actor,
+            params,
+            signatures: Vec::new(),
+            approvals: Vec::new(),
+            authority: None,
+        }
+    }
+}
+
 /// By whose leave an operation is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]

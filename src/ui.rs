@@ -49,6 +49,12 @@ impl Row {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
+    /// What a row says in these columns, in one line for people.
+    pub fn words(&self, columns: &[&str]) -> String {
+        let said = columns.iter().map(|name| cell(self.get(name))).filter(|text| !text.is_empty());
+        shown(&said.collect::<Vec<_>>().join("  "))
+    }
+
     fn object(&self) -> Value {
         Value::Object(self.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Map<_, _>>())
     }

@@ -2,10 +2,12 @@
 
 mod roster;
 
+use crate::commands::preview::{self, Leading};
 use crate::config::policy::Operation;
 use crate::config::{Change, Settings};
+use crate::crypto::jcs;
 use crate::error::Result;
-use crate::gate::{self, SettingsAdopted};
+use crate::gate::{Plan, SettingsAdopted, step};
 use crate::hsm::store::{Store, record};
 use crate::hsm::{Token, TokenSpec};
 use crate::keys::TokenRecord;
@@ -13,8 +15,8 @@ use crate::ledger::query;
 use crate::model::HsmName;
 use crate::request::AdoptSettings;
 use crate::ui::{Row, Worst};
-use crate::world::authority::{Intended, step};
-use crate::world::{World, act, small, token_specs};
+use crate::world::authority::Mandate;
+use crate::world::{World, act, token_specs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -48,7 +50,7 @@ pub struct AdoptArgs {
 ///
 /// # Errors
 /// A new token is not there, or the gate says no.
-pub fn run(args: &AdoptArgs, world: &mut World) -> Result<Worst> {
+pub fn run(args: &AdoptArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     let roster = if args.settings { None } else { roster::change(world)? };
     let settings = if args.roster { None } else { SettingsChange::look(world)? };
     let (roster, settings) = match (roster, settings) {
@@ -58,46 +60,56 @@ pub fn run(args: &AdoptArgs, world: &mut World) -> Result<Worst> {
         }
         changes => changes,
     };
+    let dry_run = world.globals.dry_run;
     if let Some(change) = &roster {
-        world.ui().rows(&["roster"], &change.rows());
+        show(world, dry_run, &["roster"], &change.rows());
     }
     if let Some(change) = &settings {
-        world.ui().rows(&["setting", "from", "to"], &change.rows);
-    }
-    if world.globals.dry_run {
-        return Ok(Worst::default());
+        show(world, dry_run, &["setting", "from", "to"], &change.rows);
     }
     match (roster, settings) {
-        (Some(roster), None) => roster.adopt(world)?,
-        (None, Some(settings)) => settings.adopt(world)?,
-        (Some(roster), Some(settings)) => both(world, roster, settings)?,
-        (None, None) => {}
+        (Some(roster), None) => roster.adopt(world, mandate),
+        (None, Some(settings)) => settings.adopt(world, mandate),
+        (Some(roster), Some(settings)) => both(world, roster, settings),
+        (None, None) => Ok(Worst::default()),
     }
-    Ok(Worst::default())
+}
+
+/// The changes are the result, but for a dry run, whose result is the plan; then they are told beside it.
+fn show(world: &World, dry_run: bool, columns: &[&'static str], rows: &[Row]) {
+    match dry_run {
+        true => rows.iter().for_each(|row| world.ui().say(&row.words(columns))),
+        false => world.ui().rows(columns, rows),
+    }
 }
 
 /// One after the other, in the order in which the people can satisfy the policy at each moment. Where people are asked,
-/// each is a request of its own.
-fn both(world: &mut World, roster: roster::Change, settings: SettingsChange) -> Result<()> {
-    let asks = world.asks_people();
+/// each is a request of its own, and a dry run shows the first.
+fn both(world: &mut World, roster: roster::Change, settings: SettingsChange) -> Result<Worst> {
+    let one_by_one = world.asks_people() || world.globals.dry_run;
     let suspended = query::suspended(world.ledger.connection())?;
     let in_force = query::settings(world.ledger.connection())?.settings.policy;
     let now = world.globals.clock.now();
     let later = |world: &World, file: &str| world.ui().say(&format!("{file} differs too; then: keyctl adopt"));
     let roster_first = roster.to.unsatisfied(&in_force, &suspended, now).is_empty()
         || !roster.from.unsatisfied(&settings.wanted.policy, &suspended, now).is_empty();
-    if roster_first {
-        if asks {
+    match (roster_first, one_by_one) {
+        (true, true) => {
             later(world, "keyctl.toml");
+            roster.adopt(world, Mandate::Typed)
         }
-        roster.adopt(world)?;
-        if asks { Ok(()) } else { settings.adopt(world) }
-    } else {
-        if asks {
+        (false, true) => {
             later(world, "roster.toml");
+            settings.adopt(world, Mandate::Typed)
         }
-        settings.adopt(world)?;
-        if asks { Ok(()) } else { roster.adopt(world) }
+        (true, false) => {
+            roster.adopt(world, Mandate::Typed)?;
+            settings.adopt(world, Mandate::Typed)
+        }
+        (false, false) => {
+            settings.adopt(world, Mandate::Typed)?;
+            roster.adopt(world, Mandate::Typed)
+        }
     }
 }
 
@@ -120,31 +132,39 @@ impl SettingsChange {
         Ok((!rows.is_empty()).then_some(SettingsChange { from, wanted, tokens, rows }))
     }
 
-    fn adopt(self, world: &mut World) -> Result<()> {
+    fn adopt(self, world: &mut World, mandate: Mandate) -> Result<Worst> {
         let params = AdoptSettings {
             generation: world.ledger_key()?,
             from_sha256: self.from.sha256()?,
             to_sha256: self.wanted.sha256()?,
-            settings: small::to_value(&self.wanted)?,
+            settings: jcs::to_value(&self.wanted)?,
             tokens: self.tokens,
         };
-        let request = world.request(params.to_sha256.to_string(), params);
-        if world.asks_people() {
-            gate::foresee(&mut world.ledger, &request)?;
-            let steps = vec![step(request.object.clone(), &request.params)?];
-            let subjects = vec!["settings".to_owned()];
-            let (object, command) = ("settings".to_owned(), vec!["adopt".to_owned(), "--settings".to_owned()]);
-            let operation = Operation::Adopt;
-            world.authorize(Intended { operation, object, command, steps, subjects, tokens: Vec::new() })?;
-        }
-        let permit = act::admit(world, request)?;
+        let object = params.to_sha256.to_string();
+        let plan = |_: &mut World| {
+            Ok(Plan {
+                rule: Operation::Adopt,
+                object: "settings".to_owned(),
+                command: vec!["adopt".to_owned(), "--settings".to_owned()],
+                steps: vec![step(object.clone(), &params)?],
+                subjects: vec!["settings".to_owned()],
+                tokens: Vec::new(),
+                break_glass: None,
+            })
+        };
+        let consent = match preview::consent(world, mandate, plan)? {
+            Leading::On(consent) => consent,
+            Leading::Shown(worst) => return Ok(worst),
+        };
+        let request = world.request(object, params);
+        let permit = act::admit(world, &consent, request)?;
         act::close(world, permit, Ok(SettingsAdopted::new()))?;
         let mut store = Store::new(token_specs(&world.config, &world.dir, 1));
         store.pin(query::tokens(world.ledger.connection())?);
         world.store = Arc::new(store);
         world.checkpoint()?;
         world.ui().say("adopted");
-        Ok(())
+        Ok(Worst::default())
     }
 }
 

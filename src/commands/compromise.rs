@@ -2,12 +2,15 @@
 
 use crate::clock::Time;
 use crate::commands::grant;
+use crate::commands::preview::{self, Leading};
 use crate::error::{Result, shown};
+use crate::gate::command_line;
 use crate::model::GenerationId;
-use crate::runbooks::checklist::Checklist;
-use crate::runbooks::compromise::Runbook;
-use crate::ui::Worst;
-use crate::world::{World, act};
+use crate::runbooks::checklist::{Checklist, Outcome};
+use crate::runbooks::compromise::{Declared, Runbook};
+use crate::ui::{Row, Worst, error_value};
+use crate::world::World;
+use crate::world::authority::Mandate;
 
 /// Do everything that a key compromise asks for, step by step
 ///
@@ -32,19 +35,19 @@ use crate::world::{World, act};
 pub struct CompromiseArgs {
     /// The generation whose private key others may have
     #[arg(value_name = "KEY/GEN")]
-    pub(crate) generation: GenerationId,
+    generation: GenerationId,
     /// The declared incident
     #[arg(long, value_name = "ID", value_parser = incident)]
-    pub(crate) incident: String,
+    incident: String,
     /// Since when others may have had it, RFC 3339 (default: everything it signed is in doubt)
     #[arg(long, value_name = "TIME", value_parser = grant::time)]
-    pub(crate) since: Option<Time>,
+    since: Option<Time>,
     /// How the external issuer was told, such as a ticket (default: the incident)
     #[arg(long, value_name = "TEXT")]
-    pub(crate) reference: Option<String>,
+    reference: Option<String>,
 }
 
-pub(crate) fn incident(text: &str) -> std::result::Result<String, String> {
+fn incident(text: &str) -> std::result::Result<String, String> {
     let is_plain = !text.trim().is_empty() && text.len() <= 100 && shown(text) == text;
     if is_plain { Ok(text.to_owned()) } else { Err("an incident is named by 1 to 100 bytes of plain text".into()) }
 }
@@ -53,18 +56,24 @@ pub(crate) fn incident(text: &str) -> std::result::Result<String, String> {
 ///
 /// # Errors
 /// `approval_needed`; the generation was never certified. What becomes of each step is in the checklist.
-pub fn run(args: &CompromiseArgs, world: &mut World) -> Result<Worst> {
-    let runbook = Runbook::read(args, world)?;
+pub fn run(args: &CompromiseArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
+    let declared = Declared {
+        generation: args.generation.clone(),
+        incident: args.incident.clone(),
+        since: args.since,
+        reference: args.reference.clone(),
+    };
+    let runbook = Runbook::read(declared, world)?;
     if world.globals.dry_run {
-        runbook.preview(world)?;
-        return Ok(Worst::default());
+        for (task, detail) in runbook.explain(world)? {
+            world.ui().say(&format!("{}: {detail}", task.name()));
+        }
     }
-    let must_confirm = world.warrant.is_none() && runbook.is_open(world)?;
-    if world.asks_people()
-        && let Some(intended) = runbook.intended(world)?
-    {
-        world.authorize(intended)?;
-    }
+    let must_confirm = !mandate.is_approved() && runbook.is_open(world)?;
+    let consent = match preview::consent(world, mandate, |world| runbook.plan(world))? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
     if must_confirm {
         let what = format!("{} will be replaced and revoked; that is not taken back", args.generation);
         crate::ui::confirm(world.globals.yes, &what, &args.generation.to_string())?;
@@ -73,8 +82,44 @@ pub fn run(args: &CompromiseArgs, world: &mut World) -> Result<Worst> {
     let mut list = Checklist::default();
     for step in runbook.steps() {
         world.ui().say(&format!("{} ...", step.name()));
-        list.tick(step.name(), runbook.take(world, *step));
+        list.tick(step.name(), runbook.take(world, &consent, *step));
     }
     runbook.leave(world, &mut list)?;
-    Ok(list.print(world.ui(), &act::line(&runbook.command())))
+    Ok(print(world, &list, &command_line(&runbook.command())))
+}
+
+/// The columns of the checklist.
+const COLUMNS: &[&str] = &["done", "step", "detail", "command"];
+
+/// Prints the checklist, and how to go on if anything is left; gives the worst of it. It is read by somebody who was woken
+/// up, so it says what is done, what is not, and what to type.
+fn print(world: &World, list: &Checklist, again: &str) -> Worst {
+    let ui = world.ui();
+    let mut worst = Worst::default();
+    let mut rows = Vec::new();
+    let mut errors = Vec::new();
+    for item in list.items() {
+        let row = Row::new();
+        rows.push(match &item.outcome {
+            Outcome::Done(detail) => {
+                row.with("done", "yes").with("step", item.step.as_str()).with("detail", detail.as_str())
+            }
+            Outcome::Failed(error) => {
+                worst.add(error.kind());
+                errors.push(error);
+                let row = row.with("done", "NO").with("step", item.step.as_str()).with("detail", error.message());
+                row.with("error", error_value(error)).with("command", error.advice())
+            }
+            Outcome::Left(detail, command) => {
+                let row = row.with("done", "you").with("step", item.step.as_str()).with("detail", detail.as_str());
+                row.with("command", command.clone())
+            }
+        });
+    }
+    ui.rows(COLUMNS, &rows);
+    errors.iter().for_each(|error| ui.error(error));
+    if !errors.is_empty() {
+        ui.say(&format!("not all is done; the same command goes on with what is left: {again}"));
+    }
+    worst
 }

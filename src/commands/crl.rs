@@ -1,12 +1,13 @@
 //! `crl`: certificate revocation lists, issued anew before they are due.
 
 use crate::clock::rfc3339;
+use crate::commands::preview::{self, Leading};
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Result};
+use crate::gate::{Consent, Plan};
 use crate::keys::Generation;
 use crate::ledger::query;
-use crate::lifecycle::lists::issue::{can_list, due, finish, issue, lock};
-use crate::lifecycle::lists::list;
+use crate::lifecycle::lists::issue::{can_list, due, finish, issue};
 use crate::lifecycle::lists::served::{self, Seen};
 use crate::model::KeyName;
 use crate::outcome::Receipt;
@@ -15,7 +16,7 @@ use crate::published::worktree;
 use crate::request::{IssueCrl, Operation};
 use crate::ui::{Row, Worst, error_value};
 use crate::world::World;
-use crate::world::authority::Intended;
+use crate::world::authority::Mandate;
 
 /// Issue revocation lists anew
 ///
@@ -63,24 +64,19 @@ const COLUMNS: &[&str] = &["issuer", "result", "number", "entries", "next_update
 ///
 /// # Errors
 /// Nothing could be tried at all. What becomes of each list is in the result.
-pub fn run(args: &CrlArgs, world: &mut World) -> Result<Worst> {
+pub fn run(args: &CrlArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     world.settings()?;
     let stop = crate::world::interrupts()?;
     let authorities = authorities(world, args.issuer.as_ref())?;
     // What cannot be worked out fails by itself, later.
     let due = authorities.iter().filter(|ca| !matches!(why(world, ca, args), Ok(None)));
     let due: Vec<_> = due.cloned().collect();
-    if !due.is_empty() && world.asks_people() && !world.globals.dry_run {
-        world.authorize(intended(args, &due)?)?;
-    }
-    if world.globals.dry_run {
-        let rows =
-            authorities.iter().map(|ca| preview(world, ca, why(world, ca, args)?)).collect::<Result<Vec<_>>>()?;
-        world.ui().rows(COLUMNS, &rows);
-        return Ok(Worst::default());
-    }
+    let consent = match preview::consent(world, mandate, |_| plan(args, &due))? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
     let mut batch = Batch::default();
-    let results: Vec<_> = authorities.iter().map(|ca| batch.issue(world, ca, args)).collect();
+    let results: Vec<_> = authorities.iter().map(|ca| batch.issue(world, &consent, ca, args)).collect();
     // Where files go by git, they are to be there before anybody looks.
     batch.take(world, worktree::publish_now(world).map(drop));
     let mut rows = Vec::new();
@@ -109,11 +105,11 @@ struct Batch {
 
 impl Batch {
     /// Issues a CA's list if it is due; says whether it was.
-    fn issue(&mut self, world: &mut World, ca: &Generation, args: &CrlArgs) -> Result<&'static str> {
-        let _lock = lock(world, &ca.id.key)?;
+    fn issue(&mut self, world: &mut World, consent: &Consent, ca: &Generation, args: &CrlArgs) -> Result<&'static str> {
+        let _lock = world.lock_key(&ca.id.key)?;
         let Some(why) = why(world, ca, args)? else { return Ok("not due") };
         world.ui().detail(&format!("{}: {why}", ca.id));
-        self.receipts.push(issue(world, ca)?);
+        self.receipts.push(issue(world, consent, ca)?);
         Ok("issued")
     }
 
@@ -147,7 +143,7 @@ pub(crate) fn why(world: &World, ca: &Generation, args: &CrlArgs) -> Result<Opti
 }
 
 /// What people agree to: that these CAs sign. What the lists say was agreed to before.
-fn intended(args: &CrlArgs, due: &[Generation]) -> Result<Intended> {
+fn plan(args: &CrlArgs, due: &[Generation]) -> Result<Plan> {
     let mut command = vec!["crl".to_owned()];
     command.extend(args.issuer.iter().map(ToString::to_string));
     command.extend(args.now.then(|| "--now".to_owned()));
@@ -158,28 +154,15 @@ fn intended(args: &CrlArgs, due: &[Generation]) -> Result<Intended> {
         object: ca.id.to_string(),
         params: serde_json::json!({ "generation": ca.id }),
     });
-    Ok(Intended {
-        operation: Rule::Crl,
+    Ok(Plan {
+        rule: Rule::Crl,
         object: args.issuer.as_ref().map_or_else(|| "lists".to_owned(), ToString::to_string),
         command,
         steps: steps.collect(),
         subjects: Vec::new(),
         tokens: due.iter().map(|ca| Ok(ca.copy()?.hsm.clone())).collect::<Result<_>>()?,
+        break_glass: None,
     })
-}
-
-fn preview(world: &World, ca: &Generation, why: Option<&str>) -> Result<Row> {
-    let Some(why) = why else {
-        return Ok(Row::new().with("issuer", ca.id.to_string()).with("result", "not due"));
-    };
-    let list = list::plan(world, ca, None)?;
-    Ok(Row::new()
-        .with("issuer", ca.id.to_string())
-        .with("result", "would issue")
-        .with("number", list.crl.number)
-        .with("entries", list.crl.entries)
-        .with("next_update", rfc3339(list.crl.next_update))
-        .with("detail", why))
 }
 
 fn row(world: &World, ca: &Generation, result: &str, seen: Seen) -> Result<Row> {

@@ -1,20 +1,18 @@
 //! `destroy`: the private key of a generation, for good.
 
-use crate::commands::{preview, values};
-use crate::config::policy::Operation as Rule;
+use crate::commands::preview::{self, Leading};
+use crate::commands::values;
 use crate::error::Result;
-use crate::files::lock::NamedLock;
 use crate::gate;
 use crate::keys::State;
-use crate::lifecycle::destroy::{carry_out, refuse_open, refused, resolve};
+use crate::lifecycle::destroy;
 use crate::model::GenerationId;
 use crate::policy::Decision;
 use crate::published::register;
-use crate::request::{DestroyKey, Operation, Request};
+use crate::request::DestroyKey;
 use crate::ui::Worst;
-use crate::world::authority::{Intended, step};
+use crate::world::authority::Mandate;
 use crate::world::{World, act};
-use std::time::Duration;
 
 /// Destroy the private key of a generation that serves no more
 ///
@@ -41,48 +39,35 @@ pub struct DestroyArgs {
 ///
 /// # Errors
 /// `undestroyable` for a key that goes only with its token; the gate's; `not_confirmed`; the token's.
-pub fn run(args: &DestroyArgs, world: &mut World) -> Result<Worst> {
+pub fn run(args: &DestroyArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     world.settings()?;
     let key = args.generation.key.clone();
-    let _lock = NamedLock::acquire(&world.dir.join("locks"), key.as_str(), Duration::from_secs(10))?;
+    let _lock = world.lock_key(&key)?;
     let generation = world.generation(&args.generation)?;
     if generation.state == State::Destroyed {
         world.ui().say(&format!("{} is destroyed already", generation.id));
         world.ui().object(&values::describe(&generation));
         return Ok(Worst::default());
     }
-    refuse_open(world, &generation)?;
-    let request = resolve(world, &generation)?;
-    if world.globals.dry_run {
-        return preview::show(world, &request);
-    }
-    if world.asks_people() {
-        let intended = intended(&request)?;
-        world.authorize(intended)?;
-    }
+    destroy::refuse_open(world, &generation)?;
+    let refused = |error, decision: &[Decision]| destroy::refused(error, &generation, decision);
+    let consent = match preview::consent(world, mandate, |world| destroy::plan(world, &generation))? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
+    let object = generation.id.to_string();
+    let request = world.request(object.clone(), consent.plan().params::<DestroyKey>(&object)?);
     let decision = gate::preview(&mut world.ledger, std::slice::from_ref(&request))?;
     let goes_on = !matches!(decision.first(), Some(Decision::Block(_)) | None);
     if goes_on {
         let what = format!("this destroys the private key of {} for good", generation.id);
-        crate::ui::confirm(world.globals.yes, &what, &generation.id.to_string())?;
+        crate::ui::confirm(world.globals.yes, &what, &object)?;
     }
-    let permit = act::admit(world, request).map_err(|error| refused(error, &generation, &decision))?;
-    carry_out(world, permit, &generation)?;
+    let permit = act::admit(world, &consent, request).map_err(|error| refused(error, &decision))?;
+    destroy::carry_out(world, permit, &generation)?;
     let generation = world.generation(&generation.id)?;
     world.checkpoint()?;
     register::register(world)?;
     world.ui().object(&values::describe(&generation));
     Ok(Worst::default())
-}
-
-fn intended(request: &Request<DestroyKey>) -> Result<Intended> {
-    let object = request.object.clone();
-    Ok(Intended {
-        operation: Rule::Destroy,
-        command: vec!["destroy".into(), object.clone()],
-        steps: vec![step(object.clone(), &request.params)?],
-        subjects: vec![request.params.generation.key.to_string()],
-        tokens: request.params.copies.iter().map(|copy| copy.hsm.clone()).collect(),
-        object,
-    })
 }

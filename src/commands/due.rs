@@ -4,7 +4,7 @@ use crate::clock::rfc3339;
 use crate::error::{Kind, Result};
 use crate::ledger::query;
 use crate::lifecycle::rotation::{failure, words};
-use crate::runbooks::due::{expiry, item, lists, rotation_of};
+use crate::runbooks::due::{Item, expiry, lists, of_key, rotation_of};
 use crate::ui::{Row, Worst, error_value};
 use crate::world::World;
 
@@ -34,40 +34,47 @@ const COLUMNS: &[&str] = &["key", "what", "result", "when", "command"];
 pub fn run(_args: &DueArgs, world: &mut World) -> Result<Worst> {
     let settings = world.settings()?;
     let mut worst = Worst::default();
-    let mut rows = Vec::new();
+    let mut items = Vec::new();
     for name in words::rotating(&settings) {
         match rotation_of(world, &settings, &name) {
-            Ok(Some((row, kind))) => {
+            Ok(Some((item, kind))) => {
                 kind.into_iter().for_each(|kind| worst.add(kind));
-                rows.push(row);
+                items.push(item);
             }
             Ok(None) => {}
             Err(error) => {
                 worst.add(error.kind());
                 world.ui().error(&error);
-                rows.push(item(&name, "rotation", "failed").with("error", error_value(&error)));
+                items.push(of_key(&name, "rotation", "failed").with("error", error_value(&error)));
             }
         }
-        expiry(world, &name, &mut rows)?;
+        expiry(world, &name, &mut items)?;
     }
-    lists(world, &mut worst, &mut rows)?;
+    lists(world, &mut worst, &mut items)?;
     let now = world.globals.clock.now();
     for failure in failure::open(world, &settings)? {
         worst.add(Kind::Findings);
         world.ui().warn(&failure::deadline_words(&failure, now));
-        let row = item(&failure.alert.key, "failed rotation", "open").with("when", rfc3339(failure.alert.deadline));
-        rows.push(row.with("command", format!("keyctl rotate {}", failure.alert.key)).with("entry", failure.seq));
+        let item = of_key(&failure.alert.key, "failed rotation", "open");
+        let item = item.with("when", rfc3339(failure.alert.deadline));
+        items.push(item.with("command", format!("keyctl rotate {}", failure.alert.key)).with("entry", failure.seq));
     }
     for duty in query::follow_ups(world.ledger.connection())? {
         worst.add(Kind::ApprovalNeeded);
-        let row = Row::new().with("key", duty.object.as_str()).with("what", duty.kind.as_str());
-        let row = row.with("result", "waits for people").with("when", rfc3339(duty.due));
-        rows.push(row.with("command", format!("keyctl follow-up {} --evidence FILE", duty.id())));
+        let (key, what) = (duty.object.clone(), duty.kind.clone());
+        let item = Item { key, what, result: "waits for people".to_owned(), more: Vec::new() };
+        let item = item.with("when", rfc3339(duty.due));
+        items.push(item.with("command", format!("keyctl follow-up {} --evidence FILE", duty.id())));
     }
-    if rows.is_empty() {
+    if items.is_empty() {
         world.ui().say("nothing is due");
     } else {
-        world.ui().rows(COLUMNS, &rows);
+        world.ui().rows(COLUMNS, &items.into_iter().map(row).collect::<Vec<_>>());
     }
     Ok(worst)
+}
+
+fn row(item: Item) -> Row {
+    let row = Row::new().with("key", item.key).with("what", item.what).with("result", item.result);
+    item.more.into_iter().fold(row, |row, (name, value)| row.with(name, value))
 }

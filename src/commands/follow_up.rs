@@ -1,16 +1,16 @@
 //! `follow-up`: duties that have a deadline, such as what has to follow break-glass.
 
 use crate::clock::{Time, rfc3339};
-use crate::commands::preview;
+use crate::commands::preview::{self, Leading};
 use crate::config::policy::Operation;
 use crate::error::{Error, Result, shown};
 use crate::files::{safe, shown_path};
-use crate::gate::Recorded;
+use crate::gate::{Plan, step};
 use crate::ledger::query::{self, FollowUp};
 use crate::model::{GenerationId, Hash256};
 use crate::request::CloseFollowUp;
 use crate::ui::{Row, Worst};
-use crate::world::authority::{Intended, step};
+use crate::world::authority::Mandate;
 use crate::world::{World, act};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub(crate) const COLUMNS: &[&str] = &["follow_up", "object", "due", "left"];
 ///
 /// # Errors
 /// There is no such duty, or the file cannot be read.
-pub fn run(args: &FollowUpArgs, world: &mut World) -> Result<Worst> {
+pub fn run(args: &FollowUpArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     let open = query::follow_ups(world.ledger.connection())?;
     let (Some(id), Some(evidence)) = (&args.id, &args.evidence) else {
         let now = world.globals.clock.now();
@@ -53,7 +53,7 @@ pub fn run(args: &FollowUpArgs, world: &mut World) -> Result<Worst> {
     };
     let duty = open.into_iter().find(|duty| duty.id() == *id);
     let none = || Error::usage("no_follow_up", format!("there is no open follow-up {id:?}")).hint("keyctl follow-up");
-    close(world, &duty.ok_or_else(none)?, evidence)
+    close(world, mandate, &duty.ok_or_else(none)?, evidence)
 }
 
 /// A duty as the table shows it.
@@ -76,7 +76,7 @@ fn left(due: Time, now: Time) -> String {
     }
 }
 
-fn close(world: &mut World, duty: &FollowUp, evidence: &Path) -> Result<Worst> {
+fn close(world: &mut World, mandate: Mandate, duty: &FollowUp, evidence: &Path) -> Result<Worst> {
     let bytes = safe::read_bounded(evidence, MAX_EVIDENCE)?;
     let name = evidence.file_name().map(|name| shown(&name.to_string_lossy())).unwrap_or_default();
     // Duties of a key are recorded with it, all others with the workspace's own key.
@@ -87,24 +87,29 @@ fn close(world: &mut World, duty: &FollowUp, evidence: &Path) -> Result<Worst> {
     let generation = of_key.or(ledger_key).ok_or_else(|| Error::bug("the genesis names no ledger key"))?;
     let params =
         CloseFollowUp { generation, follow_up: duty.id(), evidence_name: name, evidence_sha256: Hash256::of(&bytes) };
-    let request = world.request(duty.id(), params);
-    if world.asks_people() {
-        let command = vec!["follow-up".into(), duty.id(), "--evidence".into(), crate::files::absolute(evidence)?];
-        let intended = Intended {
-            operation: Operation::FollowUp,
+    let command = vec!["follow-up".into(), duty.id(), "--evidence".into(), crate::files::absolute(evidence)?];
+    let plan = |_: &mut World| {
+        Ok(Plan {
+            rule: Operation::FollowUp,
             object: duty.id(),
             command,
-            steps: vec![step(duty.id(), &request.params)?],
+            steps: vec![step(duty.id(), &params)?],
             subjects: Vec::new(),
             tokens: Vec::new(),
-        };
-        world.authorize(intended)?;
+            break_glass: None,
+        })
+    };
+    let consent = match preview::consent(world, mandate, plan)? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
+    if consent.plan().params::<CloseFollowUp>(&duty.id())?.evidence_sha256 != Hash256::of(&bytes) {
+        return Err(Error::blocked(
+            "evidence_changed",
+            format!("{} is not the file that was agreed to", shown_path(evidence)),
+        ));
     }
-    if world.globals.dry_run {
-        return preview::show(world, &request);
-    }
-    let permit = act::admit(world, request)?;
-    act::close(world, permit, Ok(Recorded::new()))?;
+    act::record::<CloseFollowUp>(world, &consent, &duty.id())?;
     world.checkpoint()?;
     world.ui().say(&format!("{} is closed with {}", duty.id(), shown_path(evidence)));
     Ok(Worst::default())

@@ -1,10 +1,12 @@
 //! `import`: an externally issued certificate.
 
-use crate::commands::{preview, values};
-use crate::config::policy::Operation;
+use crate::commands::preview::{self, Leading};
+use crate::commands::values;
+use crate::config::policy::Operation as Rule;
 use crate::crypto::subject::subject_of;
 use crate::error::{Error, Result, shown};
 use crate::files::safe;
+use crate::gate::{Plan, step, unplanned};
 use crate::keys::{Generation, State};
 use crate::ledger::query;
 use crate::lifecycle::advance;
@@ -14,9 +16,9 @@ use crate::pki::chain::Revocation;
 use crate::pki::profile::ProfileName;
 use crate::pki::{import, pem};
 use crate::published::{certificates, register};
-use crate::request::ImportCertificate;
+use crate::request::{ImportCertificate, Operation};
 use crate::ui::Worst;
-use crate::world::authority::{Intended, step};
+use crate::world::authority::Mandate;
 use crate::world::{World, act};
 use std::path::PathBuf;
 
@@ -48,7 +50,7 @@ pub struct ImportArgs {
 ///
 /// # Errors
 /// The certificate is not for a key of this workspace, or is not what its profile asks.
-pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
+pub fn run(args: &ImportArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     world.settings()?;
     let mut given = certificates(&args.certificate)?.into_iter();
     let none = || Error::usage("no_certificate", "the file holds no certificate in PEM");
@@ -86,19 +88,20 @@ pub fn run(args: &ImportArgs, world: &mut World) -> Result<Worst> {
         issuer: certificate.issuer().to_string(),
         serial: certificate.serial_hex(),
     };
-    let request = world.request(generation.id.to_string(), params);
-    if world.globals.dry_run {
-        return preview::show(world, &request);
+    let consent = match preview::consent(world, mandate, |world| plan(args, world, &generation, &params))? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
+    let object = generation.id.to_string();
+    let request = world.request(object.clone(), consent.plan().params::<ImportCertificate>(&object)?);
+    if request.params != params {
+        return Err(unplanned(ImportCertificate::KIND, &object));
     }
-    if world.asks_people() {
-        let intended = intended(args, world, &generation, &request.params)?;
-        world.authorize(intended)?;
-    }
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, &consent, request)?;
     act::close(world, permit, Ok(imported.into_issued()))?;
     let generation = world.generation(&generation.id)?;
     certificates::certificate(world, &generation)?;
-    let generation = advance::activate_first(world, generation)?;
+    let generation = advance::activate_first(world, &consent, generation)?;
     world.checkpoint()?;
     register::register(world)?;
     world.ui().object(&values::describe(&generation));
@@ -131,7 +134,7 @@ fn same_publisher(args: &ImportArgs, world: &World, generation: &Generation, new
 }
 
 /// What people agree to: this certificate, by its hash, and that a first generation takes over.
-fn intended(args: &ImportArgs, world: &World, generation: &Generation, params: &ImportCertificate) -> Result<Intended> {
+fn plan(args: &ImportArgs, world: &World, generation: &Generation, params: &ImportCertificate) -> Result<Plan> {
     let mut command = vec!["import".to_owned(), crate::files::absolute(&args.certificate)?];
     for (option, paths) in [("--roots", &args.roots), ("--chain", &args.chain)] {
         for path in paths {
@@ -144,13 +147,14 @@ fn intended(args: &ImportArgs, world: &World, generation: &Generation, params: &
     let object = generation.id.to_string();
     let mut steps = vec![step(object.clone(), params)?];
     steps.extend(advance::activation(world, &generation.id, State::Certified)?);
-    Ok(Intended {
-        operation: Operation::Import,
+    Ok(Plan {
+        rule: Rule::Import,
         object,
         command,
         steps,
         subjects: vec![generation.id.key.to_string()],
         tokens: Vec::new(),
+        break_glass: None,
     })
 }
 

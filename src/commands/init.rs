@@ -8,7 +8,6 @@ use crate::founding::found::{SANDBOX, Sources, found, template};
 use crate::model::{Environment, Hash256, KeyName, Purpose};
 use crate::published::worktree;
 use crate::ui::Worst;
-use crate::world::small::by_issuer;
 use crate::world::{Globals, World, grouped};
 use std::path::{Path, PathBuf};
 
@@ -110,7 +109,7 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
 /// Outside a sandbox each key is asked for, and approved, by itself.
 fn next_commands(world: &World, dir: &Path) -> Result<()> {
     let settings = world.settings()?;
-    let missing = by_issuer(&settings).into_iter().filter(|name| world.active(name).is_err());
+    let missing = settings.by_issuer().into_iter().filter(|name| world.active(name).is_err());
     for name in missing.filter(|name| settings.keys.get(name).is_some_and(|key| key.purpose != Purpose::Ledger)) {
         let line = format!("next: keyctl --workspace {} --identity SSHKEY keygen {name}", shown_path(dir));
         world.ui().say(&line);

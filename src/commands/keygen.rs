@@ -1,23 +1,18 @@
 //! `keygen`: the next generation of a key, from the planned CKA_ID to the published certificate.
 
-use crate::commands::preview;
+use crate::commands::preview::{self, Leading};
 use crate::commands::values::describe;
 use crate::config::Issuer;
 use crate::error::{Error, Result};
-use crate::files::absolute;
-use crate::files::lock::NamedLock;
-use crate::files::shown_path;
+use crate::files::{absolute, shown_path};
 use crate::lifecycle::advance::{self, advance};
 use crate::lifecycle::csr::write_csr;
-use crate::lifecycle::generate::generate_request;
 use crate::model::KeyName;
 use crate::published::{keyrings, register};
-use crate::request::Operation;
 use crate::ui::Worst;
 use crate::world::World;
-use crate::world::small::setting;
+use crate::world::authority::Mandate;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Make the next generation of a key
 ///
@@ -47,10 +42,9 @@ pub struct KeygenArgs {
 ///
 /// # Errors
 /// As each stage of the road says.
-pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
-    args.break_glass.apply(world);
+pub fn run(args: &KeygenArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     let settings = world.settings()?;
-    let key = setting(&settings, &args.key)?;
+    let key = settings.key(&args.key)?.clone();
     match (&key.issuer, &args.csr) {
         (Issuer::External, None) => {
             return Err(Error::usage("csr_needed", format!("the issuer of {} is external", args.key))
@@ -64,22 +58,22 @@ pub fn run(args: &KeygenArgs, world: &mut World) -> Result<Worst> {
         }
         _ => {}
     }
-    let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
-    if world.globals.dry_run {
-        let request = generate_request(world, &args.key, &key)?;
-        return preview::show(world, &request);
-    }
-    if world.asks_people() {
-        let mut command = vec!["keygen".to_owned(), args.key.to_string()];
-        if let Some(path) = &args.csr {
-            command.extend(["--csr".to_owned(), absolute(path)?]);
-        }
-        let intended = advance::intended(world, &args.key, &key, command, args.csr.is_some())?;
-        world.authorize(intended)?;
-    }
-    let generation = advance(world, &args.key, &key)?;
+    let _lock = world.lock_key(&args.key)?;
+    let mut command = vec!["keygen".to_owned(), args.key.to_string()];
     if let Some(path) = &args.csr {
-        write_csr(world, &world.generation(&generation.id)?, &key, path, false)?;
+        command.extend(["--csr".to_owned(), absolute(path)?]);
+    }
+    let glass = args.break_glass.incident();
+    let with_csr = args.csr.is_some();
+    let consent = match preview::consent(world, mandate, |world| {
+        advance::plan(world, (&args.key, &key), with_csr, command, glass)
+    })? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
+    let generation = advance(world, &consent, &args.key, &key)?;
+    if let Some(path) = &args.csr {
+        write_csr(world, &consent, (&world.generation(&generation.id)?, &key), path, false)?;
     }
     let generation = world.generation(&generation.id)?;
     keyrings::publish(world)?;

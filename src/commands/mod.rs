@@ -27,6 +27,8 @@ pub mod suspend;
 mod values;
 pub mod verify;
 
+use crate::people::request::BreakGlass;
+
 /// Breaking the glass: a declared incident, for commands that cannot wait for the ordinary way (B16).
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct BreakGlassArgs {
@@ -39,11 +41,9 @@ pub struct BreakGlassArgs {
 }
 
 impl BreakGlassArgs {
-    /// Puts the incident into the world, so that requests name it and its rule applies.
-    pub(crate) fn apply(&self, world: &mut crate::world::World) {
-        if let (Some(incident), Some(justification)) = (&self.break_glass, &self.justification) {
-            let (incident, justification) = (incident.clone(), justification.clone());
-            world.globals.break_glass = Some(crate::people::request::BreakGlass { incident, justification });
-        }
+    /// The incident, for the plan: requests name it and its rule applies.
+    pub(crate) fn incident(&self) -> Option<BreakGlass> {
+        let (incident, justification) = (self.break_glass.clone()?, self.justification.clone()?);
+        Some(BreakGlass { incident, justification })
     }
 }

@@ -2,15 +2,15 @@
 
 use crate::clock::rfc3339;
 use crate::commands::crl;
-use crate::config::policy::Operation as Rule;
-use crate::error::{Error, Kind, Result};
+use crate::commands::preview::{self, Leading};
+use crate::error::{Error, Result};
 use crate::files::safe;
 use crate::gate;
 use crate::keys::{RevocationReason, Terms};
 use crate::ledger::query;
 use crate::lifecycle::lists::{issue, list};
 use crate::lifecycle::revocation::channel::{self, Way};
-use crate::lifecycle::revocation::plan::{Plan, bare_request};
+use crate::lifecycle::revocation::revoking::{Revoking, bare_request};
 use crate::lifecycle::revocation::tell::{list_request, tell, unpublished};
 use crate::lifecycle::revocation::{keyring, terms};
 use crate::model::{GenerationId, Purpose};
@@ -18,7 +18,7 @@ use crate::outcome::Receipt;
 use crate::policy::Decision;
 use crate::ui::{Row, Worst};
 use crate::world::World;
-use crate::world::authority::{Intended, step};
+use crate::world::authority::{Mandate, Planned};
 use std::path::PathBuf;
 
 /// Revoke a generation of a key
@@ -73,37 +73,35 @@ const MAX_CERTIFICATE: u64 = 64 << 10;
 /// # Errors
 /// `revoked_unpublished` (unavailable) when the key is revoked and verifiers cannot know; `approval_needed` where people
 /// have to agree; as each stage of the road says.
-pub fn run(args: &RevokeArgs, world: &mut World) -> Result<Worst> {
-    args.break_glass.apply(world);
+pub fn run(args: &RevokeArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     world.settings()?;
     let stop = crate::world::interrupts()?;
-    let _lock = issue::lock(world, &args.generation.key)?;
-    let plan = plan(args, world)?;
-    if world.globals.dry_run {
-        return preview(world, &plan);
-    }
-    if !plan.is_done() {
-        let is_approved = world.warrant.is_some();
-        if world.asks_people() {
-            let intended = intended(args, &plan)?;
-            world.authorize(intended)?;
-        }
-        if !is_approved && !plan.is_decided() {
-            explain(world, &plan);
-            let what = format!("a revocation of {} cannot be taken back", args.generation);
-            crate::ui::confirm(world.globals.yes, &what, &args.generation.to_string())?;
-        }
+    let _lock = world.lock_key(&args.generation.key)?;
+    let is_approved = mandate.is_approved();
+    let planned = mandate.plan().and_then(|plan| terms::planned(&plan, &args.generation));
+    let revoking = resolve(args, world, planned)?;
+    let (words, glass) = (command(args)?, args.break_glass.incident());
+    let consent = match preview::consent(world, mandate, |world| {
+        Ok(Planned { plan: revoking.plan(words, glass)?, judged: judged(world, &revoking)? })
+    })? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
+    if !is_approved && !revoking.is_decided() {
+        explain(world, &revoking);
+        let what = format!("a revocation of {} cannot be taken back", args.generation);
+        crate::ui::confirm(world.globals.yes, &what, &args.generation.to_string())?;
     }
     let mut worst = Worst::default();
-    let told = tell(world, &plan, args.fetch.fetch(), &stop);
-    let unpublished = told.failure.map(|error| unpublished(world, &plan, error)).transpose()?;
+    let told = tell(world, &consent, &revoking, args.fetch.fetch(), &stop);
+    let unpublished = told.failure.map(|error| unpublished(world, &revoking, error)).transpose()?;
     issue::finish(world, &told.receipts, &mut worst)?;
-    world.ui().object(&describe(world, &plan, &told.receipts)?);
+    world.ui().object(&describe(world, &revoking, &told.receipts)?);
     unpublished.map_or(Ok(worst), Err)
 }
 
-/// What people agree to. Who continues what was decided only tells it, as whoever issues a list does.
-fn intended(args: &RevokeArgs, plan: &Plan) -> Result<Intended> {
+/// The words that do it again.
+fn command(args: &RevokeArgs) -> Result<Vec<String>> {
     let mut command =
         vec!["revoke".to_owned(), args.generation.to_string(), "--reason".into(), args.reason.to_string()];
     let mut option = |name: &str, value: Option<String>| {
@@ -115,41 +113,29 @@ fn intended(args: &RevokeArgs, plan: &Plan) -> Result<Intended> {
     if !args.fetch.fetch() {
         command.push("--no-fetch".into());
     }
-    let params = plan.params();
-    let tokens = match &plan.way {
-        Way::List(issuer) | Way::Keyring(issuer) => vec![issuer.copy()?.hsm.clone()],
-        Way::Register(_) => Vec::new(),
-    };
-    Ok(Intended {
-        operation: if plan.is_decided() { Rule::Crl } else { Rule::Revoke },
-        object: args.generation.to_string(),
-        command,
-        steps: vec![step(args.generation.to_string(), &params)?],
-        subjects: vec![args.generation.key.to_string()],
-        tokens,
-    })
+    Ok(command)
 }
 
-pub(crate) fn plan(args: &RevokeArgs, world: &World) -> Result<Plan> {
+pub(crate) fn resolve(args: &RevokeArgs, world: &World, planned: Option<Terms>) -> Result<Revoking> {
     let generation = world.generation(&args.generation)?;
     let recorded = query::revocation(world.ledger.connection(), &generation.id)?;
     let since = args.compromised_since.as_deref().map(terms::parse_time).transpose()?;
-    let terms = terms::resolve(world, &generation, recorded.as_ref(), (args.reason, since))?;
+    let terms = terms::resolve(world, &generation, recorded.as_ref(), (args.reason, since), planned)?;
     let way = channel::of(world, &generation, args.reference.as_deref())?;
     let put_aside = args.certificate.as_deref().map(|path| safe::read_text(path, MAX_CERTIFICATE)).transpose()?;
     if put_aside.is_some() && generation.purpose != Purpose::OpenpgpPrimary {
         let message = format!("{} is no OpenPGP primary key; only those have a revocation certificate", generation.id);
         return Err(Error::usage("certificate_not_wanted", message));
     }
-    Ok(Plan { generation, terms, way, reference: args.reference.clone(), put_aside, recorded })
+    Ok(Revoking { generation, terms, way, reference: args.reference.clone(), put_aside, recorded })
 }
 
 /// What is about to happen, for whoever has to confirm it.
-fn explain(world: &World, plan: &Plan) {
+fn explain(world: &World, revoking: &Revoking) {
     let ui = world.ui();
-    let Terms { reason, revocation_date, invalidity_date } = plan.terms;
-    ui.say(&format!("{} will be revoked for {reason} from {} on", plan.generation.id, rfc3339(revocation_date)));
-    match &plan.way {
+    let Terms { reason, revocation_date, invalidity_date } = revoking.terms;
+    ui.say(&format!("{} will be revoked for {reason} from {} on", revoking.generation.id, rfc3339(revocation_date)));
+    match &revoking.way {
         Way::Register(why) => ui.say(why),
         way => ui.say(&format!("verifiers learn of it from {}", way.explain())),
     }
@@ -160,35 +146,26 @@ fn explain(world: &World, plan: &Plan) {
     }
 }
 
-fn preview(world: &mut World, plan: &Plan) -> Result<Worst> {
-    let request = match &plan.way {
-        Way::List(ca) => {
-            let list = list::plan(world, ca, Some((&plan.generation.id, plan.terms)))?;
-            list_request(world, plan, &list)
-        }
-        Way::Keyring(primary) => keyring::prepare(world, plan, primary)?.0,
-        Way::Register(_) => bare_request(world, plan),
-    };
-    let decision = gate::preview(&mut world.ledger, std::slice::from_ref(&request))?.pop();
-    world.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&request).unwrap_or_default()));
-    let mut worst = Worst::default();
-    match decision {
-        Some(Decision::Block(gates)) => {
-            worst.add(Kind::Blocked);
-            for gate in gates.iter().filter(|gate| gate.verdict != crate::policy::Verdict::Pass) {
-                world.ui().warn(&format!("{} {}: {} (limit {})", gate.name, gate.verdict, gate.input, gate.limit));
-            }
-        }
-        Some(Decision::NeedsApproval(_)) => worst.add(Kind::ApprovalNeeded),
-        _ => {}
+/// What the gates would say, with the list or the keyring that would tell of it.
+fn judged(world: &mut World, revoking: &Revoking) -> Result<Vec<(usize, Decision)>> {
+    if !world.globals.dry_run || revoking.is_done() {
+        return Ok(Vec::new());
     }
-    Ok(worst)
+    let request = match &revoking.way {
+        Way::List(ca) => {
+            let list = list::plan(world, ca, Some((&revoking.generation.id, revoking.terms)))?;
+            list_request(world, revoking, &list)
+        }
+        Way::Keyring(primary) => keyring::prepare(world, revoking, primary)?.0,
+        Way::Register(_) => bare_request(world, revoking),
+    };
+    Ok(gate::preview(&mut world.ledger, std::slice::from_ref(&request))?.into_iter().map(|one| (0, one)).collect())
 }
 
 /// What the register says now, and where the world can see it.
-fn describe(world: &World, plan: &Plan, receipts: &[Receipt]) -> Result<Row> {
+fn describe(world: &World, revoking: &Revoking, receipts: &[Receipt]) -> Result<Row> {
     let conn = world.ledger.connection();
-    let generation = world.generation(&plan.generation.id)?;
+    let generation = world.generation(&revoking.generation.id)?;
     let recorded = query::revocation(conn, &generation.id)?;
     let recorded = recorded.ok_or_else(|| Error::bug("a revocation was recorded and is not there"))?;
     let mut row = Row::new()
@@ -200,7 +177,7 @@ fn describe(world: &World, plan: &Plan, receipts: &[Receipt]) -> Result<Row> {
         row = row.with("invalidity_date", rfc3339(date));
     }
     row = row.with("published", recorded.told.is_some());
-    if let Way::List(ca) = &plan.way
+    if let Way::List(ca) = &revoking.way
         && let Some(list) = query::published_crl(conn, &ca.id)?
     {
         row = row
@@ -211,7 +188,8 @@ fn describe(world: &World, plan: &Plan, receipts: &[Receipt]) -> Result<Row> {
             .with("next_update", rfc3339(list.next_update))
             .with("served", list.served.is_some());
     }
-    row = row.with("told_by", plan.way.explain()).with("resign_required", query::resign_count(conn, &generation.id)?);
+    row =
+        row.with("told_by", revoking.way.explain()).with("resign_required", query::resign_count(conn, &generation.id)?);
     let evidence = receipts.iter().map(|receipt| world.fragment_path(receipt)).next().transpose()?;
     if let Some(path) = evidence {
         row = row.with("evidence", path.to_string_lossy().into_owned());

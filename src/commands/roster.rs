@@ -1,13 +1,15 @@
 //! `roster`: shows the people, and stops and restores single ones. Other changes are adopted.
 
+use crate::commands::preview::{self, Leading};
 use crate::config::policy::Operation;
 use crate::error::{Error, Result};
-use crate::gate::Recorded;
+use crate::gate::{Plan, Recorded, step};
 use crate::ledger::query;
 use crate::model::Email;
 use crate::people::Roster;
 use crate::request::{RestorePerson, SuspendPerson};
 use crate::ui::{Row, Worst};
+use crate::world::authority::Mandate;
 use crate::world::{World, act};
 
 /// Show the roster in force, suspend a person, or restore one
@@ -55,7 +57,7 @@ const COLUMNS: &[&str] = &["person", "name", "roles", "key", "state"];
 ///
 /// # Errors
 /// The workspace has no people, the person is unknown, or the gate says no.
-pub fn run(args: &RosterArgs, world: &mut World) -> Result<Worst> {
+pub fn run(args: &RosterArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     let none = || Error::usage("no_roster", "this workspace was founded without people");
     let roster = query::roster(world.ledger.connection())?.ok_or_else(none)?;
     match &args.command {
@@ -64,8 +66,8 @@ pub fn run(args: &RosterArgs, world: &mut World) -> Result<Worst> {
             world.ui().raw(&roster.to_allowed_signers(&world.genesis.origin));
         }
         Some(RosterCommand::Show { allowed_signers: false }) => world.ui().raw(&roster.to_toml()),
-        Some(RosterCommand::Suspend { email }) => suspend(world, email)?,
-        Some(RosterCommand::Restore { email }) => restore(world, email)?,
+        Some(RosterCommand::Suspend { email }) => return suspend(world, mandate, email),
+        Some(RosterCommand::Restore { email }) => return restore(world, mandate, email),
     }
     Ok(Worst::default())
 }
@@ -97,30 +99,51 @@ fn list(world: &World, roster: &Roster) -> Result<()> {
     Ok(())
 }
 
-fn suspend(world: &mut World, email: &Email) -> Result<()> {
+fn suspend(world: &mut World, mandate: Mandate, email: &Email) -> Result<Worst> {
     let email = email.folded();
     let params = SuspendPerson { generation: world.ledger_key()?, email: email.clone(), reason: world.reason() };
     let words = ["roster", "suspend", email.as_str()];
-    record(world, Operation::Suspend, &email, &words, params)?;
-    world.ui().say(&format!("the signatures of {email} count for nothing from now on"));
-    Ok(())
+    let said = format!("the signatures of {email} count for nothing from now on");
+    record(world, mandate, (Operation::Suspend, &words), (&email, params), &said)
 }
 
-fn restore(world: &mut World, email: &Email) -> Result<()> {
+fn restore(world: &mut World, mandate: Mandate, email: &Email) -> Result<Worst> {
     let email = email.folded();
     let params = RestorePerson { generation: world.ledger_key()?, email: email.clone(), reason: world.reason() };
     let words = ["roster", "restore", email.as_str()];
-    record(world, Operation::Roster, &email, &words, params)?;
-    world.ui().say(&format!("the signatures of {email} count again"));
-    Ok(())
+    let said = format!("the signatures of {email} count again");
+    record(world, mandate, (Operation::Roster, &words), (&email, params), &said)
 }
 
-fn record<O>(world: &mut World, rule: Operation, email: &Email, words: &[&str], params: O) -> Result<()>
+fn record<O>(
+    world: &mut World,
+    mandate: Mandate,
+    (rule, words): (Operation, &[&str]),
+    (email, params): (&Email, O),
+    said: &str,
+) -> Result<Worst>
 where
     O: crate::policy::Decide,
     Recorded: crate::gate::Completes<O>,
 {
-    let request = act::as_planned(world, email.as_str(), params)?;
-    let command = words.iter().map(|word| (*word).to_owned()).collect();
-    act::record(world, rule, command, vec!["roster".to_owned()], request)
+    let object = email.to_string();
+    let plan = |_: &mut World| {
+        Ok(Plan {
+            rule,
+            command: words.iter().map(|word| (*word).to_owned()).collect(),
+            steps: vec![step(object.clone(), &params)?],
+            subjects: vec!["roster".to_owned()],
+            tokens: Vec::new(),
+            break_glass: None,
+            object: object.clone(),
+        })
+    };
+    let consent = match preview::consent(world, mandate, plan)? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
+    act::record::<O>(world, &consent, &object)?;
+    world.checkpoint()?;
+    world.ui().say(said);
+    Ok(Worst::default())
 }

@@ -4,25 +4,24 @@
 //! it. What an interruption left open is taken up again first ([`resume`]), under the intent it was begun with.
 
 use crate::clock::{self, Time, rfc3339};
+use crate::commands::preview::{self, Leading};
 use crate::config::{Key, RotationMode};
 use crate::error::{Error, Result};
-use crate::files::lock::NamedLock;
-use crate::gate::Recorded;
 use crate::keys::rotation::{self, Next, Step, Wait};
 use crate::ledger::query::{self, rotation as recorded};
 use crate::lifecycle::rotation::advance::{Progress, advance};
 use crate::lifecycle::rotation::facts::Known;
 use crate::lifecycle::rotation::options::Options;
+use crate::lifecycle::rotation::plan::{self, Wanted};
+use crate::lifecycle::rotation::resume;
 use crate::lifecycle::rotation::words::{command_for, import_command, review_needed};
-use crate::lifecycle::rotation::{plan, resume};
 use crate::model::KeyName;
 use crate::outcome::Receipt;
-use crate::request::{Operation, ReviewDecision, ReviewKey};
+use crate::request::{ReviewDecision, ReviewKey};
 use crate::ui::{Row, Worst};
-use crate::world::authority::step;
-use crate::world::{World, act, small};
+use crate::world::authority::Mandate;
+use crate::world::{World, act};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Replace a key by its next generation
 ///
@@ -44,28 +43,28 @@ use std::time::Duration;
 #[command(verbatim_doc_comment)]
 pub struct RotateArgs {
     /// The key
-    pub(crate) key: KeyName,
+    key: KeyName,
     /// Begin although it is not due
     #[arg(long)]
-    pub(crate) now: bool,
+    now: bool,
     /// What a review of a CA's key said, where the settings ask for one
     #[arg(long, value_name = "TEXT")]
-    pub(crate) review: Option<String>,
+    review: Option<String>,
     /// The review lets the key go on until this day (date or RFC 3339 time)
     #[arg(long, value_name = "DATE", requires = "review")]
-    pub(crate) keep_until: Option<String>,
+    keep_until: Option<String>,
     /// Another subject than the predecessor's is wanted: Windows will see another publisher
     #[arg(long)]
-    pub(crate) publisher_change: bool,
+    publisher_change: bool,
     /// Where the certificate signing request goes (PEM) if the issuer is external (default: requests/KEY-N.csr)
     #[arg(long, value_name = "FILE")]
-    pub(crate) csr: Option<PathBuf>,
+    csr: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) break_glass: crate::commands::BreakGlassArgs,
+    break_glass: crate::commands::BreakGlassArgs,
 }
 
 impl Options {
-    pub(crate) fn of(args: &RotateArgs) -> Self {
+    fn of(args: &RotateArgs) -> Self {
         Options {
             early: args.now,
             publisher_change: args.publisher_change,
@@ -80,25 +79,33 @@ impl Options {
 ///
 /// # Errors
 /// As each step says; whatever was done stays done.
-pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
-    args.break_glass.apply(world);
+pub fn run(args: &RotateArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     let settings = world.settings()?;
-    let key = small::setting(&settings, &args.key)?;
+    let key = settings.key(&args.key)?.clone();
     rotation::is_available(&args.key, key.purpose)?;
     check(args, &key)?;
     let review = args.review.as_deref().map(|text| review_params(world, args, text)).transpose()?.flatten();
-    let completed = if world.asks_people() { ask(world, args, &key, review.as_ref())? } else { None };
-    if world.globals.dry_run {
-        return dry_run(world, args, review.is_some());
-    }
-    if let Some(params) = review {
-        record_review(world, params)?;
+    let completed = if mandate.is_approved() { None } else { interrupted(world, &args.key)? };
+    let options = Options { early: args.now && completed.is_none(), ..Options::of(args) };
+    let wanted = Wanted {
+        name: args.key.clone(),
+        options: options.clone(),
+        review: review.clone(),
+        keeps: args.keep_until.is_some(),
+        command: command(args)?,
+        break_glass: args.break_glass.incident(),
+    };
+    let consent = match preview::consent(world, mandate, |world| plan::or_alert(world, wanted))? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
+    if let Some(review) = review {
+        act::record::<ReviewKey>(world, &consent, &review.generation.to_string())?;
     }
     if args.keep_until.is_some() {
         return kept(world, args);
     }
-    let options = Options { early: args.now && completed.is_none(), ..Options::of(args) };
-    let mut progress = advance(world, &args.key, &options)?;
+    let mut progress = advance(world, &consent, &args.key, &options)?;
     progress.takeover = progress.takeover.or(completed);
     if progress.done.is_empty()
         && let Next::Wait(Wait::Review(id)) = &progress.next
@@ -111,16 +118,29 @@ pub fn run(args: &RotateArgs, world: &mut World) -> Result<Worst> {
     Ok(Worst::default())
 }
 
-/// What a rotation that begins now will do, for people to agree to.
-///
-/// # Errors
-/// A parameter cannot be resolved.
-pub(crate) fn planned(
-    world: &mut World,
-    name: &KeyName,
-    options: &Options,
-) -> Result<Vec<crate::people::request::Step>> {
-    plan::ahead(world, name, options, false)
+/// What was interrupted was allowed before, and comes first: if that was the takeover itself, its receipt is given, and
+/// nobody is asked for another rotation.
+fn interrupted(world: &mut World, key: &KeyName) -> Result<Option<Receipt>> {
+    if world.globals.dry_run {
+        return Ok(None);
+    }
+    let _lock = world.lock_key(key)?;
+    resume::orphans(world, key, None)
+}
+
+/// The words that do it again.
+fn command(args: &RotateArgs) -> Result<Vec<String>> {
+    let mut words = vec!["rotate".to_owned(), args.key.to_string()];
+    let flags = [(args.now, "--now"), (args.publisher_change, "--publisher-change")];
+    words.extend(flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned()));
+    let csr = args.csr.as_deref().map(crate::files::absolute).transpose()?;
+    for (option, value) in
+        [("--review", args.review.clone()), ("--keep-until", args.keep_until.clone()), ("--csr", csr)]
+    {
+        // In one word, so that a text which begins with a dash stays a value.
+        words.extend(value.map(|value| format!("{option}={value}")));
+    }
+    Ok(words)
 }
 
 /// A review that lets a key go on is all that is done.
@@ -132,22 +152,6 @@ fn kept(world: &mut World, args: &RotateArgs) -> Result<Worst> {
     let row = Row::new().with("key", args.key.as_str()).with("result", "kept").with("active", active);
     world.ui().object(&row.with("until", until));
     Ok(Worst::default())
-}
-
-/// Asks for leave, if there is anything to do. What was interrupted was allowed before, and comes first: if that was the
-/// takeover itself, its receipt is given, and nobody is asked for another rotation.
-fn ask(world: &mut World, args: &RotateArgs, key: &Key, review: Option<&ReviewKey>) -> Result<Option<Receipt>> {
-    if !world.globals.dry_run {
-        let _lock = NamedLock::acquire(&world.dir.join("locks"), args.key.as_str(), Duration::from_secs(10))?;
-        if let Some(takeover) = resume::orphans(world, &args.key)? {
-            return Ok(Some(takeover));
-        }
-    }
-    let review = review.map(|params| step(params.generation.to_string(), params)).transpose()?;
-    if let Some(intended) = plan::intended(world, args, key, review)? {
-        world.authorize(intended)?;
-    }
-    Ok(None)
 }
 
 fn check(args: &RotateArgs, key: &Key) -> Result<()> {
@@ -183,28 +187,10 @@ fn review_params(world: &World, args: &RotateArgs, text: &str) -> Result<Option<
     Ok(Some(ReviewKey { generation: active.id, decision, keep_until, text: text.to_owned() }))
 }
 
-fn record_review(world: &mut World, params: ReviewKey) -> Result<()> {
-    let request = world.request(params.generation.to_string(), params);
-    let permit = act::admit(world, request)?;
-    act::close(world, permit, Ok(Recorded::new()))
-}
-
 /// A date is its first second in UTC.
 fn day(text: &str) -> Result<Time> {
     let time = clock::parse(text).or_else(|| clock::parse(&format!("{text}T00:00:00Z")));
     time.ok_or_else(|| Error::usage("bad_time", format!("{text:?} is neither a date (2027-01-31) nor RFC 3339")))
-}
-
-fn dry_run(world: &mut World, args: &RotateArgs, reviews: bool) -> Result<Worst> {
-    let options = Options::of(args);
-    let known = Known::read(world, &args.key)?;
-    let begun = rotation::successor(&known.generations).is_some();
-    let next = rotation::next(&known.facts(world, options.early && !begun))?;
-    let rolls = reviews && args.keep_until.is_none();
-    let planned = plan::ahead(world, &args.key, &options, rolls)?;
-    let row = describe(&args.key, &next).with("active", known.active().map(|active| active.id.to_string()));
-    world.ui().object(&row.with("plan", small::to_value(&planned)?));
-    Ok(Worst::default())
 }
 
 /// What comes next, as a row.

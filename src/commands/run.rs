@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
-use crate::gate::{self, Presented, Warrant};
+use crate::gate::{self, Presented};
 use crate::people::approval::{MAX_TEXT, armours};
 use crate::people::request::MAX_REQUEST;
 use crate::world::World;
+use crate::world::authority::Mandate;
 use crate::world::requests::{beside, check_name, done, find, missing, requester_signature};
 use std::io::Read;
 use std::path::PathBuf;
@@ -52,11 +53,11 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
     if wait > MAX_WAIT { Err("no request lives longer than 24h".to_owned()) } else { Ok(wait) }
 }
 
-/// Puts the warrant into the world, and gives the command line that is to be run under it.
+/// Finds what was approved: the command line, and what people agreed to.
 ///
 /// # Errors
 /// There is no such request, it is not approved (yet), or it was done.
-pub fn prepare(args: &RunArgs, world: &mut World) -> Result<Vec<String>> {
+pub fn prepare(args: &RunArgs, world: &mut World) -> Result<(Vec<String>, Mandate)> {
     let path = find(world, &args.id)?;
     let bytes = safe::read_bounded(&path, MAX_REQUEST as u64)?;
     let pasted = pasted(&args.approval)?;
@@ -76,8 +77,7 @@ pub fn prepare(args: &RunArgs, world: &mut World) -> Result<Vec<String>> {
         if counted.is_enough() {
             let command = presented.document().command.clone();
             world.ui().say(&format!("running: keyctl {}", command.join(" ")));
-            world.warrant = Some(Warrant::Request(Box::new(presented)));
-            return Ok(command);
+            return Ok((command, Mandate::Approved(Box::new(presented))));
         }
         if until.is_none_or(|until| std::time::Instant::now() >= until) {
             return Err(missing(&presented, &counted, &path));

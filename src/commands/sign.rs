@@ -1,10 +1,6 @@
 //! `sign`: artifacts, in chunks that share their ledger transactions and their checkpoint.
 
-mod remove;
-#[cfg(test)]
-mod tests;
-mod timestamps;
-
+use super::preview;
 use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::{absolute, shown_path};
@@ -19,12 +15,18 @@ use crate::published::worktree;
 use crate::request::Provenance;
 use crate::signing::cab::CabFile;
 use crate::signing::inputs::{self, Job};
-use crate::signing::{self, Finished, Item, Options, Preview};
+use crate::signing::{self, Finished, Item, Options};
 use crate::ui::{Row, Worst, error_value};
+use crate::world::authority::Mandate;
 use crate::world::{Globals, World};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use timestamps::TimestampArgs;
+
+mod remove;
+#[cfg(test)]
+mod tests;
+mod timestamps;
 
 /// Sign files
 ///
@@ -150,12 +152,12 @@ pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
     run_in(args, options, jobs, &mut world, laps)
 }
 
-/// Signs what was approved; the warrant is in the world.
+/// Signs what was approved.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_approved(args: &SignArgs, world: &mut World) -> Result<Worst> {
-    let options = args.options();
+pub fn run_approved(args: &SignArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
+    let options = Options { agreed: mandate.presented(), ..args.options() };
     let jobs = inputs::jobs(&options)?;
     run_in(args, options, jobs, world, Laps::default())
 }
@@ -205,6 +207,7 @@ impl SignArgs {
             is_sandboxed: self.sandbox,
             threads: self.jobs.into(),
             command: Vec::new(),
+            agreed: None,
         }
     }
 
@@ -254,10 +257,20 @@ impl Printer {
                 let rows: Vec<_> = finished.into_iter().map(|one| report(world, one, &mut self.worst)).collect();
                 self.rows(world, COLUMNS, &rows);
             }
-            Item::Foreseen(previews) => {
-                let rows: Vec<_> = previews.iter().map(|preview| self.preview(preview)).collect();
-                self.rows(world, &["file", "result", "generation", "sha256"], &rows);
+            Item::Foreseen(foreseen) => {
+                for verdict in &foreseen.verdicts {
+                    match verdict.decision {
+                        Decision::Allow(_) => {}
+                        Decision::Block(_) => self.worst.add(Kind::Blocked),
+                        Decision::NeedsApproval(_) => self.worst.add(Kind::ApprovalNeeded),
+                    }
+                }
+                if let Err(error) = preview::show(world, &foreseen) {
+                    self.worst.add(error.kind());
+                    world.ui().error(&error);
+                }
             }
+            Item::Waits(pending) => preview::waits(world, &pending),
             Item::NoEvidence(error) => {
                 self.worst.add(error.kind());
                 let error = error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover");
@@ -272,27 +285,6 @@ impl Printer {
             world.ui().batch(columns, rows, self.is_first);
             self.is_first = false;
         }
-    }
-
-    fn preview(&mut self, (request, decision): &Preview) -> Row {
-        let result = match decision {
-            Decision::Allow(_) => "would sign",
-            Decision::Block(_) => {
-                self.worst.add(Kind::Blocked);
-                "would refuse"
-            }
-            Decision::NeedsApproval(_) => {
-                self.worst.add(Kind::ApprovalNeeded);
-                "needs approval"
-            }
-        };
-        Row::new()
-            .with("file", request.params.name.as_str())
-            .with("result", result)
-            .with("generation", request.params.generation.to_string())
-            .with("sha256", request.params.hash_before.to_string())
-            .with("gates", json!(decision.gates()))
-            .with("request", json!(request))
     }
 }
 

@@ -1,11 +1,12 @@
 //! `suspend`: stops a key for the time being, and lets it go on.
 
-use crate::config::policy::Operation;
+use crate::commands::preview::{self, Leading};
 use crate::error::Result;
-use crate::lifecycle::suspend::newest;
+use crate::lifecycle::suspend;
 use crate::model::KeyName;
 use crate::request::{ReinstateKey, SuspendKey};
 use crate::ui::Worst;
+use crate::world::authority::Mandate;
 use crate::world::{World, act};
 
 /// Stop a key at once from signing and issuing, or let it go on
@@ -31,25 +32,18 @@ pub struct SuspendArgs {
 ///
 /// # Errors
 /// There is no such key, or the gate says no.
-pub fn run(args: &SuspendArgs, world: &mut World) -> Result<Worst> {
-    let generation = newest(world, &args.key)?;
-    let reason = world.reason();
-    let (object, subjects) = (args.key.to_string(), vec![args.key.to_string()]);
-    let mut command = vec!["suspend".to_owned(), object.clone()];
+pub fn run(args: &SuspendArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
+    let key = &args.key;
+    let consent = match preview::consent(world, mandate, |world| suspend::plan(world, key, args.lift))? {
+        Leading::On(consent) => consent,
+        Leading::Shown(worst) => return Ok(worst),
+    };
     match args.lift {
-        false => {
-            let request = act::as_planned(world, &object, SuspendKey { generation, reason })?;
-            act::record(world, Operation::Suspend, command, subjects, request)?;
-        }
-        true => {
-            command.push("--lift".to_owned());
-            let request = act::as_planned(world, &object, ReinstateKey { generation, reason })?;
-            act::record(world, Operation::Reinstate, command, subjects, request)?;
-        }
+        false => act::record::<SuspendKey>(world, &consent, key.as_str())?,
+        true => act::record::<ReinstateKey>(world, &consent, key.as_str())?,
     }
+    world.checkpoint()?;
     let what = if args.lift { "goes on" } else { "signs and issues nothing from now on" };
-    if !world.globals.dry_run {
-        world.ui().say(&format!("{} {what}", args.key));
-    }
+    world.ui().say(&format!("{key} {what}"));
     Ok(Worst::default())
 }

@@ -5,7 +5,7 @@
 
 use super::policy::Policy;
 use super::publication::{Pipeline, Publication};
-use super::types::{Key, Organization, Rotation, Timestamp, Token};
+use super::types::{Issuer, Key, Organization, Rotation, Timestamp, Token};
 use crate::error::{Context, Error, Result, shown};
 use crate::model::{Environment, Hash256, HsmName, KeyName, PipelineName};
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,25 @@ impl fmt::Display for Change {
 }
 
 impl Settings {
+    /// The names of all keys, issuers before those they issue.
+    pub fn by_issuer(&self) -> Vec<KeyName> {
+        let depth = |name: &KeyName| {
+            let mut at = Some(name.clone());
+            let mut depth = 0;
+            while let Some(name) = at {
+                at = match self.keys.get(&name).map(|key| &key.issuer) {
+                    Some(Issuer::Key(issuer)) if depth < self.keys.len() => Some(issuer.clone()),
+                    _ => None,
+                };
+                depth += 1;
+            }
+            depth
+        };
+        let mut names: Vec<_> = self.keys.keys().cloned().collect();
+        names.sort_by_key(depth);
+        names
+    }
+
     /// The canonical JSON.
     ///
     /// # Errors

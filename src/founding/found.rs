@@ -5,12 +5,11 @@ use crate::config::{Config, Issuer, MAX_CONFIG, MAX_TRUST};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
 use crate::founding::{genesis, people, tokens};
-use crate::gate;
+use crate::gate::{self, Consent};
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::lifecycle::{advance, generate};
 use crate::model::{Environment, Hash256, Purpose};
 use crate::published::{keyrings, register};
-use crate::world::small::{self, by_issuer};
 use crate::world::{Globals, World, pin_of};
 use std::path::Path;
 
@@ -72,13 +71,16 @@ pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Res
 
 fn make_keys(world: &mut World) -> Result<()> {
     let settings = world.settings()?;
-    for name in by_issuer(&settings) {
-        let key = small::setting(&settings, &name)?;
+    for name in settings.by_issuer() {
+        let key = settings.key(&name)?.clone();
         let made = crate::ledger::query::next_number(world.ledger.connection(), &name)? > 1;
         if key.purpose == Purpose::Ledger || key.issuer == Issuer::External || (made && world.active(&name).is_ok()) {
             continue;
         }
-        advance::advance(world, &name, &key)?;
+        let command = vec!["keygen".to_owned(), name.to_string()];
+        let plan = advance::plan(world, (&name, &key), false, command, None)?;
+        let consent = Consent::of_sandbox(plan, &world.ledger)?;
+        advance::advance(world, &consent, &name, &key)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Key};
 use crate::crypto::note::VerifierKey;
+use crate::crypto::{self, jcs};
 use crate::error::{Error, Result};
 use crate::files::safe;
 use crate::founding::request::{Plan, agreed};
@@ -16,7 +17,7 @@ use crate::model::{Actor, Assurance, CkaId, Custody, Environment, GenerationId, 
 use crate::people::Roster;
 use crate::people::founding::{Beginning, Founded, LedgerKeyPlan};
 use crate::request::{GenerateKey, Operation, Request};
-use crate::world::{Globals, pin_of, small, token_specs, tool};
+use crate::world::{Globals, pin_of, token_specs, tool};
 use std::path::Path;
 
 /// Writes entry 0 as soon as everyone agreed; gives the tokens it opened.
@@ -37,7 +38,7 @@ pub(crate) fn genesis(
     let earlier = earlier::look(&foreign, earlier, &globals.clock)?;
     let settings = config.adopted();
     let beginning = Beginning {
-        settings: small::to_value(&settings)?,
+        settings: jcs::to_value(&settings)?,
         roster: roster.clone(),
         tokens: records,
         ledger_keys: ledger_keys(config).map(|key| plan(&store, key)).collect::<Result<_>>()?,
@@ -135,7 +136,7 @@ fn ledger_keys(config: &Config) -> impl Iterator<Item = (&KeyName, &Key)> {
 }
 
 fn plan(store: &Store, (name, key): (&KeyName, &Key)) -> Result<LedgerKeyPlan> {
-    let hsm: &HsmName = small::first_hsm(key)?;
+    let hsm: &HsmName = key.first_hsm()?;
     Ok(LedgerKeyPlan {
         generation: GenerationId { key: name.clone(), number: 1 },
         algorithm: key.algorithm,
@@ -167,11 +168,11 @@ fn ledger_request(
     (name, key): (&KeyName, &Key),
     again: bool,
 ) -> Result<Request<GenerateKey>> {
-    let hsm = small::first_hsm(key)?;
+    let hsm = key.first_hsm()?;
     let token = store.token(hsm)?;
     let now = globals.clock.now();
     let generation = GenerationId { key: name.clone(), number: 1 };
-    let cka_id = CkaId::new(small::random::<16>()?)?;
+    let cka_id = CkaId::new(crypto::random::<16>()?)?;
     let params = GenerateKey {
         label: generate::label(&generation, now, again.then_some(&cka_id)),
         generation,
@@ -184,7 +185,7 @@ fn ledger_request(
         cka_id,
         created: Some(now),
         destroyable: true,
-        nonce: hex(&small::random::<32>()?),
+        nonce: hex(&crypto::random::<32>()?),
     };
     Ok(Request {
         request_id: uuid::Uuid::new_v4().to_string(),

@@ -4,6 +4,7 @@
 use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::config::{Config, Settings};
+use crate::crypto;
 use crate::crypto::ssh::Signer;
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
@@ -16,7 +17,7 @@ use crate::people::request::{LogHead, MAX_REQUEST, Requester, SCHEMA};
 use crate::people::{ApprovalRequest, Namespace, Roster};
 use crate::ui::Row;
 use crate::world::authority::REQUESTS;
-use crate::world::{Globals, grouped, small, tool};
+use crate::world::{Globals, grouped, tool};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -110,7 +111,7 @@ fn document(plan: &Plan<'_>, requester: Requester, globals: &Globals) -> Result<
     let now = globals.clock.now();
     Ok(ApprovalRequest {
         schema: SCHEMA.to_owned(),
-        request_id: hex(&small::random::<16>()?),
+        request_id: hex(&crypto::random::<16>()?),
         steps: vec![plan.beginning.step(&workspace_id)?],
         workspace_id,
         origin: plan.config.organization.origin.clone(),

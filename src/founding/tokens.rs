@@ -1,13 +1,13 @@
 //! The tokens of a workspace that is being founded: software tokens are made, and others are looked at.
 
 use crate::config::{Config, Module};
+use crate::crypto;
 use crate::error::{Error, Result, shown};
 use crate::files::safe;
 use crate::hsm::store::{Store, record};
 use crate::hsm::{ObjectInfo, Pin as TokenPin, builtin};
 use crate::keys::TokenRecord;
 use crate::model::{CkaId, Environment, HsmName, Purpose, SpkiHash, hex};
-use crate::world::small;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub(crate) fn make_builtin_tokens(dir: &Path, config: &Config) -> Result<()> {
         let secret = |file: &str| -> Result<TokenPin> {
             let path = folder.join(file);
             if !path.exists() {
-                safe::write_new(&path, hex(&small::random::<16>()?).as_bytes(), 0o600)?;
+                safe::write_new(&path, hex(&crypto::random::<16>()?).as_bytes(), 0o600)?;
             }
             Ok(TokenPin::new(String::from_utf8_lossy(&safe::read_bounded(&path, 256)?).into_owned())?)
         };

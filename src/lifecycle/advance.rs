@@ -2,34 +2,33 @@
 
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Result};
+use crate::gate::{Consent, Plan, step};
 use crate::keys::{Generation, State};
 use crate::ledger::query;
 use crate::lifecycle::certify::{certify, issue_step};
 use crate::lifecycle::csr::request;
-use crate::lifecycle::generate::{generate, generate_request};
+use crate::lifecycle::generate::{generate, next_pair};
 use crate::lifecycle::{openpgp, pipelines};
 use crate::model::{GenerationId, HsmName, KeyName, Purpose};
-use crate::people::request::Step;
+use crate::people::request::{BreakGlass, Step};
 use crate::policy::people::making;
-use crate::request::{ChangeState, Operation};
-use crate::world::authority::{Intended, step};
-use crate::world::small::first_hsm;
+use crate::request::ChangeState;
 use crate::world::{World, act};
 
 /// Brings the key's newest unfinished generation, or else a new one, as far as it goes without anybody outside.
-pub(crate) fn advance(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
+pub(crate) fn advance(world: &mut World, consent: &Consent, name: &KeyName, key: &Key) -> Result<Generation> {
     let mut generation = match unfinished(world, name)? {
         Some(generation) => generation,
-        None => generate(world, name, key)?,
+        None => generate(world, consent, name)?,
     };
     if let Some(reason) = &generation.quarantined {
         let message = format!("{} is quarantined: {reason}", generation.id);
         return Err(Error::blocked("quarantined", message).hint("keyctl doctor"));
     }
     if generation.state == State::Generated && key.issuer != Issuer::External && key.purpose != Purpose::Ledger {
-        generation = certify(world, &generation, key)?;
+        generation = certify(world, consent, &generation, key)?;
     }
-    activate_first(world, generation)
+    activate_first(world, consent, generation)
 }
 
 /// The key's newest generation that was begun and does not serve yet.
@@ -41,11 +40,11 @@ fn unfinished(world: &World, name: &KeyName) -> Result<Option<Generation>> {
 }
 
 /// The first generation of a key takes over at once, since there is nobody to overlap with.
-pub(crate) fn activate_first(world: &mut World, mut generation: Generation) -> Result<Generation> {
+pub(crate) fn activate_first(world: &mut World, consent: &Consent, mut generation: Generation) -> Result<Generation> {
     let has_active = query::active(world.ledger.connection(), &generation.id.key)?.is_some();
     while !has_active && matches!(generation.state, State::Certified | State::Staged) {
         let to = if generation.state == State::Certified { State::Staged } else { State::Active };
-        generation = act::change_state(world, &generation, to, FIRST)?;
+        generation = act::change_state(world, consent, &generation, to, FIRST)?;
         if to == State::Active {
             pipelines::follow(world, &generation);
         }
@@ -60,22 +59,22 @@ pub(crate) const FIRST: &str = "first generation of its key";
 ///
 /// # Errors
 /// A parameter cannot be resolved: no active issuer, no token record, a profile that does not fit.
-pub(crate) fn intended(
-    world: &mut World,
-    name: &KeyName,
-    key: &Key,
-    command: Vec<String>,
+pub(crate) fn plan(
+    world: &World,
+    (name, key): (&KeyName, &Key),
     csr: bool,
-) -> Result<Intended> {
+    command: Vec<String>,
+    break_glass: Option<BreakGlass>,
+) -> Result<Plan> {
     let steps = steps(world, name, key, csr)?;
-    let mut tokens = vec![first_hsm(key)?.clone()];
+    let mut tokens = vec![key.first_hsm()?.clone()];
     let mut subjects = vec![name.to_string()];
     if let Issuer::Key(issuer) = &key.issuer {
         subjects.push(issuer.to_string());
         tokens.extend(issuer_tokens(world, issuer)?);
     }
     let object = steps.first().map_or_else(|| name.to_string(), |step| step.object.clone());
-    Ok(Intended { operation: making(key.purpose), object, command, steps, subjects, tokens })
+    Ok(Plan { rule: making(key.purpose), object, command, steps, subjects, tokens, break_glass })
 }
 
 fn issuer_tokens(world: &World, issuer: &KeyName) -> Result<Vec<HsmName>> {
@@ -84,7 +83,7 @@ fn issuer_tokens(world: &World, issuer: &KeyName) -> Result<Vec<HsmName>> {
 }
 
 /// Each act from here to a certified generation, and on to an active one if it is the key's first.
-pub(crate) fn steps(world: &mut World, name: &KeyName, key: &Key, csr: bool) -> Result<Vec<Step>> {
+fn steps(world: &World, name: &KeyName, key: &Key, csr: bool) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     let (id, mut state, created) = match unfinished(world, name)? {
         Some(known) => {
@@ -92,9 +91,9 @@ pub(crate) fn steps(world: &mut World, name: &KeyName, key: &Key, csr: bool) -> 
             (known.id, known.state, created)
         }
         None => {
-            let request = generate_request(world, name, key)?;
-            steps.push(step(request.object, &request.params)?);
-            (request.params.generation, State::Generated, request.params.created)
+            let pair = next_pair(world, name, key)?;
+            steps.push(step(pair.generation.to_string(), &pair)?);
+            (pair.generation, State::Generated, pair.created)
         }
     };
     if state == State::Generated && key.issuer != Issuer::External && key.purpose != Purpose::Ledger {

@@ -4,7 +4,7 @@ use crate::clock::Time;
 use crate::config::{Issuer, Key};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Context, Error, Result};
-use crate::gate::Permit;
+use crate::gate::{Consent, Permit, Plan, step};
 use crate::keys::Generation;
 use crate::keys::rotation::OVERLAP_DAYS;
 use crate::lifecycle::openpgp;
@@ -17,8 +17,6 @@ use crate::pki::profile::{Profile, ProfileName};
 use crate::pki::serial::Serial;
 use crate::published::certificates;
 use crate::request::{IssueCertificate, Operation, Role};
-use crate::world::authority::step;
-use crate::world::small::setting;
 use crate::world::{World, act};
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
@@ -27,16 +25,16 @@ use openssl::pkey::{Id, PKey};
 use openssl::rsa::Rsa;
 
 /// Has the key's issuer certify a generated key.
-pub(crate) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
+pub(crate) fn certify(world: &mut World, consent: &Consent, generation: &Generation, key: &Key) -> Result<Generation> {
     if key.purpose.is_openpgp() {
-        return openpgp::certify(world, generation, key);
+        return openpgp::certify(world, consent, generation, key);
     }
     let issuer = match &key.issuer {
         Issuer::Key(name) => world.active(name)?,
         Issuer::External => return Err(Error::bug("an external issuer is not ours to ask")),
         Issuer::Itself => generation.clone(),
     };
-    let dates = dates(world, &generation.id)?;
+    let dates = dates(consent.plan(), &generation.id)?;
     let linted = rehearsed(world, generation, &issuer, dates)?;
     let draft = linted.draft();
     let params = IssueCertificate {
@@ -52,7 +50,7 @@ pub(crate) fn certify(world: &mut World, generation: &Generation, key: &Key) -> 
     let mut request = world.request(generation.id.to_string(), params);
     let spki = issuer.identity()?.spki_sha256;
     request.signatures = vec![act::covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, consent, request)?;
     issue_with(world, permit, &linted, &issuer)
 }
 
@@ -80,12 +78,12 @@ pub(crate) fn rehearsed(
     world: &World,
     generation: &Generation,
     issuer: &Generation,
-    dates: Option<(Serial, Validity)>,
+    dates: (Serial, Validity),
 ) -> Result<Linted> {
-    let key = setting(&world.settings()?, &generation.id.key)?;
+    let key = world.settings()?.key(&generation.id.key)?.clone();
     let public_key = generation.identity()?.public_key()?;
     let above = (issuer.id != generation.id).then_some(issuer);
-    issue::rehearse(Draft::new(plan(world, (&generation.id, &key), public_key, above, dates)?)?)
+    issue::rehearse(Draft::new(plan(world, (&generation.id, &key), public_key, above, Some(dates))?)?)
 }
 
 /// The profile of a key's certificates.
@@ -182,8 +180,7 @@ fn issue_draft(world: &World, id: &GenerationId, key: &Key) -> Result<(Generatio
         Issuer::Key(name) => Some(world.active(name)?),
         _ => None,
     };
-    let dates = dates(world, id)?;
-    let draft = Draft::new(plan(world, (id, key), stand_in(key.algorithm)?, issuer.as_ref(), dates)?)?;
+    let draft = Draft::new(plan(world, (id, key), stand_in(key.algorithm)?, issuer.as_ref(), None)?)?;
     Ok((issuer.map_or_else(|| id.clone(), |issuer| issuer.id), draft))
 }
 
@@ -244,13 +241,12 @@ fn stand_in(algorithm: KeyAlgorithm) -> Result<PublicKey> {
 }
 
 /// Serial number and validity of a certificate as they were planned.
-pub(crate) fn dates(world: &World, id: &GenerationId) -> Result<Option<(Serial, Validity)>> {
-    let object = id.to_string();
-    let Some(params) = world.planned(IssueCertificate::NAME, &object) else { return Ok(None) };
+fn dates(plan: &Plan, id: &GenerationId) -> Result<(Serial, Validity)> {
+    let (kind, object) = (IssueCertificate::KIND, id.to_string());
     let bad = || Error::failed("bad_request", format!("the planned certificate of {id} cannot be read"));
-    let text = |name: &str| params.get(name).and_then(serde_json::Value::as_str).ok_or_else(bad);
-    let serial = crate::model::unhex(text("serial")?).and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)?;
-    let time = |name: &str| crate::clock::parse(text(name)?).ok_or_else(bad);
+    let text = |name: &str| plan.param::<String>(kind, &object, name);
+    let serial = crate::model::unhex(&text("serial")?).and_then(|bytes| bytes.try_into().ok()).ok_or_else(bad)?;
+    let time = |name: &str| crate::clock::parse(&text(name)?).ok_or_else(bad);
     let validity = Validity { not_before: time("not_before")?, not_after: time("not_after")? };
-    Ok(Some((Serial::from_bytes(serial)?, validity)))
+    Ok((Serial::from_bytes(serial)?, validity))
 }

@@ -3,6 +3,7 @@
 use crate::config::Key;
 use crate::error::Result;
 use crate::files::safe;
+use crate::gate::Consent;
 use crate::keys::Generation;
 use crate::lifecycle::certify::subject;
 use crate::model::{GenerationId, HashAlgorithm};
@@ -14,8 +15,8 @@ use crate::world::{World, act};
 /// Has a key sign a request for its certificate, and writes that to `path`; over a file that is there only if told so.
 pub(crate) fn write_csr(
     world: &mut World,
-    generation: &Generation,
-    key: &Key,
+    consent: &Consent,
+    (generation, key): (&Generation, &Key),
     path: &std::path::Path,
     replace: bool,
 ) -> Result<()> {
@@ -28,7 +29,7 @@ pub(crate) fn write_csr(
     let params = MakeCsr { generation: id.clone(), subject: subject.to_string(), tbs_sha256: draft.tbs_hash() };
     let mut request = world.request(id.to_string(), params);
     request.signatures = vec![act::covered(Role::Subject, identity.spki_sha256, generation.copy()?, &tbs)];
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, consent, request)?;
     let made = world.store.open(&permit, Role::Subject, identity).and_then(|key| {
         let csr = draft.make(&key.sign(&tbs)?)?;
         let write = if replace { safe::write_atomic } else { safe::write_new };

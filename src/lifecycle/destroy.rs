@@ -1,14 +1,15 @@
 //! …
 
+use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
-use crate::gate::{Failure, Permit};
+use crate::gate::{Failure, Permit, Plan, step};
 use crate::hsm::store::DestroyedKey;
 use crate::keys::Generation;
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome::{self, Receipt};
 use crate::policy::life::{INDESTRUCTIBLE, all_copies};
 use crate::policy::{Decision, Verdict};
-use crate::request::{DestroyKey, Operation, Request};
+use crate::request::{DestroyKey, Operation};
 use crate::world::{World, act, orphans};
 
 /// An act that is under way, or was interrupted, comes first.
@@ -22,18 +23,26 @@ pub(crate) fn refuse_open(world: &World, generation: &Generation) -> Result<()> 
     }
 }
 
-/// Every copy of the key, as the register has it, or as it was planned.
-pub(crate) fn resolve(world: &World, generation: &Generation) -> Result<Request<DestroyKey>> {
+/// What is going to be done: every copy of the key goes, as the register has them.
+///
+/// # Errors
+/// The register cannot be read.
+pub(crate) fn plan(world: &World, generation: &Generation) -> Result<Plan> {
     let object = generation.id.to_string();
-    let params = match world.planned_params::<DestroyKey>(&object)? {
-        Some(planned) => planned,
-        None => DestroyKey {
-            generation: generation.id.clone(),
-            from: generation.state,
-            copies: all_copies(generation, &query::last_facts(world.ledger.connection(), generation)?),
-        },
+    let params = DestroyKey {
+        generation: generation.id.clone(),
+        from: generation.state,
+        copies: all_copies(generation, &query::last_facts(world.ledger.connection(), generation)?),
     };
-    Ok(world.request(object, params))
+    Ok(Plan {
+        rule: Rule::Destroy,
+        command: vec!["destroy".into(), object.clone()],
+        steps: vec![step(object.clone(), &params)?],
+        subjects: vec![generation.id.key.to_string()],
+        tokens: params.copies.into_iter().map(|copy| copy.hsm).collect(),
+        object,
+        break_glass: None,
+    })
 }
 
 /// A key that was made so that it stays is told apart: no approval and no waiting helps.
@@ -128,7 +137,11 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
         Err(failure) if failure.error.kind() == Kind::Unavailable => Err(failure.error),
         Err(failure) => {
             let detail = failure.error.full();
-            act::close_with_error::<DestroyKey, DestroyedKey>(world, permit, failure.error, failure.unknown)?;
+            act::close_failed::<DestroyKey, DestroyedKey>(
+                world,
+                permit,
+                Failure { error: failure.error, unknown: failure.unknown },
+            )?;
             Ok((if failure.unknown { "unknown" } else { "not-executed" }, detail))
         }
     }

@@ -1,33 +1,31 @@
 //! …
 
 use crate::config::Key;
+use crate::crypto;
 use crate::error::{Error, Kind, Result};
-use crate::gate::{Failure, Permit, Warrant};
+use crate::gate::{Consent, Failure, Permit, Plan, command_line, unplanned};
 use crate::hsm::store::{GeneratedKey, PUBLIC_HALF};
 use crate::keys::{Generation, State};
 use crate::ledger::query::{self, OpenIntent};
 use crate::model::{CkaId, Custody, GenerationId, KeyName, hex};
+use crate::people::ApprovalRequest;
 use crate::people::request::Step;
-use crate::request::{Covered, GenerateKey, Operation, Role};
-use crate::world::small::{self, first_hsm};
+use crate::request::{Covered, GenerateKey, Operation, Request, Role};
 use crate::world::{World, act, orphans};
 
-/// The next generation's request: every parameter resolved, or as it was planned.
-pub(crate) fn generate_request(
-    world: &World,
-    name: &KeyName,
-    key: &Key,
-) -> Result<crate::request::Request<GenerateKey>> {
-    let params = match key_pair(world, name)? {
-        Some(planned) => planned,
-        None => generate_params(world, name, key)?,
-    };
+/// The request for the key pair that was planned.
+fn planned(world: &World, consent: &Consent, name: &KeyName) -> Result<Request<GenerateKey>> {
+    let params = pair_in(consent.plan(), name)?;
     let mut request = world.request(params.generation.to_string(), params);
     request.signatures = vec![proof_covered(&request.params)];
     Ok(request)
 }
 
-fn generate_params(world: &World, name: &KeyName, key: &Key) -> Result<GenerateKey> {
+/// The key's next generation, every parameter resolved.
+///
+/// # Errors
+/// `custody_unavailable`; its token was never adopted.
+pub(crate) fn next_pair(world: &World, name: &KeyName, key: &Key) -> Result<GenerateKey> {
     let conn = world.ledger.connection();
     let newest = query::next_number(conn, name)?.saturating_sub(1).max(1);
     let newest = GenerationId { key: name.clone(), number: newest };
@@ -36,14 +34,14 @@ fn generate_params(world: &World, name: &KeyName, key: &Key) -> Result<GenerateK
     let number = if again { newest.number } else { query::next_number(conn, name)? };
     let generation = GenerationId { key: name.clone(), number };
     check_custody(name, key)?;
-    let hsm = first_hsm(key)?;
+    let hsm = key.first_hsm()?;
     // As it was adopted: the token itself is not needed before the permit, and compared then.
     let recorded = query::tokens(conn)?.remove(hsm).ok_or_else(|| {
         Error::blocked("token_unrecorded", format!("the token of [hsm.{hsm}] was never adopted")).hint("keyctl adopt")
     })?;
     // What an earlier try may have left on the token keeps its label.
     let again = query::count_intents(conn, GenerateKey::ENTRY, &generation)? > 0;
-    let (now, cka_id) = (world.globals.clock.now(), CkaId::new(small::random::<16>()?)?);
+    let (now, cka_id) = (world.globals.clock.now(), CkaId::new(crypto::random::<16>()?)?);
     Ok(GenerateKey {
         label: label(&generation, now, again.then_some(&cka_id)),
         created: Some(now),
@@ -56,7 +54,7 @@ fn generate_params(world: &World, name: &KeyName, key: &Key) -> Result<GenerateK
         token_serial: recorded.token.serial,
         cka_id,
         destroyable: !key.purpose.is_ca(),
-        nonce: hex(&small::random::<32>()?),
+        nonce: hex(&crypto::random::<32>()?),
     })
 }
 
@@ -98,20 +96,20 @@ pub(crate) fn proof_covered(params: &GenerateKey) -> Covered {
 }
 
 /// Makes the key's next generation.
-pub(crate) fn generate(world: &mut World, name: &KeyName, key: &Key) -> Result<Generation> {
-    let request = generate_request(world, name, key)?;
+pub(crate) fn generate(world: &mut World, consent: &Consent, name: &KeyName) -> Result<Generation> {
+    let request = planned(world, consent, name)?;
     let id = request.params.generation.clone();
-    let permit = act::admit(world, request)?;
-    make(world, permit)?;
+    let permit = act::admit(world, consent, request)?;
+    make(world, consent.request(), permit)?;
     world.generation(&id)
 }
 
 /// Makes the pair. Where nobody can say whether it was made, it is looked for at once; if the token cannot be asked,
 /// the intent stays open, and `recover` asks later.
-pub(crate) fn make(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
+pub(crate) fn make(world: &mut World, agreed: Option<&ApprovalRequest>, permit: Permit<GenerateKey>) -> Result<()> {
     let failure = match world.store.generate(&permit).and_then(|made| never_seen(world, made)) {
         Err(failure) if failure.unknown => failure,
-        Err(failure) => return act::close::<_, GeneratedKey>(world, permit, Err(spent(world, failure))),
+        Err(failure) => return act::close::<_, GeneratedKey>(world, permit, Err(spent(agreed, failure))),
         made => return act::close(world, permit, made),
     };
     let found = world.store.take_over(&permit);
@@ -149,11 +147,11 @@ pub(crate) fn never_seen(world: &World, made: GeneratedKey) -> Result<GeneratedK
 
 /// A try that was killed may have left half a pair under the CKA_ID that people agreed to; nothing is deleted, so that
 /// one cannot be used any more.
-pub(crate) fn spent(world: &World, failure: Failure) -> Failure {
-    match world.warrant.as_ref().and_then(Warrant::document) {
+pub(crate) fn spent(agreed: Option<&ApprovalRequest>, failure: Failure) -> Failure {
+    match agreed {
         Some(document) if failure.error.code() == "id_taken" => {
             let message = "an earlier try left half a pair under the CKA_ID that was agreed to, and nothing is deleted";
-            let again = format!("ask for another approval: {}", act::line(&document.command));
+            let again = format!("ask for another approval: {}", command_line(&document.command));
             Error::new(Kind::ApprovalNeeded, "cka_id_spent", message).because(failure.error).hint(again).into()
         }
         _ => failure,
@@ -161,14 +159,12 @@ pub(crate) fn spent(world: &World, failure: Failure) -> Failure {
 }
 
 /// The key pair as it was planned: CKA_ID, nonce, label and time are those that people agreed to.
-pub(crate) fn key_pair(world: &World, name: &KeyName) -> Result<Option<GenerateKey>> {
-    let Some(document) = world.warrant.as_ref().and_then(Warrant::document) else { return Ok(None) };
+fn pair_in(plan: &Plan, name: &KeyName) -> Result<GenerateKey> {
     let of_this = |step: &&Step| {
         step.operation == GenerateKey::NAME && step.object.split_once('/').is_some_and(|(key, _)| key == name.as_str())
     };
-    let Some(step) = document.steps.iter().find(of_this) else { return Ok(None) };
-    let planned = serde_json::from_value(step.params.clone());
-    planned.map(Some).map_err(|error| Error::failed("bad_request", "a planned key cannot be read").because(error))
+    let step = plan.steps.iter().find(of_this).ok_or_else(|| unplanned(GenerateKey::KIND, name.as_str()))?;
+    plan.params(&step.object)
 }
 
 /// Looks for the planned CKA_ID: a whole pair is taken over under the same intent, nothing means nothing was made.

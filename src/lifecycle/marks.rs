@@ -2,7 +2,7 @@
 //! the outside is told: an event in the ledger and a fragment for each handful of them.
 
 use crate::error::Result;
-use crate::gate::Recorded;
+use crate::gate::{Consent, Recorded};
 use crate::ledger::query::{self, ResignRequired};
 use crate::outcome::Receipt;
 use crate::request::{Dependent, MarkArtifacts};
@@ -28,7 +28,7 @@ pub(crate) fn tell(world: &mut World) -> Result<Vec<Receipt>> {
             generation,
         };
         let request = world.request(params.generation.to_string(), params);
-        let permit = act::admit(world, request)?;
+        let permit = act::admit(world, &Consent::of_consequence(), request)?;
         receipts.push(act::close_for_evidence(world, permit, Ok(Recorded::new()))?);
     }
 }

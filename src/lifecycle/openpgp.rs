@@ -2,10 +2,11 @@
 
 use crate::clock::{Time, rfc3339};
 use crate::config::{Issuer, Key};
+use crate::crypto::jcs;
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
 use crate::files::safe;
-use crate::gate::{Failure, Permit};
+use crate::gate::{Consent, Failure, Permit};
 use crate::keys::rotation::OVERLAP_DAYS;
 use crate::keys::{Credential, Generation, Identity};
 use crate::ledger::query;
@@ -18,15 +19,14 @@ use crate::pki::openpgp::make::{NewCertificate, NewSubkey, Revocation};
 use crate::pki::openpgp::plan::Plan;
 use crate::published::keyrings::user_id;
 use crate::request::{CertifyOpenPgp, Operation, Role};
-use crate::world::{World, act, small};
+use crate::world::{World, act};
 use chrono::TimeDelta;
-use std::time::Duration;
 
 /// Certifies a generated OpenPGP key: a primary key by itself, a signing subkey by its active primary key.
 ///
 /// # Errors
 /// As each stage of the road says.
-pub(crate) fn certify(world: &mut World, generation: &Generation, key: &Key) -> Result<Generation> {
+pub(crate) fn certify(world: &mut World, consent: &Consent, generation: &Generation, key: &Key) -> Result<Generation> {
     let (issuer, _lock) = issuer_of(world, generation, key)?;
     let created = dated(generation.identity()?)?.created;
     let (at, expires) = (world.globals.clock.now().max(created), expiry(created, key, issuer.credential())?);
@@ -37,7 +37,7 @@ pub(crate) fn certify(world: &mut World, generation: &Generation, key: &Key) -> 
         fingerprint: draft.fingerprint(),
         created,
         expires,
-        plan: small::to_value(&draft.plan())?,
+        plan: jcs::to_value(&draft.plan())?,
     };
     let mut request = world.request(generation.id.to_string(), params);
     for unsigned in draft.unsigned() {
@@ -46,7 +46,7 @@ pub(crate) fn certify(world: &mut World, generation: &Generation, key: &Key) -> 
         let spki = signer.identity()?.spki_sha256;
         request.signatures.push(act::covered(role, spki, signer.copy()?, unsigned.tbs()));
     }
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, consent, request)?;
     certify_with(world, permit, &draft, generation, &issuer)
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn certify_again(
     let plan: Option<Plan> = serde_json::from_value(params.plan.clone()).ok();
     let at = plan.and_then(|plan| plan.signatures.first().map(|signing| signing.created));
     let again = at.and_then(|at| draft(world, generation, key, &issuer, (at, params.expires)).ok());
-    let same = |draft: &Certification| small::to_value(&draft.plan()).is_ok_and(|plan| plan == params.plan);
+    let same = |draft: &Certification| jcs::to_value(&draft.plan()).is_ok_and(|plan| plan == params.plan);
     match again.filter(|draft| same(draft) && params.issuer == issuer.id) {
         Some(draft) => certify_with(world, permit, &draft, generation, &issuer).map(Some),
         None => {
@@ -82,7 +82,7 @@ fn issuer_of(world: &World, generation: &Generation, key: &Key) -> Result<(Gener
         Issuer::Itself => Ok((generation.clone(), None)),
         Issuer::Key(name) => {
             // Two subkeys bound at once would each leave the other out.
-            let lock = NamedLock::acquire(&world.dir.join("locks"), name.as_str(), Duration::from_secs(10))?;
+            let lock = world.lock_key(&name)?;
             Ok((world.active(name)?, Some(lock)))
         }
         Issuer::External => Err(Error::bug("an OpenPGP key has no external issuer")),

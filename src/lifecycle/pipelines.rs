@@ -7,8 +7,8 @@
 use crate::config::{GitUse, Pipeline, PipelineValue};
 use crate::error::{Error, Kind, Result, shown};
 use crate::files::shown_path;
-use crate::keys::value;
-use crate::keys::{Generation, State};
+use crate::gate::{Consent, Failure};
+use crate::keys::{Generation, State, value};
 use crate::ledger::query::{self, OpenIntent};
 use crate::model::{Hash256, KeyName, PipelineName};
 use crate::pipeline::{self, Value};
@@ -99,7 +99,7 @@ fn update_one(
         let params = draft.params(generation);
         let path = draft.path.clone();
         let request = world.request(name.to_string(), params);
-        let permit = act::admit(world, request)?;
+        let permit = act::admit(world, &Consent::of_consequence(), request)?;
         let edited = edited::edit(&permit, &path).map_err(Into::into);
         act::close(world, permit, edited)?;
     }
@@ -371,7 +371,7 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
         _ => {
             let detail = "the pipeline's file was not changed, or was changed again";
             let error = Error::failed("interrupted", detail);
-            act::close_with_error::<UpdatePipeline, Edited>(world, permit, error, false)?;
+            act::close_failed::<UpdatePipeline, Edited>(world, permit, Failure { error: error, unknown: false })?;
             Ok(("not-executed", detail.into()))
         }
     }

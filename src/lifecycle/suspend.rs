@@ -1,17 +1,35 @@
 //! …
 
+use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Result};
-use crate::gate::{Completes, Recorded};
+use crate::gate::{Plan, step};
 use crate::ledger::query;
 use crate::model::{GenerationId, KeyName};
 use crate::people::request::Step;
-use crate::policy::Decide;
 use crate::request::{ReinstateKey, SuspendKey};
-use crate::world::authority::step;
-use crate::world::{World, act};
+use crate::world::World;
+
+/// What is going to be done: the key is stopped, or goes on.
+///
+/// # Errors
+/// There is no such key.
+pub(crate) fn plan(world: &World, key: &KeyName, lift: bool) -> Result<Plan> {
+    let step = if lift { step_to_reinstate(world, key)? } else { step_to_suspend(world, key)? };
+    let mut command = vec!["suspend".to_owned(), key.to_string()];
+    command.extend(lift.then(|| "--lift".to_owned()));
+    Ok(Plan {
+        rule: if lift { Rule::Reinstate } else { Rule::Suspend },
+        object: key.to_string(),
+        command,
+        steps: vec![step],
+        subjects: vec![key.to_string()],
+        tokens: Vec::new(),
+        break_glass: None,
+    })
+}
 
 /// The generation in use, or else the newest.
-pub(crate) fn newest(world: &World, key: &KeyName) -> Result<GenerationId> {
+fn newest(world: &World, key: &KeyName) -> Result<GenerationId> {
     let conn = world.ledger.connection();
     if let Some(active) = query::active(conn, key)? {
         return Ok(active.id);
@@ -31,25 +49,4 @@ pub(crate) fn step_to_suspend(world: &World, key: &KeyName) -> Result<Step> {
 pub(crate) fn step_to_reinstate(world: &World, key: &KeyName) -> Result<Step> {
     let params = ReinstateKey { generation: newest(world, key)?, reason: world.reason() };
     step::<ReinstateKey>(key.to_string(), &params)
-}
-
-/// Stops a key, as it was agreed to.
-pub(crate) fn suspend_now(world: &mut World, key: &KeyName) -> Result<()> {
-    let params = SuspendKey { generation: newest(world, key)?, reason: world.reason() };
-    do_now(world, key, params)
-}
-
-/// Lets a key go on, as it was agreed to.
-pub(crate) fn lift_now(world: &mut World, key: &KeyName) -> Result<()> {
-    let params = ReinstateKey { generation: newest(world, key)?, reason: world.reason() };
-    do_now(world, key, params)
-}
-
-fn do_now<O: Decide>(world: &mut World, key: &KeyName, params: O) -> Result<()>
-where
-    Recorded: Completes<O>,
-{
-    let request = act::as_planned(world, key.as_str(), params)?;
-    let permit = act::admit(world, request)?;
-    act::close(world, permit, Ok(Recorded::new()))
 }

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::config::policy::{self, Role as PersonRole};
 use crate::crypto::ssh::{PrivateFile, Signer, generate_ed25519};
 use crate::files::lock::ProcessLock;
-use crate::gate::{Presented, Refusal, StateChanged, Warrant, admit, resume};
+use crate::gate::{Consent, Presented, Refusal, StateChanged, admit, resume};
 use crate::keys::State;
 use crate::ledger::genesis::LedgerKey;
 use crate::ledger::testing::{Signer as LedgerSigner, acts};
@@ -15,8 +15,7 @@ use crate::people::request::{ApprovalRequest, LogHead, Requester, SCHEMA, Step};
 use crate::people::roster::{self, Person, SigningKey};
 use crate::people::{Namespace, Roster};
 use crate::policy::Verdict;
-use crate::request::Authority;
-use crate::request::ChangeState;
+use crate::request::{Authority, ChangeState};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -178,24 +177,24 @@ impl Scene {
         self.keys[email].sign(&namespace.of(origin), bytes).unwrap().to_string()
     }
 
-    fn warrant(&self, document: &ApprovalRequest, approvers: &[&str]) -> Warrant {
+    fn consent(&self, document: &ApprovalRequest, approvers: &[&str]) -> Consent {
         let bytes = document.to_bytes().unwrap();
         let requester = self.sign(document.requester.email.as_str(), Namespace::Request, &bytes, &document.origin);
         let approvals: Vec<_> =
             approvers.iter().map(|who| self.sign(who, Namespace::Approval, &bytes, &document.origin)).collect();
-        Warrant::Request(Box::new(Presented::new(bytes, Some(requester), approvals).unwrap()))
+        Consent::of_people(Box::new(Presented::new(bytes, Some(requester), approvals).unwrap()))
     }
 
-    fn admit(&mut self, warrant: &Warrant, request: Request<ChangeState>) -> Result<Permit<ChangeState>, Refusal> {
-        let mut answers = admit(&mut self.ledger, acts::PROCESS, Some(warrant), vec![request]).unwrap();
+    fn admit(&mut self, consent: &Consent, request: Request<ChangeState>) -> Result<Permit<ChangeState>, Refusal> {
+        let mut answers = admit(&mut self.ledger, acts::PROCESS, consent, vec![request]).unwrap();
         answers.remove(0)
     }
 
     /// The gates that stopped a request; nothing was consumed.
     #[track_caller]
-    fn stopped(&mut self, warrant: &Warrant, request: Request<ChangeState>) -> Vec<String> {
+    fn stopped(&mut self, consent: &Consent, request: Request<ChangeState>) -> Vec<String> {
         let before = query::consumed(self.ledger.connection(), "0123456789abcdef0123456789abcdef").unwrap().is_some();
-        let refusal = self.admit(warrant, request).expect_err("refused");
+        let refusal = self.admit(consent, request).expect_err("refused");
         let after = query::consumed(self.ledger.connection(), "0123456789abcdef0123456789abcdef").unwrap().is_some();
         assert_eq!(before, after, "a refusal consumes nothing");
         let failed = refusal.gates.iter().filter(|gate| gate.verdict != Verdict::Pass);
@@ -213,8 +212,8 @@ impl Scene {
 fn an_approved_request_is_consumed_with_its_first_act_and_each_step_is_taken_once() {
     let mut scene = scene();
     let document = scene.document();
-    let warrant = scene.warrant(&document, &[REVIEWER]);
-    let permit = scene.admit(&warrant, retire()).unwrap();
+    let consent = scene.consent(&document, &[REVIEWER]);
+    let permit = scene.admit(&consent, retire()).unwrap();
     let consumed = query::consumed(scene.ledger.connection(), &document.request_id).unwrap().unwrap();
     let intent = permit.intent().unwrap().clone();
     assert_eq!(consumed.seq + 1, intent.seq, "one transaction, the request first");
@@ -223,12 +222,12 @@ fn an_approved_request_is_consumed_with_its_first_act_and_each_step_is_taken_onc
     let request = permit.request();
     assert_eq!(request.authority, Some(Authority::Request { request_id: document.request_id.clone(), step: 0 }));
     assert_eq!(request.approvals.len(), 2);
-    assert_eq!(scene.stopped(&warrant, retire()), ["ApprovedStep"], "the step is under way");
+    assert_eq!(scene.stopped(&consent, retire()), ["ApprovedStep"], "the step is under way");
     scene.close(permit);
-    let second = scene.admit(&warrant, back()).unwrap();
+    let second = scene.admit(&consent, back()).unwrap();
     scene.close(second);
     // The state would allow both again; the request does not.
-    assert_eq!(scene.stopped(&warrant, retire()), ["ApprovedStep"]);
+    assert_eq!(scene.stopped(&consent, retire()), ["ApprovedStep"]);
     let steps = query::steps(scene.ledger.connection(), &document.request_id).unwrap();
     assert_eq!(steps, BTreeMap::from([(0, "ok".into()), (1, "ok".into())]));
     let report = crate::ledger::verify::verify(&scene.ledger, &trust(&scene), &[]).unwrap();
@@ -248,13 +247,13 @@ fn trust(scene: &Scene) -> crate::ledger::verify::Trust {
 fn a_step_that_failed_may_be_taken_again_and_one_that_nobody_knows_about_may_not() {
     for (unknown, again) in [(false, true), (true, false)] {
         let mut scene = scene();
-        let warrant = scene.warrant(&scene.document(), &[REVIEWER]);
-        let permit = scene.admit(&warrant, retire()).unwrap();
+        let consent = scene.consent(&scene.document(), &[REVIEWER]);
+        let permit = scene.admit(&consent, retire()).unwrap();
         let tool = crate::model::Tool { version: "0".into(), sha256: None };
         let failure = Failure { error: Error::unavailable("token_gone", "the token is gone"), unknown };
         let results: Vec<(_, Result<StateChanged, _>)> = vec![(permit, Err(failure))];
         crate::outcome::close(&mut scene.ledger, &tool, results).unwrap();
-        assert_eq!(scene.admit(&warrant, retire()).is_ok(), again, "unknown {unknown}");
+        assert_eq!(scene.admit(&consent, retire()).is_ok(), again, "unknown {unknown}");
     }
 }
 
@@ -262,19 +261,19 @@ fn a_step_that_failed_may_be_taken_again_and_one_that_nobody_knows_about_may_not
 fn what_is_not_approved_as_it_is_gets_nowhere() {
     let mut scene = scene();
     let good = scene.document();
-    let alone = scene.warrant(&good, &[]);
+    let alone = scene.consent(&good, &[]);
     assert_eq!(scene.stopped(&alone, retire()), ["Approvals"]);
-    let by_itself = scene.warrant(&good, &[ENGINEER]);
+    let by_itself = scene.consent(&good, &[ENGINEER]);
     assert_eq!(scene.stopped(&by_itself, retire()), ["Approvals"], "the requester does not approve");
-    let no_reviewer = scene.warrant(&good, &[ADMIN]);
+    let no_reviewer = scene.consent(&good, &[ADMIN]);
     assert_eq!(scene.stopped(&no_reviewer, retire()), ["Approvals"], "a security reviewer has to be among them");
-    let warrant = scene.warrant(&good, &[REVIEWER]);
+    let consent = scene.consent(&good, &[REVIEWER]);
     let mut other = retire();
     other.params.reason = "another".into();
-    assert_eq!(scene.stopped(&warrant, other), ["ApprovedStep"]);
+    assert_eq!(scene.stopped(&consent, other), ["ApprovedStep"]);
     let mut rule = scene.document();
     rule.operation = policy::Operation::Crl;
-    let by_one = scene.warrant(&rule, &[REVIEWER]);
+    let by_one = scene.consent(&rule, &[REVIEWER]);
     assert_eq!(scene.stopped(&by_one, retire()), ["ApprovalRule"], "a rule for lists moves no key");
     // Approved bytes, then changed.
     let (bytes, mut changed) = (good.to_bytes().unwrap(), scene.document());
@@ -282,7 +281,7 @@ fn what_is_not_approved_as_it_is_gets_nowhere() {
     let approval = scene.sign(REVIEWER, Namespace::Approval, &bytes, &good.origin);
     let bytes = changed.to_bytes().unwrap();
     let requester = scene.sign(ENGINEER, Namespace::Request, &bytes, &good.origin);
-    let edited = Warrant::Request(Box::new(Presented::new(bytes, Some(requester), vec![approval]).unwrap()));
+    let edited = Consent::of_people(Box::new(Presented::new(bytes, Some(requester), vec![approval]).unwrap()));
     assert_eq!(scene.stopped(&edited, retire()), ["Approvals"]);
 }
 
@@ -290,31 +289,31 @@ fn what_is_not_approved_as_it_is_gets_nowhere() {
 fn an_approval_ends_with_its_time_and_with_what_it_was_about() {
     let mut scene = scene();
     let document = scene.document();
-    let warrant = scene.warrant(&document, &[REVIEWER]);
+    let consent = scene.consent(&document, &[REVIEWER]);
     scene.clock.turn(TimeDelta::hours(24));
-    assert_eq!(scene.stopped(&warrant, retire()), ["Approvals"], "expired");
+    assert_eq!(scene.stopped(&consent, retire()), ["Approvals"], "expired");
     let fresh = scene.document();
-    let warrant = scene.warrant(&fresh, &[REVIEWER]);
+    let consent = scene.consent(&fresh, &[REVIEWER]);
     // The key moves: somebody else's request is done first.
     let mut other = scene.document();
     other.request_id = "f".repeat(32);
-    let first = scene.warrant(&other, &[REVIEWER]);
+    let first = scene.consent(&other, &[REVIEWER]);
     for request in [retire(), back()] {
         let permit = scene.admit(&first, request).unwrap();
         scene.close(permit);
     }
-    assert_eq!(scene.stopped(&warrant, retire()), ["ApprovedRequest"], "the same state, and yet it moved");
+    assert_eq!(scene.stopped(&consent, retire()), ["ApprovedRequest"], "the same state, and yet it moved");
 }
 
 #[test]
 fn a_request_is_consumed_once_even_by_two_at_a_time() {
     let mut scene = scene();
     let document = scene.document();
-    let warrant = scene.warrant(&document, &[REVIEWER]);
+    let consent = scene.consent(&document, &[REVIEWER]);
     let mut again = document.clone();
     again.reason = "the same identifier, other words".into();
-    let twin = scene.warrant(&again, &[REVIEWER]);
-    let permit = scene.admit(&warrant, retire()).unwrap();
+    let twin = scene.consent(&again, &[REVIEWER]);
+    let permit = scene.admit(&consent, retire()).unwrap();
     scene.close(permit);
     assert_eq!(scene.stopped(&twin, back()), ["ApprovedRequest"]);
 }
@@ -328,7 +327,7 @@ fn breaking_the_glass_leaves_duties() {
     document.break_glass =
         Some(crate::people::request::BreakGlass { incident: "INC-1".into(), justification: "the key is out".into() });
     let long = scene
-        .warrant(&ApprovalRequest { not_after: document.created_at + TimeDelta::hours(4), ..document }, &[REVIEWER]);
+        .consent(&ApprovalRequest { not_after: document.created_at + TimeDelta::hours(4), ..document }, &[REVIEWER]);
     let permit = scene.admit(&long, retire()).unwrap();
     let now = scene.clock.now();
     let duties = query::follow_ups(scene.ledger.connection()).unwrap();
@@ -344,8 +343,8 @@ fn an_interrupted_act_keeps_its_authority() {
     let process = ProcessLock::acquire(locks.path()).unwrap();
     let id = process.id().to_string();
     let document = scene.document();
-    let warrant = scene.warrant(&document, &[REVIEWER]);
-    let mut answers = admit(&mut scene.ledger, &id, Some(&warrant), vec![retire()]).unwrap();
+    let consent = scene.consent(&document, &[REVIEWER]);
+    let mut answers = admit(&mut scene.ledger, &id, &consent, vec![retire()]).unwrap();
     let seq = answers.remove(0).unwrap().intent().unwrap().seq;
     drop(process);
     let again = resume::<ChangeState>(&scene.ledger, locks.path(), seq).unwrap();

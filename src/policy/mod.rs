@@ -1,6 +1,7 @@
 //! Pure decisions: a request and the facts go in, gates with verdicts come out. Nothing here reads a file,
 //! a token, the ledger or the clock; the gate gathers the facts and asks.
 
+pub mod every;
 pub mod gates;
 pub mod grants;
 pub mod life;

@@ -38,6 +38,40 @@ pub fn rotating(purpose: Purpose) -> Rule {
     if purpose.falls_under_ca_rules() { Rule::RotateCa } else { Rule::Rotate }
 }
 
+/// Whether nobody is asked about an act: it tells or publishes what was decided, and says nothing that the ledger does not.
+pub fn follows(kind: Kind) -> bool {
+    match kind {
+        Kind::PublishKeyring
+        | Kind::PublishMetadata
+        | Kind::UpdatePipeline
+        | Kind::IssueCrl
+        | Kind::ConfirmCrl
+        | Kind::MarkArtifacts => true,
+        Kind::GenerateKey
+        | Kind::IssueCertificate
+        | Kind::CertifyOpenPgp
+        | Kind::ChangeState
+        | Kind::MakeCsr
+        | Kind::ImportCertificate
+        | Kind::SignArtifact
+        | Kind::AdoptSettings
+        | Kind::GiveGrant
+        | Kind::EndGrant
+        | Kind::CloseFollowUp
+        | Kind::AdoptRoster
+        | Kind::SuspendPerson
+        | Kind::RestorePerson
+        | Kind::SuspendKey
+        | Kind::ReinstateKey
+        | Kind::DestroyKey
+        | Kind::RevokeKey
+        | Kind::TestKey
+        | Kind::LinkRoots
+        | Kind::ActivateKey
+        | Kind::ReviewKey => false,
+    }
+}
+
 /// Whether a rule of the policy can allow an act on a key of this purpose: what people agreed to under the rule for one
 /// thing must not pass for another. `again` is for a file whose place another takes. A purpose that nobody knows is no
 /// CA's.

@@ -4,6 +4,7 @@ use crate::config::{Archive, Issuer, Key};
 use crate::error::{Error, Result};
 use crate::files::safe;
 use crate::formats::apt::published::{self, Package, SignedBy, Source};
+use crate::gate::Consent;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::model::{GenerationId, Hash256, KeyName};
@@ -11,7 +12,7 @@ use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
 use crate::pki::openpgp::ending::{self, Ended};
 use crate::published::keyring_files::{Publication, apt_keys, in_keyring, keyring_path, merged, published_keyrings};
 use crate::request::PublishKeyring;
-use crate::world::{World, act, small};
+use crate::world::{World, act};
 
 /// `common_name <email>`.
 pub(crate) fn user_id(name: &KeyName, key: &Key) -> Result<String> {
@@ -136,7 +137,7 @@ fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, certificat
     }
     let params = PublishKeyring { generation: newest.id.clone(), sha256, fingerprints };
     let request = world.request(key.to_string(), params);
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, &Consent::of_consequence(), request)?;
     let written = with_publication(world, key, newest, certificates, |publication| publication.publish(&dir));
     act::close(world, permit, written.map_err(Into::into))?;
     Ok(true)
@@ -151,7 +152,7 @@ fn with_publication<T>(
     then: impl FnOnce(&Publication<'_>) -> Result<T>,
 ) -> Result<T> {
     let maintainer = match world.config.keys.get(key).map(|key| &key.issuer) {
-        Some(Issuer::Key(primary)) => user_id(primary, &small::setting(&world.config.adopted(), primary)?)?,
+        Some(Issuer::Key(primary)) => user_id(primary, &world.config.adopted().key(primary)?.clone())?,
         _ => return Err(Error::usage("unknown_key", format!("there is no [keys.{key}] with an issuer"))),
     };
     let package = format!("{}-keyring", key.as_str().replace('_', "-"));

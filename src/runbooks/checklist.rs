@@ -1,54 +1,51 @@
-//! The checklist of a runbook: read by somebody who was woken up, so it says what is done, what is not, and what to type.
+//! The checklist of a runbook: what is done, what is not and why, and what is left for people.
 
 use crate::error::{Error, Result};
-use crate::ui::{Row, Ui, Worst, error_value};
-
-/// The columns of the checklist.
-const COLUMNS: &[&str] = &["done", "step", "detail", "command"];
 
 /// What a step came to: the words behind the tick, or `None` where there was nothing to do.
 pub type Ticked = Result<Option<String>>;
 
-/// What was done, as it is ticked off.
-#[derive(Default)]
-pub struct Checklist {
-    rows: Vec<Row>,
-    worst: Worst,
-    errors: Vec<Error>,
+/// One line of a checklist.
+#[derive(Debug)]
+pub struct Item {
+    /// The step.
+    pub step: String,
+    /// What became of it.
+    pub outcome: Outcome,
 }
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done, or there was nothing to do.
+    Done(String),
+    /// It is not.
+    Failed(Error),
+    /// People have to do it, with this command, if there is one.
+    Left(String, Option<String>),
+}
+
+/// What was done, as it is ticked off.
+#[derive(Debug, Default)]
+pub struct Checklist(Vec<Item>);
 
 impl Checklist {
     /// Enters what became of a step.
     pub fn tick(&mut self, step: &str, ticked: Ticked) {
-        let row = match ticked {
-            Ok(detail) => {
-                let detail = detail.unwrap_or_else(|| "nothing to do".to_owned());
-                Row::new().with("done", "yes").with("step", step).with("detail", detail)
-            }
-            Err(error) => {
-                self.worst.add(error.kind());
-                let row = Row::new().with("done", "NO").with("step", step).with("detail", error.message());
-                let row = row.with("error", error_value(&error)).with("command", error.advice());
-                self.errors.push(error);
-                row
-            }
+        let outcome = match ticked {
+            Ok(detail) => Outcome::Done(detail.unwrap_or_else(|| "nothing to do".to_owned())),
+            Err(error) => Outcome::Failed(error),
         };
-        self.rows.push(row);
+        self.0.push(Item { step: step.to_owned(), outcome });
     }
 
     /// What is left for people, with the command for it, if there is one.
     pub fn leave(&mut self, step: &str, detail: &str, command: Option<String>) {
-        self.rows
-            .push(Row::new().with("done", "you").with("step", step).with("detail", detail).with("command", command));
+        self.0.push(Item { step: step.to_owned(), outcome: Outcome::Left(detail.to_owned(), command) });
     }
 
-    /// Prints it, and how to go on if anything is left; gives the worst of it.
-    pub fn print(self, ui: &Ui, again: &str) -> Worst {
-        ui.rows(COLUMNS, &self.rows);
-        self.errors.iter().for_each(|error| ui.error(error));
-        if !self.errors.is_empty() {
-            ui.say(&format!("not all is done; the same command goes on with what is left: {again}"));
-        }
-        self.worst
+    /// Its lines, in order.
+    pub fn items(&self) -> &[Item] {
+        &self.0
     }
 }

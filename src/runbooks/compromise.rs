@@ -1,26 +1,25 @@
 //! The whole runbook for a key that others may have (B23), step by step.
 
-use crate::clock::rfc3339;
-use crate::commands::compromise::CompromiseArgs;
-use crate::commands::rotate;
+use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation as Rule;
 use crate::config::{Issuer, Key, RotationMode};
 use crate::error::{Error, Kind, Result};
+use crate::gate::{Consent, Plan, command_line};
 use crate::keys::rotation::{self, Next, Wait};
 use crate::keys::{Generation, State};
 use crate::ledger::alerts::{self, KeyCompromised};
 use crate::ledger::query;
-use crate::lifecycle::revocation::channel;
 use crate::lifecycle::revocation::compromise::{Compromise, Stage};
+use crate::lifecycle::revocation::{channel, terms};
 use crate::lifecycle::rotation::options::Options;
-use crate::lifecycle::rotation::{advance, words};
+use crate::lifecycle::rotation::{advance, plan, words};
 use crate::lifecycle::suspend;
 use crate::model::GenerationId;
+use crate::people::request::Step;
+use crate::request::{ReinstateKey, SuspendKey};
 use crate::runbooks::checklist::{Checklist, Ticked};
 use crate::runbooks::evidence;
-use crate::ui::Row;
-use crate::world::authority::Intended;
-use crate::world::{World, small};
+use crate::world::{World, act};
 
 /// The steps of the runbook.
 #[derive(Clone, Copy, Debug)]
@@ -48,33 +47,51 @@ impl Task {
     }
 }
 
-pub(crate) struct Runbook<'a> {
-    args: &'a CompromiseArgs,
+/// A compromise as somebody declares it.
+pub(crate) struct Declared {
+    /// The generation whose private key others may have.
+    pub generation: GenerationId,
+    /// The declared incident.
+    pub incident: String,
+    /// Since when others may have had it.
+    pub since: Option<Time>,
+    /// How the external issuer was told.
+    pub reference: Option<String>,
+}
+
+/// What is to be done about it.
+pub(crate) struct Runbook {
+    declared: Declared,
     generation: Generation,
     key: Key,
     reference: String,
 }
 
-impl<'a> Runbook<'a> {
-    pub(crate) fn read(args: &'a CompromiseArgs, world: &World) -> Result<Self> {
-        let generation = world.generation(&args.generation)?;
-        let key = small::setting(&world.settings()?, &args.generation.key)?;
+impl Runbook {
+    /// Reads where it stands.
+    ///
+    /// # Errors
+    /// The generation was never certified, or is revoked with words that this does not sharpen.
+    pub(crate) fn read(declared: Declared, world: &World) -> Result<Self> {
+        let generation = world.generation(&declared.generation)?;
+        let key = world.settings()?.key(&declared.generation.key)?.clone();
         if generation.credential().is_none() {
             let message = format!("{} never had a certificate; there is nothing to revoke", generation.id);
             return Err(Error::usage("never_certified", message).hint(format!("keyctl destroy {}", generation.id)));
         }
-        let reference = args.reference.clone().unwrap_or_else(|| format!("incident {}", args.incident));
-        let runbook = Runbook { args, generation, key, reference };
-        if args.reference.is_some() {
+        let reference = declared.reference.clone().unwrap_or_else(|| format!("incident {}", declared.incident));
+        let runbook = Runbook { declared, generation, key, reference };
+        if runbook.declared.reference.is_some() {
             // It is refused where no external issuer is.
-            channel::of(world, &runbook.generation, args.reference.as_deref())?;
+            channel::of(world, &runbook.generation, runbook.declared.reference.as_deref())?;
         }
-        runbook.compromise().check(world, &args.generation)?;
+        runbook.compromise(None).check(world, &runbook.declared.generation)?;
         Ok(runbook)
     }
 
-    fn compromise(&self) -> Compromise<'_> {
-        Compromise { since: self.args.since, reference: &self.reference }
+    fn compromise(&self, consent: Option<&Consent>) -> Compromise<'_> {
+        let planned = consent.and_then(|consent| terms::planned(consent.plan(), &self.declared.generation));
+        Compromise { since: self.declared.since, reference: &self.reference, planned }
     }
 
     /// A CA's successor is made when nothing rests on the CA any more: no link vouches for it, no review holds it up.
@@ -91,70 +108,75 @@ impl<'a> Runbook<'a> {
         }
     }
 
-    pub(crate) fn take(&self, world: &mut World, task: Task) -> Ticked {
+    /// Does one of them.
+    pub(crate) fn take(&self, world: &mut World, consent: &Consent, task: Task) -> Ticked {
         match task {
-            Task::Suspend => self.suspend(world),
-            Task::Rotate => self.rotate(world),
-            Task::Revoke => self.compromise().revoke(world, &self.args.generation).map(Some),
+            Task::Suspend => self.suspend(world, consent),
+            Task::Rotate => self.rotate(world, consent),
+            Task::Revoke => self.compromise(Some(consent)).revoke(world, consent, &self.declared.generation).map(Some),
             Task::Mark => self.marks(world),
             Task::Evidence => self.evidence(world),
-            Task::GoOn => self.go_on(world),
+            Task::GoOn => self.go_on(world, consent),
             Task::Tell => Ok(Some(duties())),
         }
     }
 
     /// The register does not know of it yet.
     pub(crate) fn is_open(&self, world: &World) -> Result<bool> {
-        Ok(self.compromise().check(world, &self.args.generation)? == Stage::Open)
+        Ok(self.compromise(None).check(world, &self.declared.generation)? == Stage::Open)
     }
 
     fn is_suspended(&self, world: &World) -> Result<bool> {
-        Ok(query::suspended_keys(world.ledger.connection())?.contains_key(&self.args.generation.key))
+        Ok(query::suspended_keys(world.ledger.connection())?.contains_key(&self.declared.generation.key))
     }
 
     /// It was in use, and no successor has taken over from it.
     fn wants_successor(&self, world: &World) -> Result<bool> {
-        if rotation::is_available(&self.args.generation.key, self.key.purpose).is_err() {
+        if rotation::is_available(&self.declared.generation.key, self.key.purpose).is_err() {
             return Ok(false);
         }
-        let active = query::active(world.ledger.connection(), &self.args.generation.key)?;
+        let active = query::active(world.ledger.connection(), &self.declared.generation.key)?;
         let served = !matches!(self.generation.state, State::Generated | State::Certified | State::Staged);
-        Ok(served && active.is_none_or(|active| active.id.number <= self.args.generation.number))
+        Ok(served && active.is_none_or(|active| active.id.number <= self.declared.generation.number))
     }
 
     fn options(&self) -> Options {
-        let reason = Some(format!("incident {}", self.args.incident));
+        let reason = Some(format!("incident {}", self.declared.incident));
         Options { early: true, reason, ..Options::default() }
     }
 
     /// The words that do it again.
     pub(crate) fn command(&self) -> Vec<String> {
-        let (id, incident) = (&self.args.generation, &self.args.incident);
+        let (id, incident) = (&self.declared.generation, &self.declared.incident);
         let mut command = vec!["compromise".to_owned(), id.to_string(), format!("--incident={incident}")];
-        command.extend(self.args.since.map(|since| format!("--since={}", rfc3339(since))));
-        command.extend(self.args.reference.as_ref().map(|reference| format!("--reference={reference}")));
+        command.extend(self.declared.since.map(|since| format!("--since={}", rfc3339(since))));
+        command.extend(self.declared.reference.as_ref().map(|reference| format!("--reference={reference}")));
         command
     }
 
-    /// Every act of the runbook that is left, for people to agree to; nothing if nothing is left.
-    pub(crate) fn intended(&self, world: &mut World) -> Result<Option<Intended>> {
-        let id = &self.args.generation;
-        let stage = self.compromise().check(world, id)?;
+    /// Every act of the runbook that is left; no steps if nothing is left.
+    ///
+    /// # Errors
+    /// The register cannot be read. What cannot be planned yet is a warning, and left for later.
+    pub(crate) fn plan(&self, world: &World) -> Result<Plan> {
+        let id = &self.declared.generation;
+        let stage = self.compromise(None).check(world, id)?;
         let (wants_successor, is_suspended) = (self.wants_successor(world)?, self.is_suspended(world)?);
         let mut steps = Vec::new();
         if wants_successor && !is_suspended {
             steps.push(suspend::step_to_suspend(world, &id.key)?);
         }
         if wants_successor {
-            let revoked = self.revokes_first().then(|| id.clone());
-            match rotate::planned(world, &id.key, &Options { revoked, ..self.options() }) {
+            match self.rotation(world) {
                 Ok(rotation) => steps.extend(rotation),
                 // The rest cannot wait for a token that is away.
                 Err(error) => world.ui().warn(&format!("the successor is left for later: {}", error.full())),
             }
         }
-        if stage == Stage::Open {
-            match self.compromise().step(world, id) {
+        // Telling what was decided takes what issuing a list takes.
+        let only_tells = steps.is_empty() && !is_suspended && stage == Stage::Decided;
+        if stage != Stage::Told {
+            match self.compromise(None).step(world, id) {
                 Ok(revocation) => steps.push(revocation),
                 Err(error) => world.ui().warn(&format!("the revocation is left for later: {}", error.full())),
             }
@@ -162,31 +184,40 @@ impl<'a> Runbook<'a> {
         if wants_successor || is_suspended {
             steps.push(suspend::step_to_reinstate(world, &id.key)?);
         }
-        let operation = match (steps.is_empty(), stage) {
-            (true, Stage::Told) => return Ok(None),
-            // Telling what was decided takes what issuing a list takes.
-            (true, _) => {
-                steps.push(self.compromise().step(world, id)?);
-                Rule::Crl
-            }
-            (false, _) => Rule::Compromise,
-        };
         let mut tokens = self.key.hsm.clone();
         if let Issuer::Key(issuer) = &self.key.issuer
             && let Some(issuer) = query::active(world.ledger.connection(), issuer)?
         {
             tokens.extend(issuer.identity()?.copies.iter().map(|copy| copy.hsm.clone()));
         }
-        let (object, subjects) = (id.to_string(), vec![id.key.to_string()]);
-        Ok(Some(Intended { operation, object, command: self.command(), steps, subjects, tokens }))
+        Ok(Plan {
+            rule: if only_tells { Rule::Crl } else { Rule::Compromise },
+            object: id.to_string(),
+            command: self.command(),
+            steps,
+            subjects: vec![id.key.to_string()],
+            tokens,
+            break_glass: None,
+        })
     }
 
-    pub(crate) fn preview(&self, world: &World) -> Result<()> {
-        let id = &self.args.generation;
-        let since =
-            self.args.since.map_or_else(|| "everything it signed".to_owned(), |at| format!("from {}", rfc3339(at)));
+    /// The way to a successor, as far as it can be gone at once.
+    fn rotation(&self, world: &World) -> Result<Vec<Step>> {
+        let id = &self.declared.generation;
+        let revoked = self.revokes_first().then(|| id.clone());
+        plan::ahead(world, &id.key, &Options { revoked, ..self.options() }, false)
+    }
+
+    /// What the steps of the runbook will come to, in words.
+    ///
+    /// # Errors
+    /// The register cannot be read; nobody can tell verifiers.
+    pub(crate) fn explain(&self, world: &World) -> Result<Vec<(Task, String)>> {
+        let id = &self.declared.generation;
+        let since = self.declared.since;
+        let since = since.map_or_else(|| "everything it signed".to_owned(), |at| format!("from {}", rfc3339(at)));
         let wants_successor = self.wants_successor(world)?;
-        let mut rows = Vec::new();
+        let mut all = Vec::new();
         for task in self.steps() {
             let detail = match task {
                 Task::Suspend if wants_successor => format!("{} signs and issues nothing", id.key),
@@ -201,10 +232,9 @@ impl<'a> Runbook<'a> {
                 Task::GoOn => format!("the suspension of {} ends", id.key),
                 Task::Tell => duties(),
             };
-            rows.push(Row::new().with("step", task.name()).with("detail", detail));
+            all.push((*task, detail));
         }
-        world.ui().rows(&["step", "detail"], &rows);
-        Ok(())
+        Ok(all)
     }
 
     fn external_reference(&self) -> Option<&str> {
@@ -214,9 +244,9 @@ impl<'a> Runbook<'a> {
     /// The event for everyone who has to know, once for each incident, with the duties that follow from it.
     pub(crate) fn declare(&self, world: &mut World) -> Result<()> {
         let event = KeyCompromised {
-            generation: self.args.generation.clone(),
-            incident: self.args.incident.clone(),
-            since: self.args.since,
+            generation: self.declared.generation.clone(),
+            incident: self.declared.incident.clone(),
+            since: self.declared.since,
             severity: "Critical".into(),
         };
         if query::has_follow_up(world.ledger.connection(), &event.object())? {
@@ -227,21 +257,21 @@ impl<'a> Runbook<'a> {
         Ok(())
     }
 
-    fn suspend(&self, world: &mut World) -> Ticked {
+    fn suspend(&self, world: &mut World, consent: &Consent) -> Ticked {
         // The successor may be signing already; it is not stopped again.
         if !self.wants_successor(world)? || self.is_suspended(world)? {
             return Ok(None);
         }
-        suspend::suspend_now(world, &self.args.generation.key)?;
-        Ok(Some(format!("{} signs and issues nothing for now", self.args.generation.key)))
+        act::record::<SuspendKey>(world, consent, self.declared.generation.key.as_str())?;
+        Ok(Some(format!("{} signs and issues nothing for now", self.declared.generation.key)))
     }
 
-    fn rotate(&self, world: &mut World) -> Ticked {
-        let key = &self.args.generation.key;
+    fn rotate(&self, world: &mut World, consent: &Consent) -> Ticked {
+        let key = &self.declared.generation.key;
         if !self.wants_successor(world)? {
             return Ok(None);
         }
-        let progress = advance::advance(world, key, &self.options())?;
+        let progress = advance::advance(world, consent, key, &self.options())?;
         match progress.next {
             Next::Wait(Wait::Certificate(id)) => {
                 let message = format!("{id} waits for its certificate from outside");
@@ -253,6 +283,11 @@ impl<'a> Runbook<'a> {
                 Err(Error::blocked("clients_lack_key", message).hint(format!("keyctl rotate {key} then")))
             }
             Next::Wait(Wait::Review(id)) => Err(words::review_needed(&id)),
+            // It could not be planned, and perhaps still cannot; the reason is the answer.
+            Next::Do(_) if progress.done.is_empty() => self.rotation(world).and_then(|_| {
+                let message = format!("the successor of {} was not planned", self.declared.generation);
+                Err(Error::blocked("not_planned", message).hint(command_line(&self.command())))
+            }),
             Next::Do(_) | Next::Idle(_) => {
                 let active = query::active(world.ledger.connection(), key)?;
                 Ok(active.map(|active| format!("{} has taken over", active.id)))
@@ -267,26 +302,26 @@ impl<'a> Runbook<'a> {
 
     fn open_marks(&self, world: &World) -> Result<usize> {
         let marks = query::resign_required(world.ledger.connection())?;
-        Ok(marks.iter().filter(|mark| mark.because == self.args.generation).count())
+        Ok(marks.iter().filter(|mark| mark.because == self.declared.generation).count())
     }
 
     fn evidence(&self, world: &mut World) -> Ticked {
-        let written = evidence::evidence_of(world, &self.args.generation)?;
+        let written = evidence::evidence_of(world, &self.declared.generation)?;
         let said = counted(written, "fragment about it is", "fragments about it are");
         Ok((written > 0).then(|| format!("{said} in evidence/")))
     }
 
-    fn go_on(&self, world: &mut World) -> Ticked {
+    fn go_on(&self, world: &mut World, consent: &Consent) -> Ticked {
         if !self.is_suspended(world)? {
             return Ok(None);
         }
-        let revoked = world.generation(&self.args.generation)?.state;
+        let revoked = world.generation(&self.declared.generation)?.state;
         if !matches!(revoked, State::Revoked | State::Destroyed) {
-            let message = format!("{} is not revoked yet, so its key stays suspended", self.args.generation);
+            let message = format!("{} is not revoked yet, so its key stays suspended", self.declared.generation);
             return Err(Error::blocked("not_revoked", message));
         }
-        suspend::lift_now(world, &self.args.generation.key)?;
-        let key = &self.args.generation.key;
+        act::record::<ReinstateKey>(world, consent, self.declared.generation.key.as_str())?;
+        let key = &self.declared.generation.key;
         Ok(Some(match query::active(world.ledger.connection(), key)? {
             Some(active) => format!("{key} goes on with {}", active.id),
             None => format!("{key} is suspended no more, but has no successor yet"),
@@ -295,7 +330,7 @@ impl<'a> Runbook<'a> {
 
     /// What no program can do.
     pub(crate) fn leave(&self, world: &World, list: &mut Checklist) -> Result<()> {
-        let id = &self.args.generation;
+        let id = &self.declared.generation;
         if channel::is_external(&self.generation) {
             let detail = format!("the issuer of {id} has to revoke its certificate too; no list of ours can");
             list.leave("issuer", &detail, None);
@@ -328,7 +363,7 @@ impl<'a> Runbook<'a> {
         // No chain is longer.
         for depth in 1..=8 {
             match query::issuer(world.ledger.connection(), &at)? {
-                Some(issuer) if issuer == self.args.generation => return Ok(Some(depth)),
+                Some(issuer) if issuer == self.declared.generation => return Ok(Some(depth)),
                 Some(issuer) if issuer != at => at = issuer,
                 _ => return Ok(None),
             }

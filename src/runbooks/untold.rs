@@ -1,6 +1,7 @@
 //! Revocations that were decided and that verifiers were not told of.
 
 use crate::error::{Kind, Result};
+use crate::gate::Consent;
 use crate::ledger::query;
 use crate::lifecycle::lists::issue;
 use crate::lifecycle::revocation::tell;
@@ -33,7 +34,8 @@ pub(crate) fn go_on(world: &mut World, worst: &mut Worst) -> Result<Vec<Receipt>
     for (issuer, _) in issuers {
         let ca = world.generation(&issuer)?;
         if issue::can_list(&ca, world.globals.clock.now()) {
-            let issued = issue::lock(world, &issuer.key).and_then(|_lock| issue::issue(world, &ca));
+            let issued =
+                world.lock_key(&issuer.key).and_then(|_lock| issue::issue(world, &Consent::of_consequence(), &ca));
             take(world, issued.map(|receipt| vec![receipt]), worst);
         }
     }

@@ -2,13 +2,13 @@
 
 use super::request::Terms;
 use super::{Batch, Preview, Stored, approval};
-use crate::clock::Laps;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::gate::{self, Completes, Failure, Permit};
 use crate::outcome;
 use crate::policy::signing::RE_SIGN_REQUIRED;
 use crate::request::{Request, SignArtifact};
 use crate::world::World;
+use crate::world::authority::Answer;
 use crate::world::orphans::refuse_orphans;
 use std::path::PathBuf;
 
@@ -16,25 +16,26 @@ use std::path::PathBuf;
 /// about, as they were named.
 ///
 /// # Errors
-/// A token waits for `recover`; who asks does not prove it; the ledger cannot be written. Refusals are in the answers.
+/// A token waits for `recover`; the ledger cannot be written. Refusals are in the answers.
 pub(super) fn admit(
     world: &mut World,
     terms: &Terms,
     files: &[PathBuf],
     requests: Vec<Request<SignArtifact>>,
-    laps: &mut Laps,
+    batch: &mut Batch,
 ) -> Result<Vec<Result<Permit<SignArtifact>>>> {
     refuse_busy_tokens(world, &requests)?;
     let process = world.process()?;
-    let asked = match approval::ask(world, &terms.command, files, &requests) {
-        Ok(asked) => asked,
-        Err(error) if error.kind() == Kind::ApprovalNeeded => {
+    let consent = match approval::ask(world, terms, files, &requests)? {
+        Answer::Given(consent) => consent,
+        Answer::Waits(pending) => {
+            let error = pending.error();
+            batch.waits = Some(pending);
             return Ok(files.iter().map(|_| Err(approval::repeated(&error))).collect());
         }
-        Err(error) => return Err(error),
+        Answer::Shown(_) => return Err(Error::bug("a dry run came to the gate")),
     };
-    let warrant = asked.as_ref().or(world.warrant.as_ref());
-    let answers = laps.lap("gate", || gate::admit(&mut world.ledger, &process, warrant, requests))?;
+    let answers = batch.laps.lap("gate", || gate::admit(&mut world.ledger, &process, &consent, requests))?;
     Ok(answers.into_iter().map(|answer| answer.map_err(|refusal| approval::advised(refusal.error))).collect())
 }
 

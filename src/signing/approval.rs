@@ -2,57 +2,76 @@
 //! together. Where the requester is enough, or the board's approval is given besides, it is consumed at once; otherwise
 //! it waits for others, and `run` signs exactly what they approved.
 
+use super::request::Terms;
 use crate::config::policy::Operation as Rule;
 use crate::crypto::ssh::Signer;
 use crate::error::{Error, Kind, Result};
 use crate::files::{absolute, shown_path};
-use crate::gate::Warrant;
+use crate::gate::{Consent, Plan, step};
 use crate::ledger::query;
 use crate::model::{Actor, Assurance, HsmName};
+use crate::people::ApprovalRequest;
 use crate::people::request::Step;
 use crate::request::{Operation, Request, SignArtifact};
 use crate::world::World;
-use crate::world::authority::{Intended, step};
+use crate::world::authority::{Answer, Mandate};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Files that share a request when somebody proves that they ask: it has to be readable.
 pub(super) const MAX_FILES: usize = 16;
 
-/// Proves who asks, if they can; gives what the gate is to be shown.
+/// What the files may be signed under: what people agreed to; who proves that they ask; or else who says so.
 ///
 /// # Errors
-/// `approval_needed`, after the request was written; the identity is nobody's of the roster, or does not sign.
+/// The identity is nobody's of the roster, or does not sign.
 pub(super) fn ask(
     world: &mut World,
-    command: &[String],
+    terms: &Terms,
     files: &[PathBuf],
     requests: &[Request<SignArtifact>],
-) -> Result<Option<Warrant>> {
-    let has_people = query::roster(world.ledger.connection())?.is_some();
-    if requests.is_empty() || world.globals.identity.is_none() || !has_people || !world.asks_people() {
-        return Ok(None);
+) -> Result<Answer> {
+    if let Some(agreed) = &terms.agreed {
+        return Ok(Answer::Given(Consent::of_people(agreed.clone())));
     }
+    let plan = plan(terms, files, requests)?;
+    if !is_asked(world)? || requests.is_empty() {
+        return Ok(Answer::Given(Consent::of_role(plan)));
+    }
+    world.consent(Mandate::Typed, |_| Ok(plan))
+}
+
+/// Whether who asks proves it, so that it is a request that others may have to sign.
+///
+/// # Errors
+/// The roster cannot be read.
+pub(super) fn is_asked(world: &World) -> Result<bool> {
+    Ok(world.globals.identity.is_some() && query::roster(world.ledger.connection())?.is_some())
+}
+
+/// Signing these files.
+///
+/// # Errors
+/// A path is not UTF-8.
+pub(super) fn plan(terms: &Terms, files: &[PathBuf], requests: &[Request<SignArtifact>]) -> Result<Plan> {
     let is_again = requests.iter().any(|request| request.params.resigns.is_some());
-    let mut words = command.to_vec();
-    words.push("--".to_owned());
+    let mut command = terms.command.clone();
+    command.push("--".to_owned());
     for file in files {
-        words.push(absolute(file)?);
+        command.push(absolute(file)?);
     }
     let keys: BTreeSet<_> = requests.iter().map(|request| request.params.generation.key.to_string()).collect();
     let tokens: BTreeSet<HsmName> =
         requests.iter().flat_map(|request| request.signatures.iter().map(|one| one.hsm.clone())).collect();
-    let intended = Intended {
-        operation: if is_again { Rule::ReSign } else { Rule::Sign },
+    Ok(Plan {
+        rule: if is_again { Rule::ReSign } else { Rule::Sign },
         object: object(files),
-        command: words,
+        command,
         steps: requests.iter().map(|request| step(request.object.clone(), &request.params)).collect::<Result<_>>()?,
         subjects: keys.into_iter().chain(["settings".to_owned()]).collect(),
         tokens: tokens.into_iter().collect(),
-    };
-    world.authorize(intended)?;
-    // It is for these files; the next ones have their own.
-    Ok(world.warrant.take())
+        break_glass: None,
+    })
 }
 
 fn object(files: &[PathBuf]) -> String {
@@ -91,12 +110,12 @@ pub(super) fn repeated(error: &Error) -> Error {
     Error::new(error.kind(), error.code(), error.message()).maybe_hint(error.advice())
 }
 
-/// Under a warrant, what is new with each run is as it was planned: identifiers, and who built the files.
+/// Under what people agreed to, what is new with each run is as it was planned: identifiers, and who built the files.
 ///
 /// # Errors
 /// The planned parameters cannot be read.
-pub(super) fn as_planned(world: &World, requests: &mut [Request<SignArtifact>]) -> Result<()> {
-    let Some(document) = world.warrant.as_ref().and_then(Warrant::document) else { return Ok(()) };
+pub(super) fn as_planned(agreed: Option<&ApprovalRequest>, requests: &mut [Request<SignArtifact>]) -> Result<()> {
+    let Some(document) = agreed else { return Ok(()) };
     let mut planned: BTreeMap<&str, Vec<&Step>> = BTreeMap::new();
     for step in document.steps.iter().rev().filter(|step| step.operation == SignArtifact::NAME) {
         planned.entry(&step.object).or_default().push(step);

@@ -62,7 +62,7 @@ pub(super) fn admit(world: &mut World, plan: &Plan<'_>, Read { finished, mut rea
     }
     let requests = resolve(world, plan, &mut ready, &mut rest.finished)?;
     let files: Vec<PathBuf> = ready.iter().map(|(job, _)| job.file.clone()).collect();
-    let answers = admission::admit(world, plan.terms, &files, requests, &mut rest.laps)?;
+    let answers = admission::admit(world, plan.terms, &files, requests, &mut rest)?;
     for ((job, prepared), answer) in ready.into_iter().zip(answers) {
         match answer {
             Ok(permit) => {
@@ -85,12 +85,13 @@ pub(super) fn preview(
     plan: &Plan<'_>,
     jobs: Vec<Job>,
     stop: &AtomicBool,
-) -> Result<(Vec<Finished>, Vec<Preview>)> {
+) -> Result<(Vec<Finished>, Vec<(PathBuf, Preview)>)> {
     let mut finished = Vec::new();
     let mut ready = prepare(plan, jobs, stop, &mut finished);
     let requests = resolve(world, plan, &mut ready, &mut finished)?;
     let previews = admission::preview(world, plan.terms, requests)?;
-    Ok((finished, previews))
+    let files = ready.into_iter().map(|(job, _)| job.file);
+    Ok((finished, files.zip(previews).collect()))
 }
 
 fn prepare(plan: &Plan<'_>, jobs: Vec<Job>, stop: &AtomicBool, finished: &mut Vec<Finished>) -> Vec<(Job, Prepared)> {
@@ -126,7 +127,7 @@ fn resolve(
             Err(error) => finished.push(Finished { file: job.file, result: Err(error) }),
         }
     }
-    approval::as_planned(world, &mut requests)?;
+    approval::as_planned(plan.terms.agreed(), &mut requests)?;
     Ok(requests)
 }
 

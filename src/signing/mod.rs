@@ -32,14 +32,16 @@ use crate::outcome::Receipt;
 use crate::policy::Decision;
 use crate::request::{Request, SignArtifact};
 use crate::world::World;
+use crate::world::authority::{Foreseen, Pending, Planned};
 use artifact::Stamp;
 use chunk::Plan;
 use inputs::Job;
-pub use options::Options;
 use options::SignOptions;
 use request::Terms;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use options::Options;
 
 /// Files whose requests share a transaction. Bounds memory and open files; large enough that the ledger's syncs
 /// cost little for each.
@@ -58,7 +60,7 @@ pub struct Finished {
 }
 
 /// A resolved request and what the gates would say to it.
-pub type Preview = (Request<SignArtifact>, Decision);
+pub(crate) type Preview = (Request<SignArtifact>, Decision);
 
 /// What there is to say, as it comes.
 #[derive(Debug)]
@@ -66,7 +68,9 @@ pub enum Item {
     /// These files are done.
     Finished(Vec<Finished>),
     /// This is what would be done.
-    Foreseen(Vec<Preview>),
+    Foreseen(Box<Foreseen>),
+    /// This was written for others to agree to.
+    Waits(Box<Pending>),
     /// Files were signed and recorded, but their evidence has to wait, for this reason.
     NoEvidence(Error),
     /// The operator wants to stop; what was begun is finished.
@@ -81,6 +85,8 @@ pub type Show<'a> = dyn FnMut(&World, Item) + 'a;
 struct Batch {
     /// Each file.
     finished: Vec<Finished>,
+    /// The request that was written for others instead.
+    waits: Option<Box<Pending>>,
     /// Why the fragments could not be written; `recover` writes them later.
     no_evidence: Option<Error>,
     /// A token stopped answering: whether it signed is unknown, and nothing more is asked of it.
@@ -109,7 +115,7 @@ pub fn sign(world: &mut World, options: &Options, jobs: Vec<Job>, show: &mut Sho
         cab.keep(world)?;
     }
     let (repositories, missing) = repository::expand(folders);
-    let mut run = Run { show, hung: false, laps: Laps::default() };
+    let mut run = Run { show, hung: false, laps: Laps::default(), foreseen: Vec::new() };
     run.show(world, Item::Finished(missing));
     if let Some(signer) = signer {
         let sha512 = terms.wants_sha512();
@@ -122,6 +128,7 @@ pub fn sign(world: &mut World, options: &Options, jobs: Vec<Job>, show: &mut Sho
         let plan = repository::Plan { terms: &terms, keys, is_sandboxed: options.is_sandboxed };
         run.repositories(world, &plan, &repositories, &stop);
     }
+    run.foresee(world, &terms)?;
     Ok(run.laps)
 }
 
@@ -147,6 +154,8 @@ struct Run<'a> {
     /// A token stopped answering; nothing more is asked of any.
     hung: bool,
     laps: Laps,
+    /// In a dry run, what would be done to each file.
+    foreseen: Vec<(PathBuf, Preview)>,
 }
 
 impl Run<'_> {
@@ -157,11 +166,32 @@ impl Run<'_> {
     /// Shows what is done.
     fn take(&mut self, world: &World, batch: Batch) {
         self.laps.add(&batch.laps);
+        if let Some(pending) = batch.waits {
+            self.show(world, Item::Waits(pending));
+        }
         self.show(world, Item::Finished(batch.finished));
         if let Some(error) = batch.no_evidence {
             self.show(world, Item::NoEvidence(error));
         }
         self.hung |= batch.hung;
+    }
+
+    /// Shows the plan of all that would be done, once.
+    fn foresee(&mut self, world: &mut World, terms: &Terms) -> Result<()> {
+        if self.foreseen.is_empty() {
+            return Ok(());
+        }
+        let (mut files, mut requests, mut judged) = (Vec::new(), Vec::new(), Vec::new());
+        for (step, (file, (request, decision))) in std::mem::take(&mut self.foreseen).into_iter().enumerate() {
+            files.push(file);
+            requests.push(request);
+            judged.push((step, decision));
+        }
+        let plan = approval::plan(terms, &files, &requests)?;
+        let is_asked = approval::is_asked(world)?;
+        let foreseen = world.foresee(Planned { plan, judged }, is_asked)?;
+        self.show(world, Item::Foreseen(Box::new(foreseen)));
+        Ok(())
     }
 
     /// Whether to go on to the next.
@@ -187,7 +217,7 @@ impl Run<'_> {
         for chunk in jobs.chunks(CHUNK) {
             let (finished, previews) = chunk::preview(world, plan, chunk.to_vec(), stop)?;
             self.show(world, Item::Finished(finished));
-            self.show(world, Item::Foreseen(previews));
+            self.foreseen.extend(previews);
         }
         Ok(())
     }
@@ -202,11 +232,13 @@ impl Run<'_> {
                 self.take(world, batch);
                 continue;
             }
-            let item = match repository::preview(world, plan, dir) {
-                Ok(previews) => Item::Foreseen(previews),
-                Err(error) => Item::Finished(vec![Finished { file: dir.clone(), result: Err(error) }]),
-            };
-            self.show(world, item);
+            match repository::preview(world, plan, dir) {
+                Ok(preview) => self.foreseen.push((dir.clone(), preview)),
+                Err(error) => {
+                    let finished = Finished { file: dir.clone(), result: Err(error) };
+                    self.show(world, Item::Finished(vec![finished]));
+                }
+            }
         }
     }
 }

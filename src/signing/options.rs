@@ -4,6 +4,7 @@ use super::cab::CabFile;
 use super::timestamps::Timestamps;
 use crate::error::shown;
 use crate::formats::file::{Existing, Shape};
+use crate::gate::Presented;
 use crate::keys::{Copy, Identity};
 use crate::model::{GenerationId, KeyName};
 use crate::request::{self, Provenance};
@@ -41,6 +42,8 @@ pub struct Options {
     pub threads: usize,
     /// The command line without the files, as `run` repeats it.
     pub command: Vec<String>,
+    /// What people agreed to, where it is that which is done.
+    pub agreed: Option<Box<Presented>>,
 }
 
 /// The key that will sign, with what goes along.

@@ -21,8 +21,8 @@ use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
 use crate::model::{GenerationId, Hash256, KeyName, Purpose};
 use crate::pki::openpgp::certificate::{Certificate, SigningKeyInfo};
-use crate::policy::rules::KEYRING_OPTION;
-use crate::policy::{Decision, rules};
+use crate::policy::Decision;
+use crate::policy::rules::{self, KEYRING_OPTION};
 use crate::published::keyring_files;
 use crate::request::{FOLDER, Request, Role, SignArtifact};
 use crate::world::World;
@@ -149,7 +149,7 @@ fn sign_one(world: &mut World, plan: &Plan<'_>, dir: &Path, stop: &AtomicBool, b
     if stop.load(Ordering::SeqCst) {
         return Err(Error::new(Kind::Interrupted, "interrupted", "nothing was signed"));
     }
-    let answers = admission::admit(world, plan.terms, std::slice::from_ref(&dir), vec![request], &mut batch.laps)?;
+    let answers = admission::admit(world, plan.terms, std::slice::from_ref(&dir), vec![request], batch)?;
     let permit = admission::only(answers)?;
     admission::marks(&permit).for_each(|mark| world.ui().warn(&mark));
     let result = finish(&world.store, plan, prepared, &permit, &mut batch.laps);
@@ -161,10 +161,10 @@ fn sign_one(world: &mut World, plan: &Plan<'_>, dir: &Path, stop: &AtomicBool, b
 ///
 /// # Errors
 /// As signing.
-pub(super) fn preview(world: &mut World, plan: &Plan<'_>, dir: &Path) -> Result<Vec<Preview>> {
+pub(super) fn preview(world: &mut World, plan: &Plan<'_>, dir: &Path) -> Result<Preview> {
     let dir = dir.canonicalize()?;
     let (_, request) = prepare(world, plan, &dir)?;
-    admission::preview(world, plan.terms, vec![request])
+    admission::only(admission::preview(world, plan.terms, vec![request])?.into_iter().map(Ok).collect())
 }
 
 /// Locks a repository for one process of this workspace at a time.
@@ -244,7 +244,7 @@ fn prepare(world: &World, plan: &Plan<'_>, dir: &Path) -> Result<(Prepared, Requ
     let known_as = out_there.unwrap_or(prepared.hash_before());
     let subject = prepared.subject(options(plan, dir));
     let mut request = request(world, plan.terms, &Generations { active, cosigners }, subject, &known_as)?;
-    approval::as_planned(world, std::slice::from_mut(&mut request))?;
+    approval::as_planned(plan.terms.agreed(), std::slice::from_mut(&mut request))?;
     for unsigned in prepared.unsigned() {
         let spki = unsigned.signer().spki_hash();
         let owner = keys.generations.iter().find(|g| g.identity().is_ok_and(|identity| identity.spki_sha256 == spki));

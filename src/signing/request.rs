@@ -4,8 +4,10 @@ use super::cab::{self, Cab};
 use super::options::Options;
 use super::{pack, re_sign};
 use crate::error::Result;
+use crate::gate::Presented;
 use crate::keys::Copy;
 use crate::model::{GenerationId, Hash256, HashAlgorithm, SpkiHash, Tbs, hex};
+use crate::people::ApprovalRequest;
 use crate::request::{Covered, Format, PackReference, Provenance, Request, Role, SignArtifact};
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -23,6 +25,8 @@ pub(super) struct Terms {
     pub re_signs: bool,
     /// The command line without the files.
     pub command: Vec<String>,
+    /// What people agreed to, if it is that which is done.
+    pub agreed: Option<Box<Presented>>,
 }
 
 impl Terms {
@@ -37,7 +41,13 @@ impl Terms {
             cab: options.cab.as_ref().map(cab::given).transpose()?,
             re_signs: options.re_signs,
             command: options.command.clone(),
+            agreed: options.agreed.clone(),
         })
+    }
+
+    /// What people signed, if they did.
+    pub fn agreed(&self) -> Option<&ApprovalRequest> {
+        self.agreed.as_deref().map(Presented::document)
     }
 
     /// Whether the pack knows its artifact by SHA-512.

@@ -1,123 +1,246 @@
-//! By whose leave: what a command does where people have to agree. It resolves every parameter, says what it is going
-//! to do ([`World::authorize`]), and goes on only under a [`Warrant`], using the parameters that were planned.
+//! How a plan comes to a consent: a sandbox asks nobody, elsewhere people sign a request for what was planned. Nothing is
+//! printed here; what is shown and what waits for people goes back to whoever asked.
 
-use super::{World, grouped, tool};
-use crate::clock::{Time, rfc3339};
-use crate::config::policy::Operation as Rule;
+use super::{World, tool};
+use crate::clock::Time;
+use crate::config::policy::Role;
+use crate::crypto;
 use crate::crypto::ssh::Signer;
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
-use crate::gate::{self, Presented, Warrant};
+use crate::gate::{self, Consent, Plan, Presented};
 use crate::keys::TokenRecord;
 use crate::ledger::query;
-use crate::model::{Email, Hash256, HsmName, hex};
+use crate::model::{Email, Hash256, hex};
 use crate::people::quorum::Counted;
-use crate::people::request::{self, ApprovalRequest, LogHead, Requester, Step};
+use crate::people::request::{self, ApprovalRequest, LogHead, Requester};
 use crate::people::sidecar::{self, ConsistencyProof, Proofs};
 use crate::people::{Namespace, Roster};
-use crate::request::Operation;
-use crate::ui::Row;
+use crate::policy::{Decision, Gate};
 use chrono::TimeDelta;
-use serde_json::Value;
-use std::path::{Path, PathBuf};
+use serde::Serialize;
+use std::path::PathBuf;
 
-/// What a command is going to do.
-#[derive(Clone, Debug)]
-pub struct Intended {
-    /// The rule of the policy that applies.
-    pub operation: Rule,
-    /// What it is done to.
-    pub object: String,
-    /// The command line that does it, without global options.
-    pub command: Vec<String>,
-    /// Each act, in order.
-    pub steps: Vec<Step>,
-    /// What must not move until it is done: keys by name, `settings`, `roster`.
-    pub subjects: Vec<String>,
-    /// The tokens that will be used.
-    pub tokens: Vec<HsmName>,
+/// How a command came to be run.
+#[derive(Clone, Debug, Default)]
+pub enum Mandate {
+    /// Somebody typed it.
+    #[default]
+    Typed,
+    /// `run` repeats it, with what people agreed to.
+    Approved(Box<Presented>),
 }
 
-/// One act of a command, with every parameter that can be known beforehand.
-///
-/// # Errors
-/// Only a bug.
-pub fn step<O: Operation>(object: impl Into<String>, params: &O) -> Result<Step> {
-    let mut value = serde_json::to_value(params).map_err(|e| Error::bug("parameters have no JSON form").because(e))?;
-    if let Some(members) = value.as_object_mut() {
-        members.retain(|name, _| !O::OPEN.contains(&name.as_str()));
+impl Mandate {
+    /// The plan that people agreed to, if they did.
+    pub fn plan(&self) -> Option<Plan> {
+        match self {
+            Mandate::Typed => None,
+            Mandate::Approved(presented) => Some(Plan::of(presented.document())),
+        }
     }
-    Ok(Step { operation: O::NAME.into(), object: object.into(), params: value })
+
+    /// What people signed.
+    pub fn presented(self) -> Option<Box<Presented>> {
+        match self {
+            Mandate::Typed => None,
+            Mandate::Approved(presented) => Some(presented),
+        }
+    }
+
+    /// Whether people agreed to it before.
+    pub fn is_approved(&self) -> bool {
+        matches!(self, Mandate::Approved(_))
+    }
+}
+
+/// A plan, with what the gates would say to its steps where whoever planned them asked.
+pub struct Planned {
+    /// What is going to be done.
+    pub plan: Plan,
+    /// Decisions by the number of the step, from 0; for a dry run.
+    pub judged: Vec<(usize, Decision)>,
+}
+
+impl From<Plan> for Planned {
+    fn from(plan: Plan) -> Self {
+        Planned { plan, judged: Vec::new() }
+    }
+}
+
+/// What became of a plan.
+pub enum Answer {
+    /// It may be done.
+    Given(Consent),
+    /// A dry run: it is only shown.
+    Shown(Box<Foreseen>),
+    /// Others have to agree first.
+    Waits(Box<Pending>),
+}
+
+/// What a dry run shows of every command: the plan, who has to agree, and what the gates would say of what comes first.
+#[derive(Debug, Serialize)]
+pub struct Foreseen {
+    /// The version of this form.
+    pub schema: &'static str,
+    /// What would be done.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// How many people have to agree, the requester among them; none in a sandbox.
+    pub threshold: u32,
+    /// Roles that have to be among them.
+    pub must_include: Vec<Role>,
+    /// What the gates would say, for the acts that can be judged before others are done.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What the gates would say to one act.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// Which step of the plan, from 0.
+    pub step: usize,
+    /// `allow`, `block`, `needs-approval`.
+    pub result: &'static str,
+    /// Each gate that was asked.
+    pub gates: Vec<Gate>,
+    /// The whole decision.
+    #[serde(skip)]
+    pub decision: Decision,
+}
+
+impl Verdict {
+    /// On this step of the plan.
+    pub fn new(step: usize, decision: Decision) -> Self {
+        let result = match &decision {
+            Decision::Allow(_) => "allow",
+            Decision::Block(_) => "block",
+            Decision::NeedsApproval(_) => "needs-approval",
+        };
+        Verdict { step, result, gates: decision.gates().to_vec(), decision }
+    }
+}
+
+/// A request that was written and waits for others.
+#[derive(Debug)]
+pub struct Pending {
+    /// What was asked.
+    pub document: ApprovalRequest,
+    /// Its file.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes.
+    pub sha256: Hash256,
+    /// Who agreed so far, and who is missing.
+    pub counted: Counted,
+}
+
+impl Pending {
+    /// That it waits, with the literal next commands.
+    pub fn error(&self) -> Error {
+        let document = &self.document;
+        let message = format!("{} of {} waits for {}", document.operation, document.object, self.counted.missing);
+        let hint = format!(
+            "on an approver's machine: keyctl approve {}; then here: keyctl run {}",
+            shown_path(&self.path),
+            document.request_id
+        );
+        Error::new(Kind::ApprovalNeeded, "approval_needed", message).hint(hint)
+    }
 }
 
 impl World {
     /// Whether people have to agree before a command that changes keys, rules or people goes on.
     pub fn asks_people(&self) -> bool {
-        let waived = self.genesis.environment == crate::model::Environment::Sandbox && self.globals.identity.is_none();
-        !waived && self.warrant.is_none()
+        self.genesis.environment != crate::model::Environment::Sandbox || self.globals.identity.is_some()
     }
 
-    /// The planned parameters of a step, under a warrant.
-    pub fn planned(&self, operation: &str, object: &str) -> Option<&Value> {
-        self.warrant.as_ref()?.planned(operation, object)
-    }
-
-    /// All planned parameters of a step that leaves none open.
+    /// Brings a plan and what allows it together. Under a request that people signed, the plan is theirs; nobody is asked
+    /// in a sandbox (unless `--identity` says who asks); otherwise the requester's own signature is counted, and if it is not
+    /// enough, the request is written for others.
     ///
     /// # Errors
-    /// They are not those of the operation.
-    pub fn planned_params<O: Operation>(&self, object: &str) -> Result<Option<O>> {
-        let Some(params) = self.planned(O::NAME, object) else { return Ok(None) };
-        let read = serde_json::from_value(params.clone());
-        read.map(Some).map_err(|error| Error::failed("bad_request", "a planned step cannot be read").because(error))
-    }
-
-    /// One planned parameter, read as what it is.
-    ///
-    /// # Errors
-    /// It is planned, but as something else.
-    pub fn planned_field<T: serde::de::DeserializeOwned>(&self, step: (&str, &str), name: &str) -> Result<Option<T>> {
-        let Some(value) = self.planned(step.0, step.1).and_then(|params| params.get(name)) else { return Ok(None) };
-        let read = serde_json::from_value(value.clone());
-        read.map(Some).map_err(|error| Error::failed("bad_request", format!("{name} of a planned step")).because(error))
-    }
-
-    /// Asks for leave. Returns if the command may go on: nobody is asked in a sandbox (unless `--identity` says who
-    /// asks), a warrant is at hand, or the requester alone is enough. Otherwise the request is written for others.
-    ///
-    /// # Errors
-    /// `approval_needed`, after the request was written; `identity_needed`, `not_in_roster`.
-    pub fn authorize(&mut self, intended: Intended) -> Result<()> {
-        if !self.asks_people() {
-            return Ok(());
+    /// `gate_failed` for what would be refused whoever agreed; `identity_needed`, `not_in_roster`; the plan's own.
+    pub fn consent<P: Into<Planned>>(
+        &mut self,
+        mandate: Mandate,
+        plan: impl FnOnce(&mut World) -> Result<P>,
+    ) -> Result<Answer> {
+        let plan = match mandate {
+            Mandate::Approved(presented) if self.globals.dry_run => {
+                return self.foresee(Plan::of(presented.document()).into(), true).map(|it| Answer::Shown(Box::new(it)));
+            }
+            Mandate::Approved(presented) => return Ok(Answer::Given(Consent::of_people(presented))),
+            Mandate::Typed => plan(self)?.into(),
+        };
+        if self.globals.dry_run {
+            let asks = self.asks_people();
+            return self.foresee(plan, asks).map(|it| Answer::Shown(Box::new(it)));
         }
+        let Planned { plan, .. } = plan;
+        if plan.steps.is_empty() {
+            return Ok(Answer::Given(Consent::of_consequence()));
+        }
+        if !self.asks_people() {
+            return Consent::of_sandbox(plan, &self.ledger).map(Answer::Given);
+        }
+        self.ask(plan)
+    }
+
+    /// What a dry run shows; `asks` says whether people are asked at all.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn foresee(&mut self, planned: Planned, asks: bool) -> Result<Foreseen> {
+        let Planned { plan, judged } = planned;
+        let settings = query::settings(self.ledger.connection())?.settings;
+        let rule = settings.policy.rule(plan.rule_in_force());
+        let (threshold, must_include) = match asks && !plan.steps.is_empty() {
+            true => (rule.threshold, rule.must_include.iter().copied().collect()),
+            false => (0, Vec::new()),
+        };
+        let verdicts = match judged.is_empty() {
+            true => self.verdicts(&plan)?,
+            false => judged.into_iter().map(|(step, decision)| Verdict::new(step, decision)).collect(),
+        };
+        Ok(Foreseen { schema: "keyctl.plan/v1", plan, threshold, must_include, verdicts })
+    }
+
+    /// What comes first can be judged, and nothing behind it: by then the register says something else.
+    fn verdicts(&mut self, plan: &Plan) -> Result<Vec<Verdict>> {
+        let Some(first) = plan.steps.first() else { return Ok(Vec::new()) };
+        let (actor, id) = (self.globals.actor(), self.globals.correlation_id.clone());
+        let decision = gate::foresee(&mut self.ledger, first, &actor, &id)?;
+        Ok(decision.into_iter().map(|decision| Verdict::new(0, decision)).collect())
+    }
+
+    /// Asks people. What would be refused whoever agreed is refused before.
+    fn ask(&mut self, plan: Plan) -> Result<Answer> {
         let roster = query::roster(self.ledger.connection())?;
         let roster = roster.ok_or_else(|| {
-            Error::blocked("no_roster", format!("{} takes other people, and there is no roster", intended.operation))
+            Error::blocked("no_roster", format!("{} takes other people, and there is no roster", plan.rule))
         })?;
-        let signer = self.signer(&intended)?;
+        let refused = |verdict: &Verdict| gate::refusal(&plan.object, &verdict.decision);
+        if let Some(error) = self.verdicts(&plan)?.first().and_then(refused) {
+            return Err(error);
+        }
+        let signer = self.signer(&plan)?;
         let email = self.requester(&roster, &signer)?;
         let key_sha256 = signer.public().fingerprint();
-        let document = self.document(intended, &roster, Requester { email, key_sha256 })?;
+        let document = self.document(plan, &roster, Requester { email, key_sha256 })?;
         let bytes = document.to_bytes()?;
-        if self.globals.dry_run {
-            self.ui().raw(&format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default()));
-            return Ok(());
-        }
         let signature = signer.sign(&Namespace::Request.of(&document.origin), &bytes)?.to_string();
-        let presented = Presented::new(bytes.clone(), Some(signature.clone()), Vec::new())?;
+        let presented = Box::new(Presented::new(bytes.clone(), Some(signature.clone()), Vec::new())?);
         let counted = gate::count(&mut self.ledger, &presented)?;
         if counted.is_enough() {
-            self.warrant = Some(Warrant::Request(Box::new(presented)));
-            return Ok(());
+            return Ok(Answer::Given(Consent::of_people(presented)));
         }
         let path = self.write_request(&document, &bytes, &signature)?;
-        self.waits(&document, &path, &counted)
+        let sha256 = presented.sha256();
+        Ok(Answer::Waits(Box::new(Pending { document, path, sha256, counted })))
     }
 
-    fn signer(&self, intended: &Intended) -> Result<Signer> {
+    fn signer(&self, plan: &Plan) -> Result<Signer> {
         let identity = self.globals.identity.as_ref().ok_or_else(|| {
-            let message = format!("{} of {} takes a requester who proves it", intended.operation, intended.object);
+            let message = format!("{} of {} takes a requester who proves it", plan.rule, plan.object);
             Error::blocked("identity_needed", message).hint("--identity SSHKEY, a key that the roster has for you")
         })?;
         Signer::open(identity, &mut crate::ui::passphrase)
@@ -142,29 +265,29 @@ impl World {
         }
     }
 
-    fn document(&self, intended: Intended, roster: &Roster, requester: Requester) -> Result<ApprovalRequest> {
+    fn document(&self, plan: Plan, roster: &Roster, requester: Requester) -> Result<ApprovalRequest> {
         let conn = self.ledger.connection();
         let recorded = query::tokens(conn)?;
         let settings = query::settings(conn)?;
-        let rule = if self.globals.break_glass.is_some() { Rule::BreakGlass } else { intended.operation };
+        let rule = plan.rule_in_force();
         let head = self.ledger.head()?;
         let now = self.now()?;
-        let mut tokens = intended.tokens;
+        let mut tokens = plan.tokens;
         tokens.sort();
         tokens.dedup();
         let moved = |subject: String| Ok((query::touched(conn, &subject)?, subject));
-        let subjects = intended.subjects.into_iter().map(moved).collect::<Result<Vec<_>>>()?;
+        let subjects = plan.subjects.into_iter().map(moved).collect::<Result<Vec<_>>>()?;
         Ok(ApprovalRequest {
             schema: request::SCHEMA.into(),
-            request_id: hex(&random()?),
+            request_id: hex(&crypto::random::<16>()?),
             workspace_id: self.genesis.workspace_id.clone(),
             origin: self.genesis.origin.clone(),
             environment: self.genesis.environment,
             genesis_sha256: Some(self.ledger.entry(0)?.leaf_hash()?),
-            operation: intended.operation,
-            object: intended.object,
-            command: intended.command,
-            steps: intended.steps,
+            operation: plan.rule,
+            object: plan.object,
+            command: plan.command,
+            steps: plan.steps,
             subjects: subjects.into_iter().map(|(seq, subject)| (subject, seq)).collect(),
             tokens: tokens
                 .into_iter()
@@ -176,7 +299,7 @@ impl World {
             requester,
             reason: self.globals.because.clone().unwrap_or_else(|| "none given".into()),
             ticket: self.globals.ticket.clone(),
-            break_glass: self.globals.break_glass.clone(),
+            break_glass: plan.break_glass,
             tool: tool().clone(),
             created_at: now,
             not_before: now,
@@ -211,38 +334,7 @@ impl World {
         safe::write_new(&path, bytes, 0o644)?;
         Ok(path)
     }
-
-    fn waits(&self, document: &ApprovalRequest, path: &Path, counted: &Counted) -> Result<()> {
-        let sha256 = Hash256::of(&document.to_bytes()?);
-        let candidates: Vec<_> = counted.missing.candidates.iter().map(ToString::to_string).collect();
-        self.ui().object(
-            &Row::new()
-                .with("request", shown_path(path))
-                .with("request_id", document.request_id.as_str())
-                .with("sha256", sha256.to_string())
-                .with("aloud", grouped(&sha256.to_string()))
-                .with("waits_for", counted.missing.to_string())
-                .with("may_approve", candidates)
-                .with("until", rfc3339(document.not_after)),
-        );
-        let message = format!("{} of {} waits for {}", document.operation, document.object, counted.missing);
-        let hint = format!(
-            "on an approver's machine: keyctl approve {}; then here: keyctl run {}",
-            shown_path(path),
-            document.request_id
-        );
-        Err(Error::new(Kind::ApprovalNeeded, "approval_needed", message).hint(hint))
-    }
 }
 
 /// The folder of approval requests in a workspace.
 pub const REQUESTS: &str = "requests";
-
-fn random() -> Result<[u8; 16]> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        Error::unavailable("no_randomness", "the operating system gives no randomness")
-            .because(anyhow::anyhow!("{error}"))
-    })?;
-    Ok(bytes)
-}

@@ -12,7 +12,6 @@ use crate::people::request::MAX_REQUEST;
 use crate::ui::Row;
 use crate::world::World;
 use crate::world::authority::REQUESTS;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What the counting ignored is said: an approver who signed in vain wants to know why.

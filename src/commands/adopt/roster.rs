@@ -1,11 +1,14 @@
 //! `adopt`, the people's part: a changed `roster.toml`.
 
+use crate::commands::preview::{self, Leading};
 use crate::config::policy::Operation;
 use crate::error::Result;
+use crate::gate::{Plan, step};
 use crate::ledger::query;
 use crate::people::Roster;
 use crate::request::AdoptRoster;
-use crate::ui::Row;
+use crate::ui::{Row, Worst};
+use crate::world::authority::Mandate;
 use crate::world::{World, act};
 
 /// A roster file that is not the roster in force.
@@ -29,13 +32,27 @@ impl Change {
     }
 
     /// Puts it in force, by the quorum of both rosters, with a proof for each new key.
-    pub fn adopt(self, world: &mut World) -> Result<()> {
+    pub fn adopt(self, world: &mut World, mandate: Mandate) -> Result<Worst> {
         let object = format!("roster/{}", self.to.version);
         let params = AdoptRoster { generation: world.ledger_key()?, from: self.from, to: self.to };
-        let request = world.request(object.clone(), params);
-        let command = vec!["adopt".to_owned(), "--roster".to_owned()];
-        act::record(world, Operation::Roster, command, vec!["roster".to_owned()], request)?;
+        let plan = |_: &mut World| {
+            Ok(Plan {
+                rule: Operation::Roster,
+                object: object.clone(),
+                command: vec!["adopt".to_owned(), "--roster".to_owned()],
+                steps: vec![step(object.clone(), &params)?],
+                subjects: vec!["roster".to_owned()],
+                tokens: Vec::new(),
+                break_glass: None,
+            })
+        };
+        let consent = match preview::consent(world, mandate, plan)? {
+            Leading::On(consent) => consent,
+            Leading::Shown(worst) => return Ok(worst),
+        };
+        act::record::<AdoptRoster>(world, &consent, &object)?;
+        world.checkpoint()?;
         world.ui().say(&format!("{object} is in force"));
-        Ok(())
+        Ok(Worst::default())
     }
 }

@@ -7,7 +7,7 @@ mod confirm;
 mod document;
 mod input;
 mod pack;
-mod words;
+pub(super) mod words;
 
 use crate::crypto::ssh::{PublicKey, Signature, Signer};
 use crate::error::{Error, Result};

@@ -4,10 +4,10 @@
 use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
+use crate::gate::{Plan, command_line};
 use crate::people::cab::CabApproval;
-use crate::people::founding;
 use crate::people::request::Step;
-use crate::people::{ApprovalRequest, Roster};
+use crate::people::{ApprovalRequest, Roster, founding};
 use crate::request::Kind;
 use serde_json::Value;
 
@@ -22,11 +22,11 @@ const WIDTH: usize = 100;
 
 /// Labelled lines.
 #[derive(Default)]
-pub(super) struct Words(Vec<String>);
+pub(in crate::commands) struct Words(Vec<String>);
 
 impl Words {
     /// Adds a text with its label.
-    pub(super) fn line(&mut self, label: &str, text: &str) {
+    pub(in crate::commands) fn line(&mut self, label: &str, text: &str) {
         let text = shown(text);
         let mut label = label;
         let mut row = String::new();
@@ -45,7 +45,7 @@ impl Words {
     }
 
     /// The whole, with a line end after each line.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::commands) fn text(&self) -> String {
         self.0.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 }
@@ -62,13 +62,27 @@ pub(super) fn of_request(request: &ApprovalRequest) -> Words {
     words.line("by", request.requester.email.as_str());
     words.line("because", &request.reason);
     request.ticket.iter().for_each(|ticket| words.line("ticket", ticket));
-    words.line("command", &format!("keyctl {}", command(&request.command)));
+    words.line("command", &command_line(&request.command));
     words.line("where", &format!("the {} workspace {}", request.environment, request.workspace_id));
     words.line("", &format!("of {}", request.origin));
     for (i, step) in request.steps.iter().enumerate() {
         of_step(&mut words, i + 1, step);
     }
     of_state(&mut words, request);
+    words
+}
+
+/// What a plan says that nobody signed yet.
+pub(in crate::commands) fn of_plan(plan: &Plan) -> Words {
+    let mut words = Words::default();
+    words.line("would", &phrase(plan.rule, &plan.object));
+    words.line("command", &command_line(&plan.command));
+    for (i, step) in plan.steps.iter().enumerate() {
+        of_step(&mut words, i + 1, step);
+    }
+    if plan.steps.is_empty() {
+        words.line("step", "none: there is nothing to do");
+    }
     words
 }
 
@@ -122,18 +136,6 @@ fn of_state(words: &mut Words, request: &ApprovalRequest) {
     let tool = request.tool.sha256.map_or_else(|| "of unknown hash".to_owned(), |hash| hash.to_string());
     words.line("made by", &format!("keyctl {}, {tool}", request.tool.version));
     words.line("request", &request.request_id);
-}
-
-/// A command line that can be read again.
-fn command(words: &[String]) -> String {
-    let plain = |word: &&String| {
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c))
-    };
-    let quoted = |word: &String| match Some(word).filter(plain) {
-        Some(word) => word.clone(),
-        None => format!("'{}'", word.replace('\'', r"'\''")),
-    };
-    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// One line for each value: `path: value`, in the order of the bytes.
@@ -295,6 +297,6 @@ mod tests {
     #[test]
     fn a_command_line_can_be_read_again() {
         let words = ["rotate", "a b", "it's", "", "--x=y", "$(id)"].map(str::to_owned);
-        assert_eq!(command(&words), r"rotate 'a b' 'it'\''s' '' --x=y '$(id)'");
+        assert_eq!(command_line(&words), r"keyctl rotate 'a b' 'it'\''s' '' --x=y '$(id)'");
     }
 }

@@ -3,16 +3,16 @@
 use crate::clock::{Clock, Time};
 use crate::formats::apt::verify::{Report, verify};
 use crate::founding::found;
-use crate::keys::State;
+use crate::gate::{Consent, Plan, step};
+use crate::keys::{Generation, State};
 use crate::lifecycle::advance;
 use crate::model::{Hash256, KeyName};
 use crate::pki::openpgp::document::Verdict;
 use crate::published::{keyring_files, keyrings};
-use crate::request::SignArtifact;
+use crate::request::{ChangeState, SignArtifact};
 use crate::signing::sign_repository;
 use crate::ui::Ui;
-use crate::world::{Globals, World};
-use crate::world::{act, small};
+use crate::world::{Globals, World, act};
 use chrono::TimeDelta;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,7 +45,6 @@ fn globals(dir: &Path, clock: &Clock) -> Globals {
         identity: None,
         because: None,
         ticket: None,
-        break_glass: None,
         yes: false,
         correlation_id,
         dry_run: false,
@@ -71,6 +70,17 @@ fn good(report: &Report) -> usize {
     assert_eq!(counts[0], counts[1]);
     assert_eq!(counts[0], both[0].len(), "{both:?}");
     counts[0]
+}
+
+fn change(world: &mut World, generation: &Generation, to: State, reason: &str) -> Generation {
+    let id = &generation.id;
+    let params = ChangeState { generation: id.clone(), from: generation.state, to, reason: reason.into() };
+    let name = &id.key;
+    let key = world.settings().unwrap().key(name).unwrap().clone();
+    let plan = advance::plan(world, (name, &key), false, Vec::new(), None).unwrap();
+    let plan = Plan { steps: vec![step(id.to_string(), &params).unwrap()], ..plan };
+    let consent = Consent::of_sandbox(plan, &world.ledger).unwrap();
+    act::change_state(world, &consent, generation, to, reason).unwrap()
 }
 
 #[test]
@@ -99,13 +109,15 @@ fn overlap() {
     assert_eq!((params.generation.to_string().as_str(), params.cosigners.len(), signatures), ("apt/1", 0, 1));
 
     clock.turn(TimeDelta::days(76));
-    let key = small::setting(&world.settings().unwrap(), &name).unwrap();
-    let second = advance::advance(&mut world, &name, &key).unwrap();
+    let key = world.settings().unwrap().key(&name).unwrap().clone();
+    let plan = advance::plan(&world, (&name, &key), false, Vec::new(), None).unwrap();
+    let consent = Consent::of_sandbox(plan, &world.ledger).unwrap();
+    let second = advance::advance(&mut world, &consent, &name, &key).unwrap();
     keyrings::publish(&mut world).unwrap();
     let first = world.active(&name).unwrap();
-    act::change_state(&mut world, &first, State::Retiring, "its successor takes over").unwrap();
-    let second = act::change_state(&mut world, &second, State::Staged, "published").unwrap();
-    act::change_state(&mut world, &second, State::Active, "takes over").unwrap();
+    change(&mut world, &first, State::Retiring, "its successor takes over");
+    let second = change(&mut world, &second, State::Staged, "published");
+    change(&mut world, &second, State::Active, "takes over");
 
     clock.turn(TimeDelta::days(2));
     let (params, gates, signatures, stale) = sign(&mut world);

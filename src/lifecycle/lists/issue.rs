@@ -2,19 +2,18 @@
 
 use crate::clock::Time;
 use crate::error::{Kind, Result};
-use crate::files::lock::NamedLock;
+use crate::gate::Consent;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
 use crate::lifecycle::lists::list;
 use crate::lifecycle::marks;
-use crate::model::{GenerationId, KeyName};
+use crate::model::GenerationId;
 use crate::outcome::Receipt;
 use crate::policy::revocation::{LISTING, list_life, refresh_after};
 use crate::published::{lists, register};
 use crate::request::IssueCrl;
 use crate::ui::Worst;
 use crate::world::{World, act};
-use std::time::Duration;
 
 /// Whether a CA generation signs lists: by its state, and as long as its certificate is valid.
 pub(crate) fn can_list(ca: &Generation, now: Time) -> bool {
@@ -55,10 +54,13 @@ pub(crate) fn refresh(world: &mut World, worst: &mut Worst) -> Result<Vec<(Gener
         let issued = match due(world, ca) {
             Ok(None) => continue,
             Ok(Some(why)) if world.globals.dry_run => Ok(why),
-            Ok(Some(why)) => lock(world, &ca.id.key).and_then(|_lock| issue(world, ca)).map(|receipt| {
-                receipts.push(receipt);
-                why
-            }),
+            Ok(Some(why)) => world
+                .lock_key(&ca.id.key)
+                .and_then(|_lock| issue(world, &Consent::of_consequence(), ca))
+                .map(|receipt| {
+                    receipts.push(receipt);
+                    why
+                }),
             Err(error) => Err(error),
         };
         done.push((ca.id.clone(), issued));
@@ -69,16 +71,11 @@ pub(crate) fn refresh(world: &mut World, worst: &mut Worst) -> Result<Vec<(Gener
     Ok(done)
 }
 
-/// The lock of a key, and so of its lists.
-pub(crate) fn lock(world: &World, key: &KeyName) -> Result<NamedLock> {
-    NamedLock::acquire(&world.dir.join("locks"), key.as_str(), Duration::from_secs(10))
-}
-
 /// Issues a CA's next list. The caller holds the CA's lock.
 ///
 /// # Errors
 /// As planning, the gate, the token and publishing say; the number is used up then.
-pub(crate) fn issue(world: &mut World, ca: &Generation) -> Result<Receipt> {
+pub(crate) fn issue(world: &mut World, consent: &Consent, ca: &Generation) -> Result<Receipt> {
     let mut list = list::plan(world, ca, None)?;
     let waiting = query::unlisted_generations(world.ledger.connection())?;
     let tells: Vec<GenerationId> =
@@ -86,7 +83,7 @@ pub(crate) fn issue(world: &mut World, ca: &Generation) -> Result<Receipt> {
     let params = IssueCrl { generation: ca.id.clone(), crl: list.crl.clone(), tells };
     let mut request = world.request(ca.id.to_string(), params);
     request.signatures = vec![list.covered.clone()];
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, consent, request)?;
     let published = list.sign(&world.store, &permit);
     world.ui().detail(&format!("time of the list: {}", list.laps()));
     act::close_for_evidence(world, permit, published)

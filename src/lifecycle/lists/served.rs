@@ -2,6 +2,7 @@
 //! there is the publication's matter; that it got there is seen by fetching it.
 
 use crate::error::{Error, Kind, Result};
+use crate::gate::Consent;
 use crate::http::{Getter, Http, Limits};
 use crate::keys::Generation;
 use crate::ledger::query;
@@ -60,7 +61,7 @@ pub fn confirm(world: &mut World, ca: &Generation, fetch: bool, stop: &Arc<Atomi
     let served = look(world, ca, &crl, &urls, &http, &Sleeper::new(stop.clone()))?;
     let params = ConfirmCrl { generation: ca.id.clone(), number: recorded.number, sha256: recorded.sha256, urls };
     let request = world.request(ca.id.to_string(), params);
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, &Consent::of_consequence(), request)?;
     act::close(world, permit, Ok(served))?;
     Ok(Seen::Served)
 }

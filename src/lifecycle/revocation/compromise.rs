@@ -2,16 +2,15 @@
 
 use crate::clock::Time;
 use crate::error::Result;
-use crate::keys::{Generation, RevocationReason};
+use crate::gate::{Consent, step};
+use crate::keys::{Generation, RevocationReason, Terms};
 use crate::ledger::query;
-use crate::lifecycle::lists::issue;
-use crate::lifecycle::revocation::plan::{Plan, plain};
+use crate::lifecycle::revocation::revoking::{Revoking, plain};
 use crate::lifecycle::revocation::tell::carry_out;
 use crate::lifecycle::revocation::terms;
 use crate::model::GenerationId;
 use crate::people::request::Step;
 use crate::world::World;
-use crate::world::authority::step;
 
 /// A compromise, as a step of the runbook says it.
 pub(crate) struct Compromise<'a> {
@@ -19,6 +18,8 @@ pub(crate) struct Compromise<'a> {
     pub since: Option<Time>,
     /// How the external issuer was told, if there is one.
     pub reference: &'a str,
+    /// What was planned, once it is consented to.
+    pub planned: Option<Terms>,
 }
 
 /// How far a revocation has come.
@@ -37,12 +38,12 @@ impl Compromise<'_> {
     ///
     /// # Errors
     /// As [`run`].
-    pub fn revoke(&self, world: &mut World, id: &GenerationId) -> Result<String> {
-        let _lock = issue::lock(world, &id.key)?;
-        let plan = self.plan(world, id)?;
+    pub fn revoke(&self, world: &mut World, consent: &Consent, id: &GenerationId) -> Result<String> {
+        let _lock = world.lock_key(&id.key)?;
+        let revoking = self.resolve(world, id)?;
         // Once more where it is done already: a list counts when it is where verifiers look.
-        carry_out(world, &plan, true)?;
-        Ok(format!("{id} for {}: {}", plan.terms.reason, plan.way.explain()))
+        carry_out(world, consent, &revoking, true)?;
+        Ok(format!("{id} for {}: {}", revoking.terms.reason, revoking.way.explain()))
     }
 
     /// How far it has come.
@@ -52,7 +53,7 @@ impl Compromise<'_> {
     pub fn check(&self, world: &World, id: &GenerationId) -> Result<Stage> {
         let generation = world.generation(id)?;
         let recorded = query::revocation(world.ledger.connection(), id)?;
-        let terms = terms::resolve(world, &generation, recorded.as_ref(), self.why(&generation))?;
+        let terms = terms::resolve(world, &generation, recorded.as_ref(), self.why(&generation), self.planned)?;
         Ok(match recorded.filter(|recorded| recorded.terms == terms) {
             None => Stage::Open,
             Some(recorded) if recorded.told.is_none() => Stage::Decided,
@@ -65,12 +66,12 @@ impl Compromise<'_> {
     /// # Errors
     /// As [`run`], before anything is done.
     pub fn step(&self, world: &World, id: &GenerationId) -> Result<Step> {
-        step(id.to_string(), &self.plan(world, id)?.params())
+        step(id.to_string(), &self.resolve(world, id)?.params())
     }
 
-    fn plan(&self, world: &World, id: &GenerationId) -> Result<Plan> {
+    fn resolve(&self, world: &World, id: &GenerationId) -> Result<Revoking> {
         let why = self.why(&world.generation(id)?);
-        plain(world, id, why, Some(self.reference))
+        plain(world, id, why, Some(self.reference), self.planned)
     }
 
     fn why(&self, generation: &Generation) -> (RevocationReason, Option<Time>) {

@@ -4,7 +4,7 @@
 pub mod channel;
 pub mod compromise;
 pub mod keyring;
-pub mod plan;
+pub mod revoking;
 pub mod settle;
 pub mod tell;
 pub mod terms;

@@ -2,14 +2,14 @@
 //! otherwise the number stays used up, and the next one is made (governance T7).
 
 use crate::error::{Error, Result};
+use crate::gate::Failure;
 use crate::ledger::query::{self, OpenIntent};
 use crate::pki::crl::delivery::Published;
 use crate::pki::revoked::Revoked;
 use crate::published::{keyrings, lists};
 use crate::request::{IssueCrl, RevokeKey};
-use crate::world::World;
-use crate::world::act::{self, close_with_error};
 use crate::world::orphans::resume;
+use crate::world::{World, act};
 
 const UNKNOWN: &str = "the signature may exist; the revocation holds here, and is told anew";
 
@@ -38,7 +38,11 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
         act::close(world, permit, Ok(revoked))?;
         return Ok(("taken-over", format!("{} is revoked, and what tells of it is published", params.generation)));
     }
-    close_with_error::<RevokeKey, Revoked>(world, permit, Error::failed("interrupted", UNKNOWN), true)?;
+    act::close_failed::<RevokeKey, Revoked>(
+        world,
+        permit,
+        Failure { error: Error::failed("interrupted", UNKNOWN), unknown: true },
+    )?;
     Ok(("unknown", UNKNOWN.into()))
 }
 
@@ -56,6 +60,10 @@ pub(crate) fn settle_list(world: &mut World, orphan: &OpenIntent) -> Result<(&'s
         return Ok(("taken-over", format!("the list {} is published", plan.number)));
     }
     let detail = format!("the list may have been signed; its number {} is used up", plan.number);
-    close_with_error::<IssueCrl, Published>(world, permit, Error::failed("interrupted", detail.clone()), true)?;
+    act::close_failed::<IssueCrl, Published>(
+        world,
+        permit,
+        Failure { error: Error::failed("interrupted", detail.clone()), unknown: true },
+    )?;
     Ok(("unknown", detail))
 }

@@ -2,10 +2,19 @@
 
 use crate::clock::{self, Time, rfc3339};
 use crate::error::{Error, Result};
+use crate::gate::Plan;
 use crate::keys::{Generation, Revocation, RevocationReason, State, Terms};
 use crate::ledger::query;
+use crate::model::GenerationId;
 use crate::request::{ChangeState, Operation, Request, RevokeKey};
 use crate::world::World;
+
+/// The terms of a revocation that was planned.
+pub fn planned(plan: &Plan, id: &GenerationId) -> Option<Terms> {
+    let object = id.to_string();
+    plan.find(RevokeKey::KIND, &object)?;
+    plan.params::<RevokeKey>(&object).ok().map(|params| params.terms())
+}
 
 /// A time as RFC 3339.
 ///
@@ -25,6 +34,7 @@ pub fn resolve(
     generation: &Generation,
     recorded: Option<&Revocation>,
     (reason, since): (RevocationReason, Option<Time>),
+    planned: Option<Terms>,
 ) -> Result<Terms> {
     let id = &generation.id;
     if let Some(old) = recorded.map(|old| old.terms)
@@ -33,8 +43,8 @@ pub fn resolve(
     {
         return Ok(old);
     }
-    if let Some(planned) = world.planned_params::<RevokeKey>(&id.to_string())? {
-        return Ok(planned.terms());
+    if let Some(planned) = planned {
+        return Ok(planned);
     }
     let now = world.globals.clock.now();
     if let Some(since) = since {

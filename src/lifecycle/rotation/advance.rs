@@ -1,20 +1,18 @@
 //! …
 
 use crate::error::{Error, Result};
-use crate::files::lock::NamedLock;
-use crate::gate::Warrant;
+use crate::gate::Consent;
 use crate::keys::rotation::{self, Next, Step, Wait};
 use crate::ledger::query::rotation as recorded;
 use crate::lifecycle::rotation::facts::Known;
 use crate::lifecycle::rotation::options::{MAX_STEPS, Options};
 use crate::lifecycle::rotation::{failure, resume, steps};
-use crate::model::KeyName;
+use crate::model::{GenerationId, KeyName};
 use crate::outcome::Receipt;
 use crate::published::{certificates, keyrings, register};
-use crate::request::{ChangeState, Operation};
+use crate::request::Kind;
 use crate::world::World;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// What a run did, and what is left.
 #[derive(Debug)]
@@ -35,14 +33,14 @@ pub(crate) struct Progress {
 ///
 /// # Errors
 /// As each step says; whatever was done stays done.
-pub(crate) fn advance(world: &mut World, name: &KeyName, options: &Options) -> Result<Progress> {
-    let _lock = NamedLock::acquire(&world.dir.join("locks"), name.as_str(), Duration::from_secs(10))?;
+pub(crate) fn advance(world: &mut World, consent: &Consent, name: &KeyName, options: &Options) -> Result<Progress> {
+    let _lock = world.lock_key(name)?;
     crate::world::tidy(&world.dir);
     if let Some(done) = completed_before(world, name)? {
         return Ok(done);
     }
     let mut done = Vec::new();
-    let result = walk(world, name, options, &mut done);
+    let result = walk(world, consent, (name, options), &mut done);
     if let Err(error) = &result {
         failure::record(world, name, error)?;
     }
@@ -69,8 +67,13 @@ fn completed_before(world: &mut World, name: &KeyName) -> Result<Option<Progress
     Ok(Some(Progress { name, done: Vec::new(), next, takeover: Some(takeover), csr: None }))
 }
 
-fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Step>) -> Result<(Next, Option<Receipt>)> {
-    let mut takeover = resume::orphans(world, name)?;
+fn walk(
+    world: &mut World,
+    consent: &Consent,
+    (name, options): (&KeyName, &Options),
+    done: &mut Vec<Step>,
+) -> Result<(Next, Option<Receipt>)> {
+    let mut takeover = resume::orphans(world, name, consent.request())?;
     // Early is the beginning of one rotation; the one after it waits for its time.
     let mut early = options.early && takeover.is_none();
     for _ in 0..MAX_STEPS {
@@ -78,7 +81,7 @@ fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Ste
         early &= rotation::successor(&known.generations).is_none();
         let next = rotation::next(&known.facts(world, early))?;
         let Next::Do(step) = next else { return Ok((next, takeover)) };
-        if is_beyond(world, &step) {
+        if is_beyond(consent, name, &step) {
             return Ok((Next::Do(step), takeover));
         }
         if done.last() == Some(&step) {
@@ -89,19 +92,29 @@ fn walk(world: &mut World, name: &KeyName, options: &Options, done: &mut Vec<Ste
         }
         early = false;
         world.ui().detail(&format!("{name}: {step}"));
-        takeover = steps::take(world, &known, &step, options)?.or(takeover);
+        takeover = steps::take(world, consent, &known, &step, options)?.or(takeover);
         done.push(step);
     }
     Err(Error::bug(format!("the rotation of {name} does not come to an end")))
 }
 
-/// What became due after people agreed to the rest is for the next time. A revocation is a request of its own.
-fn is_beyond(world: &World, step: &Step) -> bool {
-    let document = world.warrant.as_ref().and_then(Warrant::document);
+/// What became due after the rest was planned is for the next time. A revocation is a plan of its own: people who agreed to
+/// the rotation did not agree to that.
+fn is_beyond(consent: &Consent, name: &KeyName, step: &Step) -> bool {
+    let plan = consent.plan();
+    let has = |kind: Kind, id: &GenerationId| plan.find(kind, &id.to_string()).is_some();
     match step {
-        Step::Retire(id, _) if document.is_some() => world.planned(ChangeState::NAME, &id.to_string()).is_none(),
-        Step::Revoke(_) => document.is_some() || world.asks_people(),
-        _ => false,
+        Step::Generate => !plan.steps.iter().any(|one| {
+            one.operation == Kind::GenerateKey.name() && one.object.split('/').next() == Some(name.as_str())
+        }),
+        Step::Certify(id) => !has(Kind::IssueCertificate, id) && !has(Kind::CertifyOpenPgp, id),
+        Step::Request(id) => !has(Kind::MakeCsr, id),
+        Step::Link(..) => !plan.steps.iter().any(|one| one.operation == Kind::LinkRoots.name()),
+        Step::Test(id) => !has(Kind::TestKey, id),
+        Step::Activate(id) => !has(Kind::ActivateKey, id),
+        Step::Stage(id) | Step::Retire(id, _) | Step::Discard(id) => !has(Kind::ChangeState, id),
+        Step::Publish(_) | Step::UpdatePipelines(_) => false,
+        Step::Revoke(_) => consent.also(plan.clone()).is_none(),
     }
 }
 

@@ -7,16 +7,15 @@ use crate::keys::rotation::{self, Facts, Link, Progress, Review, Step};
 use crate::keys::{Credential, Generation, Identity, State};
 use crate::ledger::query::{self, rotation as recorded};
 use crate::lifecycle::pipelines;
-use crate::lifecycle::revocation::plan;
+use crate::lifecycle::revocation::revoking;
 use crate::lifecycle::rotation::standing;
 use crate::model::{Environment, GenerationId, Hash256, KeyName, Purpose};
 use crate::outcome::Receipt;
 use crate::pki::certificate::Certificate;
 use crate::pki::published;
-use crate::published::keyring_files;
-use crate::published::worktree;
+use crate::published::{keyring_files, worktree};
 use crate::request::{MakeCsr, Operation, ReviewDecision};
-use crate::world::{World, small};
+use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is known of a key and its rotation.
@@ -51,7 +50,7 @@ impl Known {
     /// As [`Known::read`].
     pub fn read_with(world: &World, settings: &Settings, name: &KeyName) -> Result<Self> {
         let conn = world.ledger.connection();
-        let key = small::setting(settings, name)?;
+        let key = settings.key(name)?.clone();
         let mut generations = query::generations(conn)?;
         generations.retain(|generation| generation.id.key == *name);
         let active = rotation::active(&generations);
@@ -288,7 +287,7 @@ pub(crate) fn superseded(world: &World, generations: &[Generation], settings: &S
     }
     for generation in generations.iter().filter(|generation| generation.state == State::Retired) {
         let is_ours = settings.keys.get(&generation.id.key).is_some_and(|key| matches!(key.issuer, Issuer::Key(_)));
-        if is_ours && plan::can_be_listed(world, generation)? {
+        if is_ours && revoking::can_be_listed(world, generation)? {
             found.push(generation.id.clone());
         }
     }

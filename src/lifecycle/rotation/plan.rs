@@ -3,75 +3,84 @@
 //! The plan ends where nothing can be done at once: an APT key that waits for clients, or a certificate from outside. Then
 //! the command is repeated, and people agree to the rest.
 
-use crate::commands::rotate::RotateArgs;
-use crate::config::{Issuer, Key};
+use crate::config::Issuer;
+use crate::crypto;
 use crate::error::{Error, Result};
+use crate::gate::{Plan, step};
 use crate::keys::rotation::{self, Link, Next, Step};
 use crate::keys::{Generation, State};
 use crate::lifecycle::rotation::facts::Known;
 use crate::lifecycle::rotation::options::{self, Options};
-use crate::lifecycle::rotation::steps;
+use crate::lifecycle::rotation::{failure, steps};
 use crate::lifecycle::{certify, csr, generate};
 use crate::model::{GenerationId, HsmName, KeyName, hex};
-use crate::people::request::Step as Planned;
+use crate::people::request::{BreakGlass, Step as Planned};
 use crate::pki::certificate::Certificate;
 use crate::pki::issue::Draft;
 use crate::pki::link;
 use crate::pki::serial::Serial;
 use crate::policy::people::rotating;
-use crate::request::{ActivateKey, ChangeState, LinkRoots, TestKey};
-use crate::world::authority::{Intended, step};
-use crate::world::{World, small};
+use crate::request::{ActivateKey, ChangeState, LinkRoots, ReviewKey, TestKey};
+use crate::world::World;
 
-/// What this command line will do; nothing if there is nothing to be done now.
+/// What somebody wants of a key's rotation.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Whose.
+    pub name: KeyName,
+    /// How it is to be gone about.
+    pub options: Options,
+    /// What a review decided, if that is still to be recorded.
+    pub review: Option<ReviewKey>,
+    /// A review lets the key go on: nothing else is done.
+    pub keeps: bool,
+    /// The words that do it.
+    pub command: Vec<String>,
+    /// A declared incident.
+    pub break_glass: Option<BreakGlass>,
+}
+
+/// Everything that will be done from where the rotation stands; no steps if there is nothing to be done now.
 ///
 /// # Errors
 /// A parameter cannot be resolved.
-pub(crate) fn intended(
-    world: &mut World,
-    args: &RotateArgs,
-    key: &Key,
-    review: Option<Planned>,
-) -> Result<Option<Intended>> {
-    let options = Options::of(args);
-    let mut planned: Vec<_> = review.into_iter().collect();
-    if args.keep_until.is_none() {
-        planned.extend(ahead(world, &args.key, &options, !planned.is_empty())?);
+pub(crate) fn plan(world: &World, wanted: Wanted) -> Result<Plan> {
+    let Wanted { name, options, review, keeps, command, break_glass } = wanted;
+    let key = world.settings()?.key(&name)?.clone();
+    let review = review.map(|review| step(review.generation.to_string(), &review)).transpose()?;
+    let mut steps: Vec<_> = review.into_iter().collect();
+    if !keeps {
+        steps.extend(ahead(world, &name, &options, !steps.is_empty())?);
     }
-    if planned.is_empty() {
-        return Ok(None);
-    }
-    let mut subjects = vec![args.key.to_string()];
-    let mut tokens = vec![small::first_hsm(key)?.clone()];
-    if let Issuer::Key(issuer) = &key.issuer {
+    let mut subjects = vec![name.to_string()];
+    let mut tokens = vec![key.first_hsm()?.clone()];
+    if let (Issuer::Key(issuer), false) = (&key.issuer, steps.is_empty()) {
         subjects.push(issuer.to_string());
         tokens.extend(tokens_of(&world.active(issuer)?)?);
     }
-    let object = planned.first().map_or_else(|| args.key.to_string(), |step| step.object.clone());
-    let operation = rotating(key.purpose);
-    Ok(Some(Intended { operation, object, command: command(args)?, steps: planned, subjects, tokens }))
+    let object = steps.first().map_or_else(|| name.to_string(), |step| step.object.clone());
+    Ok(Plan { rule: rotating(key.purpose), object, command, steps, subjects, tokens, break_glass })
+}
+
+/// [`plan`], for whoever goes on with it: what keeps it from being planned is a failed rotation (B24).
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn or_alert(world: &mut World, wanted: Wanted) -> Result<Plan> {
+    let name = wanted.name.clone();
+    let planned = plan(world, wanted);
+    if let (Err(error), false) = (&planned, world.globals.dry_run) {
+        failure::record(world, &name, error)?;
+    }
+    planned
 }
 
 fn tokens_of(generation: &Generation) -> Result<Vec<HsmName>> {
     Ok(generation.identity()?.copies.iter().map(|copy| copy.hsm.clone()).collect())
 }
 
-fn command(args: &RotateArgs) -> Result<Vec<String>> {
-    let mut words = vec!["rotate".to_owned(), args.key.to_string()];
-    let flags = [(args.now, "--now"), (args.publisher_change, "--publisher-change")];
-    words.extend(flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned()));
-    let csr = args.csr.as_deref().map(crate::files::absolute).transpose()?;
-    for (option, value) in
-        [("--review", args.review.clone()), ("--keep-until", args.keep_until.clone()), ("--csr", csr)]
-    {
-        // In one word, so that a text which begins with a dash stays a value.
-        words.extend(value.map(|value| format!("{option}={value}")));
-    }
-    Ok(words)
-}
-
 /// Every act from here to where the rotation has to wait.
-pub(crate) fn ahead(world: &mut World, name: &KeyName, options: &Options, rolls: bool) -> Result<Vec<Planned>> {
+pub(crate) fn ahead(world: &World, name: &KeyName, options: &Options, rolls: bool) -> Result<Vec<Planned>> {
     let mut known = Known::read(world, name)?;
     if rolls {
         known.decide_to_roll();
@@ -91,7 +100,7 @@ pub(crate) fn ahead(world: &mut World, name: &KeyName, options: &Options, rolls:
 }
 
 /// One edge as people see it. What is published needs nobody's leave.
-fn one(world: &mut World, known: &mut Known, next: &Step, options: &Options) -> Result<Option<Planned>> {
+fn one(world: &World, known: &mut Known, next: &Step, options: &Options) -> Result<Option<Planned>> {
     let key = known.key.clone();
     let state = |known: &Known, id: &GenerationId, to: State, reason: &str| {
         let from = known.generation(id)?.state;
@@ -100,9 +109,9 @@ fn one(world: &mut World, known: &mut Known, next: &Step, options: &Options) -> 
     };
     match next {
         Step::Generate => {
-            let request = generate::generate_request(world, &known.name, &key)?;
-            known.planned_at = request.params.created;
-            step(request.object, &request.params).map(Some)
+            let pair = generate::next_pair(world, &known.name, &key)?;
+            known.planned_at = pair.created;
+            step(pair.generation.to_string(), &pair).map(Some)
         }
         Step::Certify(id) => {
             let created = known.generation(id)?.identities.first().and_then(|identity| identity.created);
@@ -120,7 +129,7 @@ fn one(world: &mut World, known: &mut Known, next: &Step, options: &Options) -> 
             link_step(world, known, subject, issuer).map(Some)
         }
         Step::Test(id) => {
-            let nonce = hex(&small::random::<32>()?);
+            let nonce = hex(&crypto::random::<32>()?);
             let params = TestKey { generation: id.clone(), certificate: String::new(), nonce };
             step(id.to_string(), &params).map(Some)
         }

@@ -11,6 +11,7 @@ use crate::lifecycle::rotation::steps;
 use crate::lifecycle::{certify, generate, openpgp, pipelines};
 use crate::model::{GenerationId, KeyName};
 use crate::outcome::Receipt;
+use crate::people::ApprovalRequest;
 use crate::pki::issue::Validity;
 use crate::pki::issued::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
@@ -26,7 +27,7 @@ use crate::world::{World, act, orphans};
 ///
 /// # Errors
 /// As each step says; what could not be taken up stays open.
-pub(crate) fn orphans(world: &mut World, name: &KeyName) -> Result<Option<Receipt>> {
+pub(crate) fn orphans(world: &mut World, name: &KeyName, agreed: Option<&ApprovalRequest>) -> Result<Option<Receipt>> {
     let mut takeover = None;
     let ours = |orphan: &OpenIntent| {
         orphan.generation.as_deref().and_then(|id| id.parse::<GenerationId>().ok()).is_some_and(|id| id.key == *name)
@@ -38,15 +39,15 @@ pub(crate) fn orphans(world: &mut World, name: &KeyName) -> Result<Option<Receip
             let permit = still_allowed::<ActivateKey, TakenOver>(world, &orphan)?;
             takeover = permit.map(|permit| steps::activate_with(world, &known, permit)).transpose()?;
         } else {
-            continue_one(world, &known, &orphan)?;
+            continue_one(world, &known, &orphan, agreed)?;
         }
     }
     Ok(takeover)
 }
 
-fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent) -> Result<()> {
+fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent, agreed: Option<&ApprovalRequest>) -> Result<()> {
     match orphan.kind {
-        Act::GenerateKey => generate(world, resume(world, orphan)?),
+        Act::GenerateKey => generate(world, agreed, resume(world, orphan)?),
         Act::IssueCertificate => issue(world, known, resume(world, orphan)?),
         Act::CertifyOpenPgp => {
             let permit: Permit<CertifyOpenPgp> = resume(world, orphan)?;
@@ -112,13 +113,13 @@ fn close<O: Operation, D: Completes<O>>(world: &mut World, orphan: &OpenIntent) 
 }
 
 /// The pair under the planned CKA_ID, or the same plan once more if there is none.
-fn generate(world: &mut World, permit: Permit<GenerateKey>) -> Result<()> {
+fn generate(world: &mut World, agreed: Option<&ApprovalRequest>, permit: Permit<GenerateKey>) -> Result<()> {
     match world.store.take_over(&permit) {
         Ok(Some(made)) => {
             let made = generate::never_seen(world, made);
             act::close(world, permit, made)
         }
-        Ok(None) => generate::make(world, permit),
+        Ok(None) => generate::make(world, agreed, permit),
         // The token cannot be asked: the intent stays open.
         Err(failure) if failure.error.kind() == Kind::Unavailable => Err(failure.error),
         Err(failure) if failure.error.code() == crate::hsm::store::PUBLIC_HALF => {
@@ -135,7 +136,7 @@ fn issue(world: &mut World, known: &Known, permit: Permit<IssueCertificate>) -> 
         let generation = known.generation(&params.generation)?;
         let issuer = world.generation(&params.issuer)?;
         let validity = Validity { not_before: params.not_before, not_after: params.not_after };
-        let dates = Some((steps::serial(&params.serial)?, validity));
+        let dates = (steps::serial(&params.serial)?, validity);
         Ok::<_, Error>((certify::rehearsed(world, generation, &issuer, dates)?, issuer))
     };
     match again() {

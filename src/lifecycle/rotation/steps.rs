@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::files::safe;
-use crate::gate::{Failure, Permit};
+use crate::gate::{Consent, Failure, Permit};
 use crate::keys::rotation::{Link, Step};
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query::rotation as recorded;
@@ -11,7 +11,7 @@ use crate::lifecycle::rotation::facts::{Known, last_done};
 use crate::lifecycle::rotation::options::Options;
 use crate::lifecycle::rotation::standing;
 use crate::lifecycle::{certify, csr, generate, pipelines};
-use crate::model::{GenerationId, Hash256, HsmName, Purpose, Signature, hex, unhex};
+use crate::model::{GenerationId, Hash256, HsmName, Purpose, Signature, unhex};
 use crate::outcome::{self, Receipt};
 use crate::pki::certificate::Certificate;
 use crate::pki::issue::{self, Draft, Linted};
@@ -20,13 +20,12 @@ use crate::pki::published::{self, InPlace};
 use crate::pki::serial::Serial;
 use crate::pki::takeover::{Proof, Takeover};
 use crate::pki::{link, pem};
-use crate::published::keyring_files;
-use crate::published::{keyrings, worktree};
+use crate::published::{keyring_files, keyrings, worktree};
 use crate::request::{
     ActivateKey, GenerateKey, LinkRoots, MakeCsr, Operation, PublishMetadata, Request, Role, TestKey,
 };
 use crate::retry::{Sleeper, Waiter, backoff};
-use crate::world::{World, act, small};
+use crate::world::{World, act};
 use base64ct::{Base64, Encoding};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -40,39 +39,47 @@ pub(crate) const RETIRED: &str = "the overlap is over";
 pub(crate) const DISCARDED: &str = "it grew too old before it could take over";
 
 /// Does one step; gives the receipt of the takeover.
-pub(crate) fn take(world: &mut World, known: &Known, step: &Step, options: &Options) -> Result<Option<Receipt>> {
+pub(crate) fn take(
+    world: &mut World,
+    consent: &Consent,
+    known: &Known,
+    step: &Step,
+    options: &Options,
+) -> Result<Option<Receipt>> {
     let key = &known.key;
     match step {
         Step::Generate => {
-            reach(world, small::first_hsm(key)?)?;
-            generate::generate(world, &known.name, key).map(drop)?;
+            reach(world, key.first_hsm()?)?;
+            generate::generate(world, consent, &known.name).map(drop)?;
         }
         Step::Certify(id) => {
             let generation = known.generation(id)?;
-            certify::certify(world, generation, key).map(drop)?;
+            certify::certify(world, consent, generation, key).map(drop)?;
         }
-        Step::Request(id) => request_certificate(world, known, id, options)?,
+        Step::Request(id) => request_certificate(world, consent, known, id, options)?,
         Step::Link(id, link) => {
             let (new, old) = (known.generation(id)?, predecessor(known)?);
             let (subject, issuer) = match link {
                 Link::NewWithOld => (new, old),
                 Link::OldWithNew => (old, new),
             };
-            link_roots(world, subject, issuer)?;
+            link_roots(world, consent, subject, issuer)?;
         }
         Step::Publish(id) => publish(world, known, id)?,
-        Step::Test(id) => test(world, known, id)?,
+        Step::Test(id) => test(world, consent, known, id)?,
         Step::Stage(id) => {
-            act::change_state(world, known.generation(id)?, State::Staged, STAGED).map(drop)?;
+            act::change_state(world, consent, known.generation(id)?, State::Staged, STAGED).map(drop)?;
         }
-        Step::UpdatePipelines(id) => update_pipelines(world, known.generation(id)?, known.active())?,
-        Step::Activate(id) => return activate(world, known, id, options).map(Some),
+        Step::UpdatePipelines(id) => {
+            pipelines::update(world, known.generation(id)?, known.active()).map(drop)?;
+        }
+        Step::Activate(id) => return activate(world, consent, known, id, options).map(Some),
         Step::Retire(id, to) => {
-            act::change_state(world, known.generation(id)?, *to, RETIRED).map(drop)?;
+            act::change_state(world, consent, known.generation(id)?, *to, RETIRED).map(drop)?;
         }
-        Step::Revoke(id) => revoke_superseded(world, id)?,
+        Step::Revoke(id) => tell::supersede(world, consent, id)?,
         Step::Discard(id) => {
-            act::change_state(world, known.generation(id)?, State::Retired, DISCARDED).map(drop)?;
+            act::change_state(world, consent, known.generation(id)?, State::Retired, DISCARDED).map(drop)?;
         }
     }
     Ok(None)
@@ -108,10 +115,16 @@ pub(crate) fn csr_file(world: &World, options: &Options, id: &GenerationId) -> P
     options.csr.clone().unwrap_or_else(default)
 }
 
-fn request_certificate(world: &mut World, known: &Known, id: &GenerationId, options: &Options) -> Result<()> {
+fn request_certificate(
+    world: &mut World,
+    consent: &Consent,
+    known: &Known,
+    id: &GenerationId,
+    options: &Options,
+) -> Result<()> {
     let path = csr_file(world, options, id);
     // Its own place may hold what an interruption left; nothing else is written over.
-    csr::write_csr(world, known.generation(id)?, &known.key, &path, options.csr.is_none())
+    csr::write_csr(world, consent, (known.generation(id)?, &known.key), &path, options.csr.is_none())
 }
 
 /// Writes the request that was made earlier again, if it is not where it should be; gives its place.
@@ -151,10 +164,9 @@ pub(crate) fn serial(hex: &str) -> Result<Serial> {
     Serial::from_bytes(bytes.ok_or_else(|| Error::failed("bad_entry", "a reserved serial number cannot be read"))?)
 }
 
-fn link_roots(world: &mut World, subject: &Generation, issuer: &Generation) -> Result<()> {
+fn link_roots(world: &mut World, consent: &Consent, subject: &Generation, issuer: &Generation) -> Result<()> {
     let object = link_object(&subject.id, &issuer.id);
-    let planned: Option<String> = world.planned_field((LinkRoots::NAME, &object), "serial")?;
-    let number = planned.map_or_else(Serial::random, |hex| serial(&hex))?;
+    let number = serial(&consent.plan().param::<String>(LinkRoots::KIND, &object, "serial")?)?;
     let linted = rehearsed_link(world, subject, issuer, number)?;
     let draft = linted.draft();
     let params = LinkRoots {
@@ -168,7 +180,7 @@ fn link_roots(world: &mut World, subject: &Generation, issuer: &Generation) -> R
     let mut request = world.request(object, params);
     let spki = issuer.identity()?.spki_sha256;
     request.signatures = vec![act::covered(Role::Issuer, spki, issuer.copy()?, &linted.tbs())];
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, consent, request)?;
     link_with(world, permit, &linted, issuer)
 }
 
@@ -194,7 +206,7 @@ fn publish(world: &mut World, known: &Known, id: &GenerationId) -> Result<()> {
         let files = standing::files(world, generation, known.active())?;
         let params = PublishMetadata { generation: id.clone(), files: published::hashes(&files) };
         let request = world.request(id.to_string(), params);
-        let permit = act::admit(world, request)?;
+        let permit = act::admit(world, &Consent::of_consequence(), request)?;
         let put = published::put(&world.dir.join("published"), &files);
         act::close(world, permit, put.map_err(Into::into))?;
     }
@@ -229,17 +241,14 @@ fn test_request(world: &World, generation: &Generation, params: TestKey) -> Resu
     Ok(request)
 }
 
-fn test(world: &mut World, known: &Known, id: &GenerationId) -> Result<()> {
+fn test(world: &mut World, consent: &Consent, known: &Known, id: &GenerationId) -> Result<()> {
     let generation = known.generation(id)?;
     let object = id.to_string();
-    let nonce = match world.planned_field((TestKey::NAME, &object), "nonce")? {
-        Some(planned) => planned,
-        None => hex(&small::random::<32>()?),
-    };
+    let nonce = consent.plan().param(TestKey::KIND, &object, "nonce")?;
     let certificate = generation.credential().map(Credential::fingerprint).unwrap_or_default();
     let params = TestKey { generation: id.clone(), certificate, nonce };
     let request = test_request(world, generation, params)?;
-    let permit = act::admit(world, request)?;
+    let permit = act::admit(world, consent, request)?;
     test_with(world, known, permit)
 }
 
@@ -260,7 +269,13 @@ fn tested(world: &World, known: &Known, permit: &Permit<TestKey>) -> Result<Test
     Ok(Tested::check(standing, &tbs, signature)?)
 }
 
-fn activate(world: &mut World, known: &Known, id: &GenerationId, options: &Options) -> Result<Receipt> {
+fn activate(
+    world: &mut World,
+    consent: &Consent,
+    known: &Known,
+    id: &GenerationId,
+    options: &Options,
+) -> Result<Receipt> {
     let generation = known.generation(id)?;
     let keyring = match generation.purpose {
         Purpose::Apt => keyring_files::keyring_hash(world, &id.key)?,
@@ -268,7 +283,7 @@ fn activate(world: &mut World, known: &Known, id: &GenerationId, options: &Optio
     };
     confirm(world, known, generation, keyring)?;
     let request = world.request(id.to_string(), activation(known, id, options, keyring));
-    let permit = act::admit(world, request).map_err(advise)?;
+    let permit = act::admit(world, consent, request).map_err(advise)?;
     activate_with(world, known, permit)
 }
 
@@ -348,24 +363,4 @@ fn proof_in<P: DeserializeOwned>(receipt: &Receipt, path: &str) -> Result<Proof<
 fn bytes(base64: &str) -> Result<Vec<u8>> {
     Base64::decode_vec(base64)
         .map_err(|_| Error::failed("bad_entry", "what should be base64 in the ledger is something else"))
-}
-
-/// Names the successor in the pipelines' configuration.
-///
-/// # Errors
-/// A configuration file cannot be edited.
-pub(crate) fn update_pipelines(
-    world: &mut World,
-    successor: &Generation,
-    predecessor: Option<&Generation>,
-) -> Result<()> {
-    pipelines::update(world, successor, predecessor).map(drop)
-}
-
-/// Revokes one as superseded, as of its retirement. The caller holds the key's lock.
-///
-/// # Errors
-/// As revocation.
-pub(crate) fn revoke_superseded(world: &mut World, id: &GenerationId) -> Result<()> {
-    tell::supersede(world, id)
 }

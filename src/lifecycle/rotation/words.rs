@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::keys::rotation::{self, Next, Step, Wait};
 use crate::lifecycle::rotation::facts::Known;
 use crate::model::{GenerationId, KeyName};
-use crate::world::{World, small};
+use crate::world::World;
 
 /// The command that does a step.
 pub(crate) fn command_for(name: &KeyName, step: &Step) -> String {
@@ -49,5 +49,5 @@ pub(crate) fn import_command() -> &'static str {
 pub(crate) fn rotating(settings: &Settings) -> Vec<KeyName> {
     let available =
         |name: &KeyName| settings.keys.get(name).is_some_and(|key| rotation::is_available(name, key.purpose).is_ok());
-    small::by_issuer(settings).into_iter().filter(available).collect()
+    settings.by_issuer().into_iter().filter(available).collect()
 }

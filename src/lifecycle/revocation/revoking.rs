@@ -1,17 +1,20 @@
 //! …
 
 use crate::clock::Time;
+use crate::config::policy::Operation as Rule;
 use crate::error::Result;
+use crate::gate::{Plan, step};
 use crate::keys::{Generation, Revocation, RevocationReason, Terms};
 use crate::ledger::query;
 use crate::lifecycle::revocation::channel::{self, Way};
 use crate::lifecycle::revocation::terms;
 use crate::model::GenerationId;
+use crate::people::request::BreakGlass;
 use crate::request::{Request, RevokeKey};
 use crate::world::World;
 
 /// A revocation, fully worked out.
-pub(crate) struct Plan {
+pub(crate) struct Revoking {
     pub(crate) generation: Generation,
     pub(crate) terms: Terms,
     pub(crate) way: Way,
@@ -22,7 +25,7 @@ pub(crate) struct Plan {
     pub(crate) recorded: Option<Revocation>,
 }
 
-impl Plan {
+impl Revoking {
     /// The register says this already.
     pub(crate) fn is_decided(&self) -> bool {
         self.recorded.as_ref().is_some_and(|recorded| recorded.terms == self.terms)
@@ -31,6 +34,27 @@ impl Plan {
     /// And so does everything that tells others.
     pub(crate) fn is_done(&self) -> bool {
         self.is_decided() && self.recorded.as_ref().is_some_and(|recorded| recorded.told.is_some())
+    }
+
+    /// What is going to be done. Who continues what was decided only tells it, as whoever issues a list does.
+    ///
+    /// # Errors
+    /// Who tells it is on no token.
+    pub(crate) fn plan(&self, command: Vec<String>, break_glass: Option<BreakGlass>) -> Result<Plan> {
+        let tokens = match &self.way {
+            Way::List(issuer) | Way::Keyring(issuer) => vec![issuer.copy()?.hsm.clone()],
+            Way::Register(_) => Vec::new(),
+        };
+        let object = self.generation.id.to_string();
+        Ok(Plan {
+            rule: if self.is_decided() { Rule::Crl } else { Rule::Revoke },
+            steps: if self.is_done() { Vec::new() } else { vec![step(object.clone(), &self.params())?] },
+            object,
+            command,
+            subjects: vec![self.generation.id.key.to_string()],
+            tokens,
+            break_glass,
+        })
     }
 
     /// The parameters, without what is only known when it is made.
@@ -51,8 +75,8 @@ impl Plan {
     }
 }
 
-pub(crate) fn bare_request(world: &World, plan: &Plan) -> Request<RevokeKey> {
-    world.request(plan.generation.id.to_string(), plan.params())
+pub(crate) fn bare_request(world: &World, revoking: &Revoking) -> Request<RevokeKey> {
+    world.request(revoking.generation.id.to_string(), revoking.params())
 }
 
 /// Whether a list of ours can say that a generation is revoked.
@@ -72,11 +96,12 @@ pub(crate) fn plain(
     id: &GenerationId,
     why: (RevocationReason, Option<Time>),
     reference: Option<&str>,
-) -> Result<Plan> {
+    planned: Option<Terms>,
+) -> Result<Revoking> {
     let generation = world.generation(id)?;
     let recorded = query::revocation(world.ledger.connection(), id)?;
-    let terms = terms::resolve(world, &generation, recorded.as_ref(), why)?;
+    let terms = terms::resolve(world, &generation, recorded.as_ref(), why, planned)?;
     let reference = reference.filter(|_| channel::is_external(&generation));
     let way = channel::of(world, &generation, reference)?;
-    Ok(Plan { generation, terms, way, reference: reference.map(str::to_owned), put_aside: None, recorded })
+    Ok(Revoking { generation, terms, way, reference: reference.map(str::to_owned), put_aside: None, recorded })
 }

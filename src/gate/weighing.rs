@@ -1,114 +1,24 @@
-//! Warrants: what a command shows at the gate where people have to agree. The gate itself counts the signatures, in
-//! the transaction that consumes them.
+//! What a consent comes to for one request. The gate counts signatures itself, in the transaction that consumes them.
 
-use super::Ground;
-use crate::config::policy::{Operation as Rules, Rule};
+use super::consent::{Basis, Consent};
+use super::{Ground, Presented};
+use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Result};
 use crate::ledger::{NewEntry, Writer, query};
-use crate::model::{Hash256, Purpose};
+use crate::model::Purpose;
 use crate::people::ApprovalRequest;
 use crate::people::approval::{Part, Participant};
-use crate::people::quorum::{self, Ballot, Counted, InForce, Succession};
-use crate::people::request::Step;
+use crate::people::quorum::Succession;
 use crate::policy::people::{People, may_allow};
 use crate::policy::{Decide, Gate, gates, grants};
-use crate::request::{Authority, Kind, Operation, Request, SignArtifact};
+use crate::request::{Authority, Kind, Operation, Request};
 use serde_json::{Value, json};
 
 /// The entry that consumes an approval request.
 const CONSUMED: &str = "REQUEST_CONSUMED";
 
-/// What is shown. Nothing of it is believed yet.
-#[derive(Clone, Debug)]
-pub enum Warrant {
-    /// An approval request with its signatures.
-    Request(Box<Presented>),
-    /// A standing approval, by its identifier.
-    Grant(String),
-}
-
-impl Warrant {
-    /// The planned parameters of a step; a grant plans none.
-    pub fn planned(&self, operation: &str, object: &str) -> Option<&Value> {
-        let steps = &self.document()?.steps;
-        let step = steps.iter().find(|step| step.operation == operation && step.object == object);
-        step.map(|step| &step.params)
-    }
-
-    /// The approval request, if it is one.
-    pub fn document(&self) -> Option<&ApprovalRequest> {
-        match self {
-            Warrant::Request(presented) => Some(&presented.document),
-            Warrant::Grant(_) => None,
-        }
-    }
-}
-
-/// An approval request with the signatures that were handed in for it.
-#[derive(Clone, Debug)]
-pub struct Presented {
-    bytes: Vec<u8>,
-    document: ApprovalRequest,
-    requester: Option<String>,
-    approvals: Vec<String>,
-}
-
-impl Presented {
-    /// Reads the exact bytes of a request; signatures are armoured.
-    ///
-    /// # Errors
-    /// `bad_request`.
-    pub fn new(bytes: Vec<u8>, requester: Option<String>, approvals: Vec<String>) -> Result<Self> {
-        let document = ApprovalRequest::parse(&bytes)?;
-        Ok(Presented { bytes, document, requester, approvals })
-    }
-
-    /// What was asked.
-    pub fn document(&self) -> &ApprovalRequest {
-        &self.document
-    }
-
-    /// SHA-256 of the exact bytes.
-    pub fn sha256(&self) -> Hash256 {
-        Hash256::of(&self.bytes)
-    }
-
-    /// Counts the signatures against what is in force now.
-    ///
-    /// # Errors
-    /// The request is not for here or now, as [`quorum::count`] says; the workspace has no roster.
-    pub(super) fn count(&self, ground: &Ground, writer: &Writer<'_>) -> Result<Counted> {
-        let conn = writer.connection();
-        let roster = query::roster(conn)?;
-        let roster = roster.ok_or_else(|| Error::blocked("no_roster", "the workspace has no roster"))?;
-        let in_force = InForce {
-            workspace_id: &ground.genesis.workspace_id,
-            origin: &ground.genesis.origin,
-            environment: ground.genesis.environment,
-            genesis_sha256: Some(writer.reader().entry(0)?.leaf_hash()?),
-            settings_sha256: ground.settings.sha256,
-            roster: &roster,
-            suspended: &query::suspended(conn)?,
-            now: ground.now,
-        };
-        let ballot = Ballot { bytes: &self.bytes, requester: self.requester.as_deref(), approvals: &self.approvals };
-        quorum::count(&ballot, &self.rule(ground), &in_force)
-    }
-
-    /// The rule that its signatures are counted by. Where the board's approval of the files is given besides, the gate
-    /// for that asks for everyone else, and here it takes the requester alone.
-    fn rule(&self, ground: &Ground) -> Rule {
-        let rule = ground.settings.settings.policy.rule(self.document.rule());
-        let approved = |step: &Step| step.operation == SignArtifact::NAME && step.params.get("cab").is_some();
-        match self.document.steps.iter().all(approved) {
-            true => Rule { threshold: 1, must_include: Default::default(), ..rule },
-            false => rule,
-        }
-    }
-}
-
-/// What a warrant comes to for one request.
-pub(super) struct Leave {
+/// What a consent comes to for one request.
+pub(super) struct Weighed {
     /// For the decision.
     pub people: People,
     /// What the intent will say.
@@ -117,27 +27,38 @@ pub(super) struct Leave {
     pub consume: Option<NewEntry>,
 }
 
-impl Leave {
-    /// Without a warrant.
-    pub(super) fn without(ground: &Ground) -> Self {
+impl Weighed {
+    /// What nobody was asked about.
+    pub(super) fn unasked(ground: &Ground) -> Self {
         let people = if ground.waives_people() { People::Waived } else { People::Missing };
-        Leave { people, authority: None, consume: None }
+        Weighed { people, authority: None, consume: None }
     }
 
-    /// Under a warrant. Gates that do not pass say why.
+    /// Under a consent. Gates that do not pass say why.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// `not_planned`; the ledger cannot be read.
     pub(super) fn under<O: Decide>(
-        warrant: &Warrant,
+        consent: &Consent,
         ground: &Ground,
         writer: &Writer<'_>,
         request: &Request<O>,
-        purpose: Option<Purpose>,
     ) -> Result<Self> {
-        match warrant {
-            Warrant::Request(presented) => Self::by_request(presented, ground, writer, request, purpose),
-            Warrant::Grant(grant_id) => Self::by_grant(grant_id, ground, writer.connection(), request),
+        match consent.basis() {
+            Basis::Quorum(presented) => Self::by_request(presented, ground, writer, request),
+            Basis::Grant(grant_id) => {
+                consent.covers(request)?;
+                Self::by_grant(grant_id, ground, writer.connection(), request)
+            }
+            Basis::Recovery(seq) => {
+                consent.covers(request)?;
+                continues(*seq, writer, request)?;
+                Ok(Self::unasked(ground))
+            }
+            Basis::Waiver | Basis::Role | Basis::Consequence => {
+                consent.covers(request)?;
+                Ok(Self::unasked(ground))
+            }
         }
     }
 
@@ -163,7 +84,7 @@ impl Leave {
         };
         let shown = grants::gates(grant.as_ref(), &usage);
         let authority = grant.map(|grant| (Authority::Grant { grant_id: grant.params.grant_id }, Vec::new()));
-        Ok(Leave { people: People::Shown(shown), authority, consume: None })
+        Ok(Weighed { people: People::Shown(shown), authority, consume: None })
     }
 
     fn by_request<O: Decide>(
@@ -171,9 +92,9 @@ impl Leave {
         ground: &Ground,
         writer: &Writer<'_>,
         request: &Request<O>,
-        purpose: Option<Purpose>,
     ) -> Result<Self> {
         let conn = writer.connection();
+        let purpose = ground.purpose(writer, request)?;
         let document = &presented.document;
         let id = &document.request_id;
         let consumed = query::consumed(conn, id)?;
@@ -201,14 +122,24 @@ impl Leave {
         let consume =
             consumed.is_none().then(|| consumption(presented, request, &participants, succession)).transpose()?;
         let authority = step.map(|(step, _)| (Authority::Request { request_id: id.clone(), step }, participants));
-        Ok(Leave { people: People::Shown(shown), authority, consume })
+        Ok(Weighed { people: People::Shown(shown), authority, consume })
+    }
+}
+
+/// What is recovered was begun: the entry is an intent of this kind on this object.
+fn continues<O: Operation>(seq: u64, writer: &Writer<'_>, request: &Request<O>) -> Result<()> {
+    let entry = writer.reader().entry(seq)?;
+    let object = entry.body.pointer("/request/object").and_then(Value::as_str);
+    match entry.entry_type.as_str() == O::ENTRY && object == Some(&request.object) {
+        true => Ok(()),
+        false => Err(Error::bug(format!("entry {seq} did not begin {} of {}", O::KIND, request.object))),
     }
 }
 
 /// `ApprovalRule`: the rule that the request was approved under is one for this act.
 fn rule_fits(document: &ApprovalRequest, kind: Kind, is_again: bool, purpose: Option<Purpose>) -> Gate {
     let fits = may_allow(document.operation, kind, is_again, purpose);
-    let act = if is_again { Rules::ReSign.as_str() } else { kind.name() };
+    let act = if is_again { Rule::ReSign.as_str() } else { kind.name() };
     let what = purpose.map_or_else(|| act.to_owned(), |purpose| format!("{act} for {purpose}"));
     gates::holds("ApprovalRule", document.operation.as_str(), what, fits)
 }

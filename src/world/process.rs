@@ -1,0 +1,82 @@
+//! This process: its hardening, its interruption, its own hash, and what killed ones left.
+
+use crate::error::{Error, Result};
+use crate::files::lock::ProcessLock;
+use crate::files::pace::Pace;
+use crate::files::sweep;
+use crate::ledger::genesis::Tool;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+/// Removes what killed processes left in a workspace: locks, and files in the making. Only a courtesy, so what cannot
+/// be removed stays.
+pub fn tidy(dir: &Path) {
+    let _ = ProcessLock::sweep(&dir.join("locks"));
+    let _ = Pace::sweep(&dir.join("locks"));
+    for folder in ["", "evidence", "published", "published/certs", "published/crl"] {
+        let _ = sweep(&dir.join(folder));
+    }
+}
+
+/// The one flag that becomes true when the operator interrupts; a second interruption ends the process at once.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn interrupts() -> Result<Arc<AtomicBool>> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(flag) = FLAG.get() {
+        return Ok(flag.clone());
+    }
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())?;
+        signal_hook::flag::register(signal, flag.clone())?;
+    }
+    Ok(FLAG.get_or_init(|| flag).clone())
+}
+
+/// A hash in groups of four, for reading aloud.
+pub fn grouped(hash: &str) -> String {
+    let groups: Vec<_> = hash.as_bytes().chunks(4).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
+    groups.join(" ")
+}
+
+/// This program's version and the hash of its file.
+pub fn tool() -> &'static Tool {
+    // Hashed once, and only by what writes to the ledger: reading commands start without it.
+    static TOOL: std::sync::OnceLock<Tool> = std::sync::OnceLock::new();
+    TOOL.get_or_init(|| Tool { version: env!("CARGO_PKG_VERSION").into(), sha256: own_hash().ok() })
+}
+
+/// Has [`tool`] found out by a thread of its own, by a command that will need it and has other things to do before.
+pub fn prepare_tool() {
+    // Without a thread it is found out when it is needed.
+    drop(std::thread::Builder::new().name("tool".into()).spawn(tool));
+}
+
+fn own_hash() -> std::io::Result<crate::model::Hash256> {
+    use sha2::Digest;
+    use std::io::Read;
+    let mut file = std::fs::File::open("/proc/self/exe")?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(crate::model::Hash256(hasher.finalize().into())),
+            read => hasher.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// No core dumps: a PIN must not land in one. Files are private unless said otherwise.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn harden() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit, umask};
+    umask(rustix::fs::Mode::from_raw_mode(0o077));
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(|error| {
+        Error::failed("cannot_harden", "core dumps cannot be switched off").because(std::io::Error::from(error))
+    })
+}

@@ -1,0 +1,41 @@
+//! The tokens that the configuration names, as the token stage knows them.
+
+use crate::config::{self, Config};
+use crate::hsm::{ModuleSpec, PinSource, TokenSpec};
+use std::path::Path;
+
+/// The tokens that the configuration names; relative files are the workspace's.
+pub fn token_specs(config: &Config, dir: &Path, sessions: usize) -> Vec<TokenSpec> {
+    let spec = |(name, hsm): (&crate::model::HsmName, &config::Hsm)| TokenSpec {
+        name: name.clone(),
+        module: match &hsm.token.module {
+            config::Module::Builtin => ModuleSpec::Builtin { folder: dir.join("tokens").join(name.as_str()) },
+            config::Module::Path { path, sha256, init_args } => {
+                ModuleSpec::File { path: path.clone(), sha256: *sha256, init_args: init_args.clone() }
+            }
+        },
+        label: hsm.token.label.clone(),
+        serial: hsm.token.serial.clone(),
+        pin: pin_source(&hsm.pins, dir),
+        timeout: hsm.timeout,
+        sessions: sessions.clamp(1, 64),
+        recorded: None,
+    };
+    config.hsm.iter().map(spec).collect()
+}
+
+fn pin_source(pins: &[config::PinSource], dir: &Path) -> PinSource {
+    let one = |pin: &config::PinSource| match pin {
+        config::PinSource::Env(name) => PinSource::Env(name.clone()),
+        config::PinSource::File(path) => PinSource::File(dir.join(path)),
+        config::PinSource::Fd(number) => PinSource::Fd(u32::try_from(*number).unwrap_or(u32::MAX)),
+        config::PinSource::Command(line) => PinSource::Command(line.clone()),
+        config::PinSource::Prompt => PinSource::Prompt,
+        config::PinSource::None => PinSource::None,
+    };
+    match pins {
+        [] => PinSource::Prompt,
+        [only] => one(only),
+        several => PinSource::FirstOf(several.iter().map(one).collect()),
+    }
+}
