@@ -8,17 +8,16 @@ use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::{Actor, CorrelationId, KeyName, Purpose, Tbs};
+use crate::model::{KeyName, Purpose, Tbs};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
-use crate::people::request::Step;
 use crate::policy::people::People;
 use crate::policy::roster::RosterFacts;
 use crate::policy::rules::ListFacts;
-use crate::policy::{Decide, Decision, Facts, Gate, Verdict, every};
+use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
-    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, Kind as Act,
-    MarkArtifacts, Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
+    AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts,
+    Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -27,6 +26,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use weighing::Weighed;
 
 mod consent;
+mod foresight;
 mod founding;
 mod plan;
 mod presented;
@@ -35,6 +35,7 @@ mod signing;
 mod weighing;
 
 pub use consent::Consent;
+pub use foresight::{foresee, preview, preview_on, refusal};
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
 pub use plan::{Plan, command_line, step, unplanned};
 pub use presented::Presented;
@@ -221,74 +222,6 @@ pub struct Refusal {
     pub error: Error,
     /// Every gate that was looked at.
     pub gates: Vec<Gate>,
-}
-
-/// What the gates would say to these requests now. Nothing is written.
-///
-/// # Errors
-/// The ledger cannot be read.
-pub fn preview<O: Decide>(ledger: &mut Ledger, requests: &[Request<O>]) -> Result<Vec<Decision>> {
-    preview_on(ledger, None, requests)
-}
-
-/// As [`preview`], as if this approval of the change advisory board had been handed in. What is allowed uses it up for
-/// the rest, as it would at the gate.
-///
-/// # Errors
-/// The ledger cannot be read.
-pub fn preview_on<O: Decide>(
-    ledger: &mut Ledger,
-    handed_in: Option<&HandedIn>,
-    requests: &[Request<O>],
-) -> Result<Vec<Decision>> {
-    let mut writer = ledger.writer()?;
-    handed_in.map(|handed_in| handed_in.take(&mut writer)).transpose()?;
-    let ground = Ground::read(&writer)?;
-    let mut uses = 0;
-    let mut decide = |request| {
-        let mut facts = ground.facts(&writer, request, Weighed::unasked(&ground).people)?;
-        facts.signing.iter_mut().for_each(|signing| signing.uses = signing.uses.saturating_add(uses));
-        let decision = O::decide(request, &facts);
-        uses += u64::from(matches!(decision, Decision::Allow(_)));
-        Ok(decision)
-    };
-    requests.iter().map(&mut decide).collect()
-}
-
-/// What the gates would say to a planned act now, if all of its parameters are known. Nothing is written.
-///
-/// # Errors
-/// The ledger cannot be read.
-pub fn foresee(ledger: &mut Ledger, step: &Step, actor: &Actor, id: &CorrelationId) -> Result<Option<Decision>> {
-    // What is open is known when it is done, and judged then.
-    let kind = Act::of_name(&step.operation).filter(|kind| kind.open().is_empty());
-    let Some(kind) = kind else { return Ok(None) };
-    every::visit(kind, Foreseeing { ledger, step, actor, id })
-}
-
-struct Foreseeing<'a> {
-    ledger: &'a mut Ledger,
-    step: &'a Step,
-    actor: &'a Actor,
-    id: &'a CorrelationId,
-}
-
-impl every::VisitDecide for Foreseeing<'_> {
-    type Output = Result<Option<Decision>>;
-
-    fn visit<O: Decide>(self) -> Self::Output {
-        let Ok(params) = serde_json::from_value::<O>(self.step.params.clone()) else { return Ok(None) };
-        let request = Request::new(self.step.object.clone(), params, self.actor.clone(), self.id.clone());
-        Ok(preview(self.ledger, std::slice::from_ref(&request))?.pop())
-    }
-}
-
-/// The error of what the gates would not let pass, whoever agreed.
-pub fn refusal(object: &str, decision: &Decision) -> Option<Error> {
-    match decision {
-        Decision::Block(gates) => Some(blocked(object, gates)),
-        Decision::Allow(_) | Decision::NeedsApproval(_) => None,
-    }
 }
 
 /// Counts the signatures of an approval request now. Nothing is written.

@@ -52,17 +52,7 @@ pub struct ImportArgs {
 /// The certificate is not for a key of this workspace, or is not what its profile asks.
 pub fn run(args: &ImportArgs, world: &mut World, mandate: Mandate) -> Result<Worst> {
     world.settings()?;
-    let mut given = certificates(&args.certificate)?.into_iter();
-    let none = || Error::usage("no_certificate", "the file holds no certificate in PEM");
-    let leaf = given.next().ok_or_else(none)?;
-    let mut intermediates: Vec<_> = given.collect();
-    for path in &args.chain {
-        intermediates.extend(certificates(path)?);
-    }
-    let mut roots = Vec::new();
-    for path in &args.roots {
-        roots.extend(certificates(path)?);
-    }
+    let Given { leaf, intermediates, roots } = Given::read(args)?;
     let certificate = Certificate::parse(&leaf)?;
     let spki = certificate.public_key()?.spki_hash();
     let not_ours =
@@ -110,6 +100,30 @@ pub fn run(args: &ImportArgs, world: &mut World, mandate: Mandate) -> Result<Wor
         world.ui().say(&format!("{} takes over when its rotation goes on; next: keyctl rotate {name}", generation.id));
     }
     Ok(Worst::default())
+}
+
+/// What was handed in, as DER.
+struct Given {
+    leaf: Vec<u8>,
+    intermediates: Vec<Vec<u8>>,
+    roots: Vec<Vec<u8>>,
+}
+
+impl Given {
+    fn read(args: &ImportArgs) -> Result<Self> {
+        let mut given = certificates(&args.certificate)?.into_iter();
+        let none = || Error::usage("no_certificate", "the file holds no certificate in PEM");
+        let leaf = given.next().ok_or_else(none)?;
+        let mut intermediates: Vec<_> = given.collect();
+        for path in &args.chain {
+            intermediates.extend(certificates(path)?);
+        }
+        let mut roots = Vec::new();
+        for path in &args.roots {
+            roots.extend(certificates(path)?);
+        }
+        Ok(Given { leaf, intermediates, roots })
+    }
 }
 
 /// While the request can still be answered with another certificate. The gate of the takeover asks again (governance R2).

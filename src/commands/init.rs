@@ -1,13 +1,15 @@
 //! `init`: founds a workspace: entry 0, its tokens, its people, its keys.
 
+use crate::clock::rfc3339;
 use crate::commands::status;
 use crate::config::{Config, Key, MAX_CONFIG, MAX_TRUST};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
 use crate::founding::found::{SANDBOX, Sources, found, template};
+use crate::founding::request::Awaited;
 use crate::model::{Environment, Hash256, KeyName, Purpose};
 use crate::published::worktree;
-use crate::ui::Worst;
+use crate::ui::{Row, Worst};
 use crate::world::{Globals, World, grouped};
 use std::path::{Path, PathBuf};
 
@@ -88,7 +90,10 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
     }
     let sources =
         Sources { from: args.from.as_deref(), roster: args.roster.as_deref(), earlier: args.earlier.as_deref() };
-    let world = found(&dir, &sources, globals)?;
+    let world = found(&dir, &sources, globals).map_err(|unfounded| {
+        unfounded.awaited.iter().for_each(|awaited| globals.ui.object(&row(awaited)));
+        unfounded.error
+    })?;
     if args.sandbox && world.genesis.environment != Environment::Sandbox {
         let message = format!("{} is a {} workspace", shown_path(&dir), world.genesis.environment);
         return Err(Error::usage("workspace_exists", message));
@@ -104,6 +109,18 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
         _ => next_commands(&world, &dir)?,
     }
     Ok(worst)
+}
+
+/// A founding that waits for everyone's signature.
+fn row(awaited: &Awaited) -> Row {
+    let sha256 = awaited.sha256.to_string();
+    Row::new()
+        .with("request", shown_path(&awaited.path))
+        .with("request_id", awaited.document.request_id.as_str())
+        .with("sha256", sha256.as_str())
+        .with("aloud", grouped(&sha256))
+        .with("waits_for", awaited.waits_for.clone())
+        .with("until", rfc3339(awaited.document.not_after))
 }
 
 /// Outside a sandbox each key is asked for, and approved, by itself.

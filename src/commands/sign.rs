@@ -139,13 +139,13 @@ const COLUMNS: &[&str] = &["file", "result", "generation", "sha256", "evidence"]
 ///
 /// # Errors
 /// Nothing could be tried at all. What happens to single files is in the result.
-pub fn run(args: &SignArgs, mut globals: Globals) -> Result<Worst> {
+pub fn run(args: &SignArgs, globals: Globals) -> Result<Worst> {
     let options = args.options();
     let jobs = inputs::jobs(&options)?;
     if args.remove {
         return remove::run(&options, jobs, globals);
     }
-    globals.sessions = options.threads;
+    let globals = Globals { sessions: options.threads, ..globals };
     crate::world::prepare_tool();
     let mut laps = Laps::default();
     let mut world = laps.lap("open", || open_world(args, globals))?;
@@ -288,12 +288,12 @@ impl Printer {
     }
 }
 
-fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
+fn open_world(args: &SignArgs, globals: Globals) -> Result<World> {
     if !args.sandbox {
         return World::open(globals);
     }
     let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(found::SANDBOX));
-    globals.workspace = Some(dir.clone());
+    let globals = Globals { workspace: Some(dir.clone()), ..globals };
     if dir.join(crate::ledger::FILE).exists() && !dir.join("genesis.intent").exists() {
         let world = World::open(globals)?;
         if world.genesis.environment != crate::model::Environment::Sandbox {
@@ -302,7 +302,7 @@ fn open_world(args: &SignArgs, mut globals: Globals) -> Result<World> {
         return Ok(world);
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
-    found::found(&dir, &Default::default(), &globals)
+    Ok(found::found(&dir, &Default::default(), &globals)?)
 }
 
 fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {

@@ -3,7 +3,7 @@
 mod resign;
 mod revocation;
 
-use crate::commands::{follow_up, grant, run};
+use crate::commands::{follow_up, grant, run, values};
 use crate::crypto::note::Checkpoint;
 use crate::error::{Error, Result};
 use crate::gate;
@@ -14,8 +14,7 @@ use crate::lifecycle::rotation::{failure, words};
 use crate::model::{KeyName, Purpose};
 use crate::policy::rotation::rotation_complete;
 use crate::policy::{Decision, Verdict, gates, rules};
-use crate::published::keyring_files;
-use crate::published::worktree;
+use crate::published::{keyring_files, worktree};
 use crate::ui::{Row, Ui, Worst};
 use crate::world::{World, orphans, requests};
 
@@ -111,7 +110,7 @@ fn people(world: &World) -> Result<()> {
     }
     let now = world.globals.clock.now();
     let grants: Vec<_> = query::grants(world.ledger.connection(), None)?.iter().map(grant::row).collect();
-    let waiting = requests::waiting(world)?;
+    let waiting: Vec<_> = requests::waiting(world)?.iter().map(values::request).collect();
     let duties: Vec<_> =
         query::follow_ups(world.ledger.connection())?.iter().map(|duty| follow_up::row(duty, now)).collect();
     for (title, columns, rows) in [

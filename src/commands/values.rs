@@ -1,6 +1,8 @@
-//! …
+//! What several commands print of the same thing.
 
+use crate::clock::rfc3339;
 use crate::keys::{Credential, Generation};
+use crate::people::ApprovalRequest;
 use crate::ui::Row;
 
 pub(crate) fn describe(generation: &Generation) -> Row {
@@ -22,4 +24,14 @@ pub(crate) fn describe(generation: &Generation) -> Row {
         row = row.with("quarantined", reason.as_str());
     }
     row
+}
+
+/// One request that waits for others.
+pub(crate) fn request(document: &ApprovalRequest) -> Row {
+    Row::new()
+        .with("request", document.request_id.as_str())
+        .with("operation", document.operation.as_str())
+        .with("object", document.object.as_str())
+        .with("requester", document.requester.email.as_str())
+        .with("until", rfc3339(document.not_after))
 }

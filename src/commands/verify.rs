@@ -12,10 +12,9 @@ use crate::formats::verify::{self, Report, Trust, Verdict};
 use crate::keys::{Generation, State};
 use crate::ledger::query;
 use crate::model::GenerationId;
-use crate::pki::crl::{Crl, MAX_CRL};
+use crate::pki::crl::Crl;
 use crate::pki::openpgp::certificate::Certificate;
-use crate::pki::pem;
-use crate::published::keyring_files;
+use crate::published::{keyring_files, lists};
 use crate::signing::timestamps;
 use crate::ui::{Output, Row, Worst, error_value};
 use crate::world::{Globals, World};
@@ -123,7 +122,7 @@ fn held(args: &VerifyArgs, globals: Globals) -> Result<Held> {
     let mut held = Held {
         roots: timestamps::roots_in(&args.roots)?,
         timestamp_roots: timestamps::roots_in(&args.timestamp_roots)?,
-        crls: args.crl.iter().map(|path| crl_in(path)).collect::<Result<_>>()?,
+        crls: args.crl.iter().map(|path| lists::read(path)).collect::<Result<_>>()?,
         ledger_keys: Vec::new(),
         at,
         keyring: repository::read_keyrings(&args.keyring)?,
@@ -169,7 +168,7 @@ impl Held {
             let lines = world.genesis.ledger_keys.iter().map(|key| key.verifier.parse());
             self.ledger_keys = lines.collect::<Result<_>>()?;
         }
-        self.crls.extend(workspace_crls(&world.dir.join("published/crl"))?);
+        self.crls.extend(lists::all(&world.dir.join("published/crl"))?);
         self.world = Some(world);
         Ok(())
     }
@@ -183,23 +182,6 @@ impl Held {
             require_timestamp: self.require_timestamp,
         }
     }
-}
-
-fn crl_in(path: &Path) -> Result<Crl> {
-    let read = || {
-        let blocks = pem::decode(pem::label::CRL, &safe::read_bounded(path, MAX_CRL as u64)?, 1)?;
-        Crl::parse(&blocks.concat())
-    };
-    read().map_err(|error| error.about(shown_path(path)))
-}
-
-/// Every `*.crl` of the folder, by name.
-pub(crate) fn workspace_crls(folder: &Path) -> Result<Vec<Crl>> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "crl"));
-    paths.sort();
-    paths.iter().map(|path| crl_in(path)).collect()
 }
 
 fn workspace_roots(world: &World) -> Result<Vec<Vec<u8>>> {

@@ -151,14 +151,8 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
     if done.get("hash_after").is_some() {
         fragment["artifact"] = artifact_part(get(request, "params")?, done)?;
     }
-    if let Some(incident) = body.get("break_glass") {
-        fragment["break_glass"] = incident.clone();
-    }
     if let Some(revision) = pack_revision(body, get(request, "params")?) {
         fragment["pack_revision"] = revision.into();
-    }
-    if let Some(authority) = request.get("authority") {
-        fragment["authority"] = authority.clone();
     }
     let params = get(request, "params")?;
     if let Some((name, event)) = super::event::part(outcome, params, done)? {
@@ -169,6 +163,9 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         ("timestamp", done.get("timestamp")),
         ("provenance", params.get("provenance")),
         ("pack", params.get("pack")),
+        ("authority", request.get("authority")),
+        ("break_glass", body.get("break_glass")),
+        ("destruction_event", done.get("destruction_event")),
         ("rotation_event", done.get("rotation_event")),
         ("cab", params.get("cab")),
         ("supersedes_evidence_pack_id", resigns.and_then(|old| old.get("evidence_pack_id"))),
@@ -176,9 +173,6 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         if let Some(value) = value {
             fragment[name] = value.clone();
         }
-    }
-    if let Some(event) = done.get("destruction_event") {
-        fragment["destruction_event"] = event.clone();
     }
     Ok(fragment)
 }

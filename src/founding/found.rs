@@ -1,9 +1,10 @@
-//! …
+//! Founding a workspace, and continuing a founding that was interrupted: each part is made only if it is not there.
 
 use crate::config::workspace::Workspace;
 use crate::config::{Config, Issuer, MAX_CONFIG, MAX_TRUST};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
+use crate::founding::request::Unfounded;
 use crate::founding::{genesis, people, tokens};
 use crate::gate::{self, Consent};
 use crate::ledger::anchor::{Pin, state_dir};
@@ -30,9 +31,9 @@ pub(crate) struct Sources<'a> {
 }
 
 /// Founds the workspace, or continues an interrupted founding; in a sandbox also makes its keys.
-pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Result<World> {
+pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Result<World, Unfounded> {
     safe::create_private_dir(dir)?;
-    let dir = dir.canonicalize()?;
+    let dir = dir.canonicalize().map_err(Error::from)?;
     for folder in ["tokens", "evidence", "requests", "locks", "revocations"] {
         safe::create_private_dir(&dir.join(folder))?;
     }

@@ -1,14 +1,15 @@
 //! Entry 0: from tokens, settings and people who agreed to the first line of the ledger.
 
-use crate::config::{Config, Key};
+use crate::config::{Config, Key, Settings};
 use crate::crypto::note::VerifierKey;
 use crate::crypto::{self, jcs};
 use crate::error::{Error, Result};
 use crate::files::safe;
-use crate::founding::request::{Plan, agreed};
+use crate::founding::request::{Plan, Unfounded, agreed};
 use crate::founding::{earlier, tokens};
 use crate::gate;
 use crate::hsm::store::{PUBLIC_HALF, Store};
+use crate::keys::Identity;
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey};
 use crate::ledger::trust::{self, HostTrust};
@@ -20,14 +21,27 @@ use crate::request::{GenerateKey, Operation, Request};
 use crate::world::{Globals, pin_of, token_specs, tool};
 use std::path::Path;
 
+/// What the first entry is made of.
+struct Ground<'a> {
+    dir: &'a Path,
+    config: &'a Config,
+    globals: &'a Globals,
+    settings: Settings,
+    store: Store,
+    beginning: Beginning,
+}
+
 /// Writes entry 0 as soon as everyone agreed; gives the tokens it opened.
+///
+/// # Errors
+/// Not everyone has agreed; a token, a file or a key is not as it should be.
 pub(crate) fn genesis(
     dir: &Path,
     config: &Config,
     roster: &Roster,
     earlier: Option<&Path>,
     globals: &Globals,
-) -> Result<Store> {
+) -> Result<Store, Unfounded> {
     let store = Store::new(token_specs(config, dir, 1));
     let records = tokens::open_all(&store, config)?;
     tokens::check_pins(&store, config)?;
@@ -45,7 +59,7 @@ pub(crate) fn genesis(
         earlier: earlier.as_ref().map(|earlier| earlier.named.clone()),
     };
     if beginning.ledger_keys.is_empty() {
-        return Err(Error::usage("no_ledger_key", "keyctl.toml has no key with purpose = \"ledger\""));
+        return Err(Error::usage("no_ledger_key", "keyctl.toml has no key with purpose = \"ledger\"").into());
     }
     let intent = match begun {
         Some(intent) => intent,
@@ -56,53 +70,73 @@ pub(crate) fn genesis(
             intent(config, &store, founded, earlier.is_some(), globals)?
         }
     };
-    let founded = intent.founding.clone().ok_or_else(|| Error::failed("bad_genesis_intent", "nobody agreed to it"))?;
-    let (document, agreed) = founded.verify()?;
-    if (&agreed, document.environment) != (&beginning, config.environment) {
-        return Err(Error::blocked("founding_changed", "a token or file is not what everyone agreed to found this on")
-            .hint("put it back as it was, and repeat keyctl init"));
-    }
-    let mut founding = gate::found(dir, intent)?;
-    let mut made: Vec<LedgerKey> = Vec::new();
-    while let Some(permit) = founding.permits().get(made.len()) {
-        let generation = permit.request().params.generation.clone();
-        let key = match store.generate_or_take_over(permit) {
-            Err(failure) if failure.error.code() == PUBLIC_HALF => {
-                let unknown = || Error::usage("unknown_key", format!("keyctl.toml has no [keys.{}]", generation.key));
-                let key = config.keys.get_key_value(&generation.key).ok_or_else(unknown)?;
-                let request = ledger_request(&store, globals, config, key, true)?;
-                founding = founding.replan(dir, made.len(), request)?;
-                continue;
+    let ground = Ground { dir, config, globals, settings, store, beginning };
+    Ok(ground.carry_out(intent)?)
+}
+
+impl Ground<'_> {
+    /// Does what everyone agreed to, and only that.
+    fn carry_out(self, intent: GenesisIntent) -> Result<Store> {
+        let founded = intent.founding.clone();
+        let founded = founded.ok_or_else(|| Error::failed("bad_genesis_intent", "nobody agreed to it"))?;
+        let (document, agreed) = founded.verify()?;
+        if (&agreed, document.environment) != (&self.beginning, self.config.environment) {
+            let message = "a token or file is not what everyone agreed to found this on";
+            return Err(
+                Error::blocked("founding_changed", message).hint("put it back as it was, and repeat keyctl init")
+            );
+        }
+        let mut founding = gate::found(self.dir, intent)?;
+        let mut made: Vec<LedgerKey> = Vec::new();
+        while let Some(permit) = founding.permits().get(made.len()) {
+            let generation = permit.request().params.generation.clone();
+            match self.store.generate_or_take_over(permit) {
+                Err(failure) if failure.error.code() == PUBLIC_HALF => {
+                    let request = self.asked_anew(&generation.key)?;
+                    founding = founding.replan(self.dir, made.len(), request)?;
+                }
+                key => {
+                    let key = key.map_err(|failure| failure.error)?;
+                    made.push(self.ledger_key(generation, key.identity().clone())?);
+                }
             }
-            key => key.map_err(|failure| failure.error)?,
+        }
+        let genesis = Genesis {
+            workspace_id: founding.intent().workspace_id.clone(),
+            environment: self.config.environment,
+            origin: self.config.organization.origin.clone(),
+            ledger_keys: made,
+            tokens: self.beginning.tokens,
+            settings_sha256: self.settings.sha256()?,
+            settings: self.beginning.settings,
+            roster_sha256: Some(self.beginning.roster.sha256()?),
+            roster: Some(self.beginning.roster),
+            intent: founding.intent().clone(),
+            tool: tool().clone(),
         };
-        let identity = key.identity().clone();
+        let (_ledger, hash) = founding.finish(self.dir, &genesis, self.globals.clock.clone())?;
+        let (pin, state) = (pin_of(&genesis, hash)?, state_dir()?);
+        trust_on_host(&pin, self.dir, self.config.environment, self.globals)?;
+        pin.create(&state)?;
+        pin.bind_folder(&state, self.dir)?;
+        Ok(self.store)
+    }
+
+    /// The request for a ledger key under another identifier, where half of the first one lies on the token.
+    fn asked_anew(&self, name: &KeyName) -> Result<Request<GenerateKey>> {
+        let unknown = || Error::usage("unknown_key", format!("keyctl.toml has no [keys.{name}]"));
+        let key = self.config.keys.get_key_value(name).ok_or_else(unknown)?;
+        ledger_request(&self.store, self.globals, self.config, key, true)
+    }
+
+    fn ledger_key(&self, generation: GenerationId, identity: Identity) -> Result<LedgerKey> {
         if let Some(wrong) = identity.mismatches() {
             let message = format!("the token reports other values for {wrong} of the ledger key");
             return Err(Error::blocked("quarantined", message).hint("put the ledger key on another token"));
         }
-        let verifier = VerifierKey::new(&config.organization.origin, identity.public_key()?)?.to_string();
-        made.push(LedgerKey { generation, identity, verifier });
+        let verifier = VerifierKey::new(&self.config.organization.origin, identity.public_key()?)?.to_string();
+        Ok(LedgerKey { generation, identity, verifier })
     }
-    let genesis = Genesis {
-        workspace_id: founding.intent().workspace_id.clone(),
-        environment: config.environment,
-        origin: config.organization.origin.clone(),
-        ledger_keys: made,
-        tokens: beginning.tokens,
-        settings_sha256: settings.sha256()?,
-        settings: beginning.settings,
-        roster_sha256: Some(roster.sha256()?),
-        roster: Some(beginning.roster),
-        intent: founding.intent().clone(),
-        tool: tool().clone(),
-    };
-    let (_ledger, hash) = founding.finish(dir, &genesis, globals.clock.clone())?;
-    let (pin, state) = (pin_of(&genesis, hash)?, state_dir()?);
-    trust_on_host(&pin, dir, config.environment, globals)?;
-    pin.create(&state)?;
-    pin.bind_folder(&state, dir)?;
-    Ok(store)
 }
 
 /// Leaves what is pinned where every user of the host finds it, if root founds the workspace.

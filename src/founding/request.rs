@@ -1,7 +1,6 @@
 //! The founding request: written for everyone in the roster to sign, found again when `init` is repeated, and in a
 //! sandbox signed on the spot.
 
-use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::config::{Config, Settings};
 use crate::crypto;
@@ -15,12 +14,42 @@ use crate::people::approval::{MAX_TEXT, armours};
 use crate::people::founding::{Beginning, Founded, Unsigned, signatures};
 use crate::people::request::{LogHead, MAX_REQUEST, Requester, SCHEMA};
 use crate::people::{ApprovalRequest, Namespace, Roster};
-use crate::ui::Row;
 use crate::world::authority::REQUESTS;
-use crate::world::{Globals, grouped, tool};
+use crate::world::{Globals, tool};
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Why there is no workspace yet.
+#[derive(Debug)]
+pub(crate) struct Unfounded {
+    pub error: Error,
+    /// The request that everyone has to sign first.
+    pub awaited: Option<Box<Awaited>>,
+}
+
+impl From<Error> for Unfounded {
+    fn from(error: Error) -> Self {
+        Unfounded { error, awaited: None }
+    }
+}
+
+impl From<Unfounded> for Error {
+    fn from(unfounded: Unfounded) -> Self {
+        unfounded.error
+    }
+}
+
+/// The request of a founding, and whose signatures it waits for.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    pub document: ApprovalRequest,
+    pub path: PathBuf,
+    /// SHA-256 of its bytes.
+    pub sha256: Hash256,
+    /// People with their keys.
+    pub waits_for: Vec<String>,
+}
 
 /// A founding that is to be agreed to.
 pub(crate) struct Plan<'a> {
@@ -35,14 +64,14 @@ pub(crate) struct Plan<'a> {
 ///
 /// # Errors
 /// `approval_needed`, with who is missing and the literal next commands.
-pub(crate) fn agreed(plan: &Plan<'_>, globals: &Globals) -> Result<Founded> {
+pub(crate) fn agreed(plan: &Plan<'_>, globals: &Globals) -> Result<Founded, Unfounded> {
     if plan.config.environment == Environment::Sandbox {
         // One person plays everyone there, and must not thereby get at keys that other people made.
         return match plan.earlier {
-            None => sandbox(plan, globals),
+            None => Ok(sandbox(plan, globals)?),
             Some(earlier) => {
                 let message = format!("the tokens are those of workspace {}", earlier.named.workspace_id);
-                Err(Error::blocked("token_in_use", message).hint("a sandbox takes tokens of its own"))
+                Err(Error::blocked("token_in_use", message).hint("a sandbox takes tokens of its own").into())
             }
         };
     }
@@ -53,7 +82,8 @@ pub(crate) fn agreed(plan: &Plan<'_>, globals: &Globals) -> Result<Founded> {
         (None, Some(signer)) => write(plan, signer, globals)?,
         (None, None) => {
             return Err(Error::usage("identity_needed", "founding this workspace takes somebody of its roster")
-                .hint("keyctl --identity SSHKEY init"));
+                .hint("keyctl --identity SSHKEY init")
+                .into());
         }
     };
     let bytes = document.to_bytes()?;
@@ -75,7 +105,7 @@ pub(crate) fn agreed(plan: &Plan<'_>, globals: &Globals) -> Result<Founded> {
             earlier: consent.map(|counted| counted.participants).unwrap_or_default(),
         });
     }
-    Err(waits(plan, &document, &path, &missing, consent_missing, globals))
+    Err(waits(plan, &document, &path, &missing, consent_missing))
 }
 
 /// In a sandbox one person plays everyone.
@@ -202,20 +232,12 @@ fn waits(
     path: &Path,
     missing: &[Unsigned],
     consent: Option<String>,
-    globals: &Globals,
-) -> Error {
-    let Ok(bytes) = document.to_bytes() else { return Error::bug("a request that was written cannot be written") };
-    let sha256 = Hash256::of(&bytes).to_string();
+) -> Unfounded {
+    let Ok(bytes) = document.to_bytes() else {
+        return Error::bug("a request that was written cannot be written").into();
+    };
+    let sha256 = Hash256::of(&bytes);
     let who: Vec<_> = missing.iter().map(|key| format!("{} with {}", key.email, key.fingerprint)).collect();
-    globals.ui.object(
-        &Row::new()
-            .with("request", shown_path(path))
-            .with("request_id", document.request_id.as_str())
-            .with("sha256", sha256.as_str())
-            .with("aloud", grouped(&sha256))
-            .with("waits_for", who.clone())
-            .with("until", rfc3339(document.not_after)),
-    );
     let mut waiting: Vec<_> = who
         .first()
         .map(|first| match who.len() - 1 {
@@ -241,7 +263,9 @@ fn waits(
             Namespace::Approval.of(&earlier.named.origin)
         );
     }
-    Error::new(Kind::ApprovalNeeded, "approval_needed", message).hint(hint)
+    let error = Error::new(Kind::ApprovalNeeded, "approval_needed", message).hint(hint);
+    let awaited = Awaited { document: document.clone(), path: path.to_owned(), sha256, waits_for: who };
+    Unfounded { error, awaited: Some(Box::new(awaited)) }
 }
 
 fn text(bytes: Vec<u8>) -> Result<String> {

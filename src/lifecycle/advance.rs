@@ -1,4 +1,4 @@
-//! …
+//! Making a key ready for work: a pair, its certificate, and for the first generation the activation.
 
 use crate::config::{Issuer, Key};
 use crate::error::{Error, Result};

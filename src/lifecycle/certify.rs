@@ -1,4 +1,4 @@
-//! …
+//! Certificates by our own CAs: planned with every field, rehearsed and linted, then signed by the issuer's key.
 
 use crate::clock::Time;
 use crate::config::{Issuer, Key};

@@ -1,4 +1,4 @@
-//! …
+//! Certificate signing requests, for keys whose certificate comes from elsewhere.
 
 use crate::config::Key;
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! …
+//! Destroying a generation's private keys, copy by copy, each looked for afterwards.
 
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};

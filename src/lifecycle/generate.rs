@@ -1,4 +1,4 @@
-//! …
+//! Key pairs: planned with their identifiers, made by the token, and followed up where a token died meanwhile.
 
 use crate::config::Key;
 use crate::crypto;

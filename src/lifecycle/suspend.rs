@@ -1,4 +1,4 @@
-//! …
+//! Stopping a key at once, and letting it work again.
 
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! …
+//! Evidence that a run could not write, made later. It is a view of the ledger, so nothing is lost by being late.
 
 use crate::error::Result;
 use crate::ledger::query;

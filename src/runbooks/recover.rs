@@ -1,4 +1,5 @@
-//! …
+//! Settling one act that was begun and whose end nobody knows: the world is looked at, and the intent gets the outcome
+//! that is true. What is still to be done is left to whoever does it anyway.
 
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
@@ -21,8 +22,7 @@ use crate::request::{
     TestKey,
 };
 use crate::signing::artifact::Placed;
-use crate::signing::release_files;
-use crate::signing::repository;
+use crate::signing::{release_files, repository};
 use crate::world::{World, act, orphans};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

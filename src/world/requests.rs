@@ -9,7 +9,6 @@ use crate::people::ApprovalRequest;
 use crate::people::approval::{MAX_APPROVALS, MAX_TEXT, armours};
 use crate::people::quorum::Counted;
 use crate::people::request::MAX_REQUEST;
-use crate::ui::Row;
 use crate::world::World;
 use crate::world::authority::REQUESTS;
 use std::path::{Path, PathBuf};
@@ -76,12 +75,12 @@ pub(crate) fn find(world: &World, id: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// The folder or the ledger cannot be read.
-pub(crate) fn waiting(world: &World) -> Result<Vec<Row>> {
+pub(crate) fn waiting(world: &World) -> Result<Vec<ApprovalRequest>> {
     let now = world.globals.clock.now();
     let folder = world.dir.join(REQUESTS);
-    let mut rows = Vec::new();
+    let mut found = Vec::new();
     if !folder.is_dir() {
-        return Ok(rows);
+        return Ok(found);
     }
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -97,16 +96,9 @@ pub(crate) fn waiting(world: &World) -> Result<Vec<Row>> {
         if done || query::consumed(world.ledger.connection(), &document.request_id)?.is_some() {
             continue;
         }
-        rows.push(
-            Row::new()
-                .with("request", document.request_id.as_str())
-                .with("operation", document.operation.as_str())
-                .with("object", document.object.as_str())
-                .with("requester", document.requester.email.as_str())
-                .with("until", rfc3339(document.not_after)),
-        );
+        found.push(document);
     }
-    Ok(rows)
+    Ok(found)
 }
 
 /// A request that was copied under another name is not the one that was named.

@@ -265,7 +265,7 @@ fn a_repository_that_does_not_match_its_lists_is_not_signed_and_nothing_is_writt
     assert_eq!(files(), before);
     assert_eq!(place.sql("SELECT count(*) FROM entries"), entries, "refused before anything was asked of the gate");
     fs::write(suite.join("Release"), release).unwrap();
-    place.keyctl(&["sign", "--dry-run", text(&suite)]).ok().says("would sign");
+    place.keyctl(&["sign", "--dry-run", text(&suite)]).ok().says("keyctl.plan/v1");
     assert_eq!(files(), before);
     place.keyctl(&["sign", text(&suite), "--to", "x"]).exits(2).says("in place");
     place.keyctl(&["sign", text(&suite), "--key", "windows"]).exits(4).says("wrong_purpose");

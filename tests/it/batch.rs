@@ -84,10 +84,11 @@ fn the_same_correlation_id_gives_the_same_bytes_and_signs_nothing() {
 fn a_dry_run_shows_request_and_gates_and_changes_nothing() {
     let (place, _) = with_files(1);
     let (files, entries) = (place.files(), place.entries().len());
-    let row = place.keyctl(&["--dry-run", "sign", "000.exe"]).ok().one();
-    assert_eq!(row["result"], "would sign");
-    assert_eq!(row["request"]["signatures"][0]["role"], "artifact");
-    assert_eq!(row["gates"][0]["name"], "Status");
+    let plan = place.keyctl(&["--dry-run", "sign", "000.exe"]).ok().one();
+    assert_eq!((&plan["schema"], &plan["operation"]), (&"keyctl.plan/v1".into(), &"sign".into()));
+    assert_eq!(plan["steps"][0]["params"]["name"], "000.exe");
+    assert_eq!((&plan["verdicts"][0]["step"], &plan["verdicts"][0]["result"]), (&0.into(), &"allow".into()));
+    assert_eq!(plan["verdicts"][0]["gates"][0]["name"], "Status");
     assert_eq!((place.files(), place.entries().len()), (files, entries));
 }
 

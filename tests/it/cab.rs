@@ -141,7 +141,7 @@ fn only_people_of_the_roster_sign_outside_a_sandbox() {
     assert_eq!(fragment["approvals"][0]["as"], "requester");
     assert_eq!(fragment["approvals"][0]["email"], CAROL);
     let dry = scene.team.keyctl(CAROL, &["--dry-run", "sign", "2.exe"]).ok().one();
-    assert_eq!(dry["request"]["actor"]["assurance"], "proven");
+    assert_eq!((&dry["verdicts"][0]["result"], &dry["threshold"]), (&"allow".into(), &1.into()));
     // The key says who it is, whatever is claimed.
     let claimed = ["--actor", "alice@example.com", "sign", "2.exe"];
     scene.team.keyctl(CAROL, &claimed).fails(2, "actor_not_identity");
@@ -187,7 +187,7 @@ fn files_are_signed_on_the_strength_of_the_boards_approval() {
     sign(CAROL, "4.exe").fails(4, "gate_failed").says("the file is not among its artifacts");
     sign(DAN, "0.exe").fails(4, "gate_failed").says("the requester never approves");
     let dry = scene.named(CAROL, &["--dry-run", "sign", "--cab", "cab.json", "--acknowledge", condition, "0.exe"]);
-    assert_eq!(dry.ok().one()["result"], "would sign");
+    assert_eq!(dry.ok().one()["verdicts"][0]["result"], "allow");
     let row = sign(CAROL, "0.exe").ok().one();
     assert_eq!(row["cab"], drafted["approval_id"]);
     let fragment = scene.fragment(&row);
@@ -276,7 +276,7 @@ fn an_approval_for_something_else_or_by_somebody_else_is_no_approval() {
     scene.ssh_keygen_signs(CAROL, CAB, "withdrawn.json");
     scene.named(CAROL, &["cab", "--record", "withdrawn.json"]).fails(4, "not_withdrawn");
     let still = ["--dry-run", "sign", "--cab", "cab.json", "1.exe"];
-    assert_eq!(scene.named(CAROL, &still).ok().one()["result"], "would sign");
+    assert_eq!(scene.named(CAROL, &still).ok().one()["verdicts"][0]["result"], "allow");
     scene.ssh_keygen_signs(DAN, CAB, "withdrawn.json");
     let row = scene.named(CAROL, &["cab", "--record", "withdrawn.json"]).ok().one();
     assert_eq!(row["approval_id"], id);
@@ -309,7 +309,7 @@ fn the_unsigned_file_is_taken_in_staging_and_says_what_it_is() {
     assert_eq!(scene.team.place.sql("SELECT signed FROM cab_uses"), "0");
 
     let proven = ["--dry-run", "sign", "--re-sign", "0.exe"];
-    assert_eq!(scene.team.keyctl(CAROL, &proven).exits(5).one()["result"], "needs approval");
+    assert_eq!(scene.team.keyctl(CAROL, &proven).exits(5).one()["verdicts"][0]["result"], "needs-approval");
     // Signing again takes somebody who proves it, and two people; what anyone could have written stands for one here.
     scene.named(CAROL, &["sign", "--re-sign", "0.exe"]).fails(4, "gate_failed").says("Actor fail").says("(asserted)");
     let again = ["sign", "--re-sign", "--cab", "cab.json", "--cab-id", "cab-1", "--acknowledge", "a", "0.exe"];

@@ -47,8 +47,9 @@ fn a_generation_that_never_served_is_destroyed_with_evidence() {
     let place = Place::with_sandbox();
     place.keyctl(&["keygen", "windows"]).ok().says("windows/2");
     let (before, on_token) = (entries(&place), objects(&place));
-    let request = place.keyctl(&["--dry-run", "destroy", "windows/2"]).ok();
-    let request: Value = serde_json::from_str(&request.stdout).unwrap();
+    let plan = place.keyctl(&["--dry-run", "destroy", "windows/2"]).ok();
+    let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+    let request = &plan["steps"][0];
     assert_eq!((&request["operation"], &request["params"]["from"]), (&"destroy".into(), &"certified".into()));
     assert_eq!(request["params"]["copies"][0]["cka_id"], cka_id(&place, "windows/2"));
     // Nobody is at the terminal to type it.

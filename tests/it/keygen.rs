@@ -31,13 +31,14 @@ fn a_dry_run_prints_the_request_and_touches_nothing() {
     let (entries, calls) =
         (tokens.place.sql("SELECT count(*) FROM entries"), std::fs::read(tokens.path("calls")).unwrap());
     let ran = tokens.keyctl(&["--dry-run", "keygen", "windows"]).ok();
-    let request: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(request["operation"], "keygen");
-    assert_eq!(request["params"]["generation"], "windows/2");
-    assert_eq!(request["params"]["algorithm"], "ecdsa-p256");
-    assert_eq!(request["signatures"][0]["role"], "proof-of-possession");
+    let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(plan["operation"], "keygen");
+    let pair = &plan["steps"][0]["params"];
+    assert_eq!(pair["generation"], "windows/2");
+    assert_eq!(pair["algorithm"], "ecdsa-p256");
+    assert_eq!(plan["steps"][1]["operation"], "issue", "the whole way is planned");
     let serial = tokens.place.sql("SELECT json_extract(doc, '$.token.serial') FROM tokens WHERE hsm = 'hsm'");
-    assert_eq!(request["params"]["token_serial"], serial);
+    assert_eq!(pair["token_serial"], serial);
     assert_eq!(tokens.place.sql("SELECT count(*) FROM entries"), entries);
     assert_eq!(std::fs::read(tokens.path("calls")).unwrap(), calls, "no login");
     tokens.keyctl(&["keygen", "macos"]).exits(2).says("there is ledger, root, windows, windows-ca");

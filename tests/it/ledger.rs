@@ -379,11 +379,12 @@ fn an_edited_setting_waits_for_adopt() {
     assert!(place.files() == files);
     place.keyctl(&["status"]).ok().says("rotation_days");
 
-    let row = place.keyctl(&["--dry-run", "adopt"]).ok().one();
+    let dry = place.keyctl(&["--dry-run", "adopt"]).ok().says("rotation_days  90  60");
+    assert_eq!(dry.one()["operation"], "settings");
     assert_eq!(scene.size(), entries, "a dry run changes nothing");
+    let row = place.keyctl(&["adopt"]).ok().one();
     assert!(row["setting"].as_str().expect("a name").contains("rotation_days"), "{row}");
     assert_eq!((&row["from"], &row["to"]), (&"90".into(), &"60".into()), "{row}");
-    assert_eq!(place.keyctl(&["adopt"]).ok().one(), row);
     place.keyctl(&["sign", "c.exe"]).ok();
     place.keyctl(&["adopt"]).ok().says("as they were adopted");
     place.keyctl(&["audit", "log"]).ok();

@@ -47,7 +47,7 @@ fn a_file_that_is_signed_again_is_a_new_artifact_in_place_of_the_old_one() {
     let (place, old) = compromised(2);
     assert_eq!(open_marks(&place), "2");
     let dry = place.keyctl(&["--dry-run", "sign", "--re-sign", "0.exe"]).ok().one();
-    assert_eq!(dry["request"]["params"]["resigns"]["artifact_id"], old[0]["artifact_id"]);
+    assert_eq!(dry["steps"][0]["params"]["resigns"]["artifact_id"], old[0]["artifact_id"]);
     assert_eq!(open_marks(&place), "2");
 
     let args = ["--correlation-id", "dp-20261125-abcd", "sign", "--re-sign", "0.exe"];

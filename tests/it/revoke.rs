@@ -177,7 +177,7 @@ fn an_empty_list_is_no_news_for_anyone() {
     let rows = place.keyctl(&["crl", "windows-ca", "--now"]).ok().json();
     assert_eq!((rows.len(), &rows[0]["result"], &rows[0]["number"]), (1, &"issued".into(), &2.into()));
     place.keyctl(&["crl", "windows"]).fails(2, "unknown_ca");
-    assert_eq!(place.keyctl(&["crl", "--now", "--dry-run"]).ok().json()[0]["result"], "would issue");
+    assert_eq!(place.keyctl(&["crl", "--now", "--dry-run"]).ok().json()[0]["operation"], "crl");
     assert_eq!(burned(&place, "windows-ca/1"), [1, 2]);
 }
 
@@ -250,7 +250,7 @@ fn what_cannot_be_meant_is_refused() {
     let before = place.entries().len();
     let shown = place.keyctl(&["revoke", "windows/1", "--reason", "superseded", "--dry-run"]).ok();
     let shown: Value = serde_json::from_str(&shown.stdout).expect("JSON");
-    assert_eq!((&shown["operation"], &shown["params"]["crl"]["number"]), (&"revoke".into(), &1.into()));
+    assert_eq!((&shown["operation"], &shown["steps"][0]["params"]["crl"]["number"]), (&"revoke".into(), &1.into()));
     assert_eq!(place.entries().len(), before, "a dry run writes nothing");
     assert_eq!(state(&place, "windows/1")["state"], "active");
 }

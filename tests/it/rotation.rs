@@ -258,7 +258,7 @@ fn keygen_and_rotate_go_hand_in_hand() {
     place.keyctl(&["keygen", "windows"]).ok();
     are(&place, "windows", &["active", "certified"]);
     let plan = place.keyctl(&["--dry-run", "rotate", "windows"]).ok().one();
-    let planned: Vec<_> = plan["plan"].as_array().expect("a plan").iter().map(|step| &step["operation"]).collect();
+    let planned: Vec<_> = plan["steps"].as_array().expect("a plan").iter().map(|step| &step["operation"]).collect();
     assert_eq!(planned, ["test", "state", "activate"]);
     let row = place.keyctl(&["rotate", "windows"]).ok().one();
     assert_eq!(steps(&row), ["publish", "test", "stage", "activate"]);

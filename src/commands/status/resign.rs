@@ -1,4 +1,4 @@
-//! …
+//! The table of artifacts that have to be signed again.
 
 use crate::clock::rfc3339;
 use crate::ledger::query::ResignRequired;

@@ -1,4 +1,4 @@
-//! …
+//! Issuing a CA's next list, because it is due or because something was revoked.
 
 use crate::clock::Time;
 use crate::error::{Kind, Result};

@@ -1,4 +1,4 @@
-//! …
+//! What belongs to a revocation because others may have the key: since when, and which artifacts depend on it.
 
 use crate::clock::Time;
 use crate::error::Result;

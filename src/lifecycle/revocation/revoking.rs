@@ -1,4 +1,4 @@
-//! …
+//! A revocation, worked out: of which generation, for which reason, as of when, and who tells it.
 
 use crate::clock::Time;
 use crate::config::policy::Operation as Rule;

@@ -1,4 +1,4 @@
-//! …
+//! Telling a revocation: the decision with its list or keyring, further lists, the register, and the look at the URLs.
 
 use crate::error::{Error, Kind, Result};
 use crate::gate::{Consent, unplanned};

@@ -1,4 +1,4 @@
-//! …
+//! Walking a rotation edge by edge, each with an intent of its own, as far as it goes now.
 
 use crate::error::{Error, Result};
 use crate::gate::Consent;

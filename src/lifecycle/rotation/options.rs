@@ -1,4 +1,4 @@
-//! …
+//! How a rotation is to be gone about, as plain data.
 
 use crate::model::GenerationId;
 use std::path::PathBuf;

@@ -1,6 +1,5 @@
 //! How a stranger sees a key: from the files in `published/`, and nothing else.
 
-use crate::commands::verify;
 use crate::error::{Error, Result};
 use crate::files::safe;
 use crate::keys::rotation::{certificate_file, link_file};
@@ -15,8 +14,7 @@ use crate::pki::pem;
 use crate::pki::profile::ProfileName;
 use crate::pki::proof::{Published, Standing};
 use crate::pki::published::Files;
-use crate::published::certificates;
-use crate::published::keyring_files;
+use crate::published::{certificates, keyring_files, lists};
 use crate::world::World;
 
 /// No chain of ours is longer.
@@ -74,7 +72,7 @@ fn of_certificate(
         return Err(Error::failed("publication_changed", message));
     }
     let (candidates, roots) = around(world, generation)?;
-    let crls = verify::workspace_crls(&world.dir.join("published/crl"))?;
+    let crls = lists::all(&world.dir.join("published/crl"))?;
     let ours = matches!(generation.credential(), Some(Credential::X509 { issued_by: Some(_), .. }));
     let published = Published {
         certificate: &leaf,

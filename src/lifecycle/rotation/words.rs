@@ -1,4 +1,4 @@
-//! …
+//! What is said of rotations: the next command, what waits, and which keys are rotated at all.
 
 use crate::clock::rfc3339;
 use crate::config::Settings;
