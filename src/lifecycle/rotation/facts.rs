@@ -142,11 +142,14 @@ impl Known {
             Step::Stage(id) => self.move_to(id, State::Staged)?,
             Step::UpdatePipelines(_) => self.progress.pipelines_pending = false,
             Step::Activate(id) => {
-                if let Some(old) = self.active().cloned() {
-                    self.retiring_since.insert(old.id.clone(), now);
-                    self.move_to(&old.id, State::Retiring)?;
-                    self.stand_in(id, old.identities, now)?;
+                // An active one may be missing: revoked, after a compromise.
+                let kin = self.generations.iter().rev().find(|kin| kin.id != *id && kin.credential().is_some());
+                let identities = kin.map(|kin| kin.identities.clone()).unwrap_or_default();
+                if let Some(old) = self.active().map(|old| old.id.clone()) {
+                    self.retiring_since.insert(old.clone(), now);
+                    self.move_to(&old, State::Retiring)?;
                 }
+                self.stand_in(id, identities, now)?;
                 self.move_to(id, State::Active)?;
                 self.review = None;
             }

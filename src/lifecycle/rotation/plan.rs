@@ -21,6 +21,7 @@ use crate::pki::link;
 use crate::pki::serial::Serial;
 use crate::policy::people::rotating;
 use crate::request::{ActivateKey, ChangeState, LinkRoots, ReviewKey, TestKey};
+use crate::request::{GenerateKey, Operation};
 use crate::world::World;
 
 /// What somebody wants of a key's rotation.
@@ -92,6 +93,10 @@ pub(crate) fn ahead(world: &World, name: &KeyName, options: &Options, rolls: boo
     let mut planned = Vec::new();
     for _ in 0..options::MAX_STEPS {
         let Next::Do(step) = rotation::next(&known.facts(world, early))? else { return Ok(planned) };
+        // One successor at a time: the one after it waits for its own day.
+        if matches!(step, Step::Generate) && planned.iter().any(|one| one.operation == GenerateKey::NAME) {
+            return Ok(planned);
+        }
         early = false;
         planned.extend(one(world, &mut known, &step, options)?);
         known.pretend(&step, world.globals.clock.now())?;
