@@ -195,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_has_an_entry_type() {
+        for &kind in crate::request::Kind::ALL {
+            assert!(kind.entry().parse::<EntryType>().is_ok(), "{kind}");
+        }
+    }
+
+    #[test]
     fn an_entry_has_exactly_these_bytes() {
         let text = concat!(
             r#"{"actor":{"assurance":"proven","email":"a@example.corp"},"body":{"a":[null],"z":1},"#,

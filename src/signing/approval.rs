@@ -86,15 +86,8 @@ fn object(files: &[PathBuf]) -> String {
 /// # Errors
 /// The identity cannot be read.
 pub(super) fn as_if_proven(world: &World, requests: &mut [Request<SignArtifact>]) -> Result<()> {
-    let Some(identity) = &world.globals.identity else { return Ok(()) };
-    let key = Signer::public_of(identity)?;
-    let roster = query::roster(world.ledger.connection())?;
-    if let Some((email, person, _)) = roster.as_ref().and_then(|roster| roster.holder(&key)) {
-        let roles: Vec<_> = person.roles.iter().map(|role| role.as_str()).collect();
-        for request in requests {
-            request.actor = Actor { email: email.clone(), role: Some(roles.join(", ")), assurance: Assurance::Proven };
-        }
-    }
+    let actor = world.asker()?;
+    requests.iter_mut().for_each(|request| request.actor = actor.clone());
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::files::{safe, shown_path};
 use crate::gate::{self, Consent, Plan, Presented};
 use crate::keys::TokenRecord;
 use crate::ledger::query;
-use crate::model::{Email, Hash256, hex};
+use crate::model::{Actor, Assurance, Email, Hash256, hex};
 use crate::people::quorum::Counted;
 use crate::people::request::{self, ApprovalRequest, LogHead, Requester};
 use crate::people::sidecar::{self, ConsistencyProof, Proofs};
@@ -207,9 +207,27 @@ impl World {
     /// What comes first can be judged, and nothing behind it: by then the register says something else.
     fn verdicts(&mut self, plan: &Plan) -> Result<Vec<Verdict>> {
         let Some(first) = plan.steps.first() else { return Ok(Vec::new()) };
-        let (actor, id) = (self.globals.actor(), self.globals.correlation_id.clone());
+        let (actor, id) = (self.asker()?, self.globals.correlation_id.clone());
         let decision = gate::foresee(&mut self.ledger, first, &actor, &id)?;
         Ok(decision.into_iter().map(|decision| Verdict::new(0, decision)).collect())
+    }
+
+    /// Who asks: the person whose key `--identity` is, though nothing is signed with it yet; or else who says so.
+    ///
+    /// # Errors
+    /// The identity cannot be read.
+    pub fn asker(&self) -> Result<Actor> {
+        let Some(identity) = &self.globals.identity else { return Ok(self.globals.actor()) };
+        let key = Signer::public_of(identity)?;
+        let roster = query::roster(self.ledger.connection())?;
+        let person = roster.as_ref().and_then(|roster| roster.holder(&key));
+        Ok(person.map_or_else(
+            || self.globals.actor(),
+            |(email, person, _)| {
+                let roles: Vec<_> = person.roles.iter().map(|role| role.as_str()).collect();
+                Actor { email: email.clone(), role: Some(roles.join(", ")), assurance: Assurance::Proven }
+            },
+        ))
     }
 
     /// Asks people. What would be refused whoever agreed is refused before.
