@@ -45,6 +45,8 @@ mod killing;
 mod ledger;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/names.rs"]
+mod names;
 #[path = "it/people.rs"]
 mod people;
 #[path = "it/publication.rs"]
@@ -73,6 +75,8 @@ mod shapes;
 mod sizes;
 #[path = "it/softhsm.rs"]
 mod softhsm;
+#[path = "it/strict.rs"]
+mod strict;
 #[path = "it/terminal.rs"]
 mod terminal;
 #[path = "it/timestamps.rs"]

@@ -179,6 +179,7 @@ impl Prepared {
             content_digest: self.draft.content_digest(),
             sha512_before: self.sha512.clone(),
             options: self.options.clone(),
+            notes: self.draft.notes(),
         }
     }
 

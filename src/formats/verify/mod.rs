@@ -102,15 +102,28 @@ pub struct Report {
 }
 
 impl Report {
-    /// The worst that was found, with its words.
+    /// The worst that was found, with its words. An outer signature that is too weak to count is no worse than none where
+    /// one that is nested in it holds, since that is over the same file; its words say so.
     pub fn verdict(&self) -> Found {
         let mut found = self.found.clone();
-        found.extend(self.signatures.iter().map(Signature::verdict));
-        let valid = || {
-            let signers: Vec<_> = self.signatures.iter().map(|signature| signature.verdict().1).collect();
-            (Verdict::Valid, signers.join("; "))
-        };
+        let mut words = Vec::new();
+        for (at, signature) in self.signatures.iter().enumerate() {
+            let (verdict, detail) = signature.verdict();
+            let excused = verdict == Verdict::Weak && self.is_replaced(at);
+            words.push(if excused { format!("an outer signature does not count: {detail}") } else { detail.clone() });
+            found.extend((!excused).then_some((verdict, detail)));
+        }
+        words.extend(self.notes.iter().map(|note| note.message.clone()));
+        let valid = || (Verdict::Valid, words.join("; "));
         worst(found.into_iter().filter(|(verdict, _)| *verdict != Verdict::Valid)).unwrap_or_else(valid)
+    }
+
+    /// Whether a signature that is nested in this outer one holds.
+    fn is_replaced(&self, at: usize) -> bool {
+        let (outer, after) = (self.signatures.get(at), self.signatures.get(at.saturating_add(1)..).unwrap_or_default());
+        let nested = after.iter().take_while(|signature| signature.level > 1);
+        outer.is_some_and(|outer| outer.level == 1)
+            && nested.into_iter().any(|signature| signature.verdict().0 == Verdict::Valid)
     }
 }
 
