@@ -87,3 +87,5 @@ mod tokens;
 mod tsa;
 #[path = "it/verify.rs"]
 mod verify;
+#[path = "it/ways_in.rs"]
+mod ways_in;

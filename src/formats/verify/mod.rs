@@ -18,6 +18,8 @@
 mod report;
 mod signature;
 
+use super::authenticode::{AuthenticodeSignature, TimestampKind};
+use super::cms::SignedData;
 use super::detect::detect;
 use super::feed;
 use super::file::{Examined, Finding};
@@ -97,6 +99,8 @@ pub struct Report {
     pub signatures: Vec<Signature>,
     /// What is odd about the file but bears on no signature, such as a wrong CheckSum.
     pub notes: Vec<Finding>,
+    /// The certificates (DER) that the signatures and their timestamps bring along.
+    pub certificates: Vec<Vec<u8>>,
     /// What is wrong with the file as a whole.
     found: Vec<Found>,
 }
@@ -164,6 +168,7 @@ pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
         }
     };
     source.still()?;
+    let certificates = signatures.iter().flat_map(|(parsed, _)| certificates(parsed)).collect();
     let signatures: Vec<_> =
         signatures.into_iter().map(|(parsed, parts)| Signature::judge(&parsed, parts, trust)).collect();
     let mut found: Vec<Found> = Vec::new();
@@ -172,7 +177,7 @@ pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
     } else {
         found.extend(uncovered.iter().map(|finding| (Verdict::Tampered, finding.message.clone())));
     }
-    Ok(Report { sha256: whole.finish(), signatures, notes, found })
+    Ok(Report { sha256: whole.finish(), signatures, notes, certificates, found })
 }
 
 /// A file that is not taken apart still has its hash.
@@ -180,5 +185,14 @@ fn unreadable(source: &Source, found: Found) -> Result<Report> {
     let mut whole = Sha256::new();
     feed(source.file(), &mut [&mut whole])?;
     source.still()?;
-    Ok(Report { sha256: whole.finish(), signatures: Vec::new(), notes: Vec::new(), found: vec![found] })
+    let (signatures, notes, certificates) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Report { sha256: whole.finish(), signatures, notes, certificates, found: vec![found] })
+}
+
+fn certificates(parsed: &AuthenticodeSignature) -> Vec<Vec<u8>> {
+    let mut all = parsed.signed.certificates.clone();
+    if let TimestampKind::Rfc3161(token) = &parsed.timestamp {
+        all.extend(SignedData::parse(token).map(|token| token.certificates).unwrap_or_default());
+    }
+    all
 }
