@@ -9,6 +9,8 @@ mod team;
 mod approve;
 #[path = "it/apt.rs"]
 mod apt;
+#[path = "it/apt_clients.rs"]
+mod apt_clients;
 #[path = "it/apt_killed.rs"]
 mod apt_killed;
 #[path = "it/arrows.rs"]
