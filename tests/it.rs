@@ -71,6 +71,8 @@ mod rotation_kills;
 mod rotation_people;
 #[path = "it/rotation_time.rs"]
 mod rotation_time;
+#[path = "it/same_file.rs"]
+mod same_file;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/sizes.rs"]

@@ -26,7 +26,7 @@ use crate::policy::{Decision, rules};
 use crate::published::keyring_files;
 use crate::request::{FOLDER, Request, Role, SignArtifact};
 use crate::world::World;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -126,7 +126,8 @@ pub(super) fn expand(folders: Vec<Job>) -> (Vec<PathBuf>, Vec<Finished>) {
             Err(error) => failed.push(Finished { file: job.file, result: Err(error) }),
         }
     }
-    found.dedup();
+    let mut seen = BTreeSet::new();
+    found.retain(|dir: &PathBuf| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
     (found, failed)
 }
 
