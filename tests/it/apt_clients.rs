@@ -161,6 +161,16 @@ fn every_suite_of_an_archive_is_seen_whatever_it_has_and_however_it_is_named() {
     assert_eq!(rows.len(), 3, "the root too: {rows:?}");
 }
 
+/// The reason is kept: it is a keyring, but of another program.
+#[test]
+fn a_keybox_is_called_one() {
+    let Some(scene) = Scene::new(Place::new()) else { return };
+    let head = [&[0, 0, 0, 32, 1, 1, 0, 2][..], b"KBXf", &[0; 20]].concat();
+    std::fs::write(scene.place.path("pubring.kbx"), head).expect("written");
+    let suite = scene.archive("nodate").join("dists/stable");
+    scene.place.keyctl(&["verify", text(&suite), "--keyring", "pubring.kbx"]).exits(1).says("a keybox of GnuPG");
+}
+
 /// Larger than apt takes.
 #[test]
 fn a_release_that_apt_would_not_read_is_not_signed() {

@@ -48,8 +48,9 @@ fn files_come_through_symlinks_pipes_and_standard_input() {
         ran(command.stdin(input).output().expect("the binary runs"))
     };
     assert_eq!(from(File::open(&file).expect("readable").into()).ok().one()["verdict"], "valid");
-    let cat = Command::new("cat").arg(&file).stdout(Stdio::piped()).spawn().expect("cat runs");
-    assert_eq!(from(cat.stdout.expect("a pipe").into()).ok().one()["verdict"], "valid");
+    let mut cat = Command::new("cat").arg(&file).stdout(Stdio::piped()).spawn().expect("cat runs");
+    assert_eq!(from(cat.stdout.take().expect("a pipe").into()).ok().one()["verdict"], "valid");
+    assert!(cat.wait().expect("cat ends").success());
     assert_eq!(from(Stdio::null()).exits(6).one()["verdict"], "unsupported");
 
     let plain = scene.place.command(&[]);

@@ -22,6 +22,10 @@ pub(super) fn read_keyrings(paths: &[PathBuf]) -> Result<Vec<Certificate>> {
     let mut all = Vec::new();
     for path in paths {
         let bytes = safe::read_bounded(path, MAX_KEYRING as u64)?;
+        if bytes.get(8..12) == Some(b"KBXf") {
+            let message = format!("{}: a keybox of GnuPG, which no apt reads", shown_path(path));
+            return Err(Error::failed("bad_keyring", message).hint("gpg --export KEY > archive.pgp"));
+        }
         all.extend(Certificate::parse_all(&bytes).map_err(|error| error.about(shown_path(path)))?);
     }
     Ok(all)

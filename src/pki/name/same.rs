@@ -42,14 +42,16 @@ mod tests {
     use crate::pki::asn1::tag;
     use crate::pki::oid;
 
-    fn name(parts: &[&[(u8, &[u8])]]) -> Vec<u8> {
-        let pair =
-            |(tag, value): &(u8, &[u8])| asn1::sequence(&[&asn1::oid(&oid::COMMON_NAME), &asn1::tlv(*tag, &[value])]);
-        let sets: Vec<_> = parts
-            .iter()
-            .map(|set| asn1::tlv(tag::SET, &[&set.iter().map(pair).collect::<Vec<_>>().concat()]))
-            .collect();
-        asn1::sequence(&sets.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    /// Identifier octet and contents of a value.
+    type Value<'a> = (u8, &'a [u8]);
+
+    fn pair((tag, value): &Value<'_>) -> Vec<u8> {
+        asn1::sequence(&[&asn1::oid(&oid::COMMON_NAME), &asn1::tlv(*tag, &[value])])
+    }
+
+    fn name(parts: &[&[Value<'_>]]) -> Vec<u8> {
+        let set = |set: &&[Value<'_>]| asn1::tlv(tag::SET, &[&set.iter().map(pair).collect::<Vec<_>>().concat()]);
+        asn1::sequence(&[&parts.iter().map(set).collect::<Vec<_>>().concat()])
     }
 
     #[test]
@@ -70,7 +72,7 @@ mod tests {
         ] {
             assert!(!same(&plain, &other));
         }
-        let (a, b): ((u8, &[u8]), (u8, &[u8])) = ((tag::UTF8_STRING, b"a"), (tag::UTF8_STRING, b"b"));
+        let (a, b): (Value<'_>, Value<'_>) = ((tag::UTF8_STRING, b"a"), (tag::UTF8_STRING, b"b"));
         assert!(same(&name(&[&[a, b]]), &name(&[&[b, a]])), "a set has no order");
         assert!(!same(&name(&[&[a], &[b]]), &name(&[&[b], &[a]])), "relative names have one");
         assert!(!same(b"\x30\x01", b"\x30\x02") && same(b"\x30\x01", b"\x30\x01"));
