@@ -232,7 +232,7 @@ fn a_detail_of_any_length_fits_a_table() {
     let suite = place.path("suite");
     std::fs::create_dir(&suite).expect("a folder");
     let lines: String =
-        (0..3000).map(|n| format!(" {} 1 main/some/long/path/of/an/index/file-{n}\n", "0".repeat(64))).collect();
+        (0..3000).map(|n| format!(" {} 1 main/some/long/path/of/an/index/{n}/Packages\n", "0".repeat(64))).collect();
     std::fs::write(suite.join("Release"), format!("Date: Mon, 23 Nov 2026 22:43:40 UTC\nSHA256:\n{lines}"))
         .expect("written");
     let keyring = place.published("apt/apt.pgp");
