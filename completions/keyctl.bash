@@ -1576,7 +1576,7 @@ _keyctl() {
             return 0
             ;;
         keyctl__subcmd__verify)
-            opts="-q -v -h --roots --timestamp-roots --crl --require-timestamp --ledger-key --keyring --at --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
+            opts="-q -v -h --roots --timestamp-roots --crl --require-timestamp --ledger-key --keyring --follow-symlinks --at --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -437,6 +437,7 @@ complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l identity -d 'Th
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l because -d 'Why, for those who have to approve' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l ticket -d 'A ticket in another system, for those who have to approve' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l require-timestamp -d 'A signature without a good timestamp does not pass'
+complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l follow-symlinks -d 'Verify what symlinks lead to; otherwise they are refused'
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l yes -d 'Do not ask whether it is meant'
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l dry-run -d 'Print the resolved request and the gates; touch no key and change nothing'
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -s q -l quiet -d 'Only results and errors'

@@ -120,7 +120,8 @@ impl Ui {
             return self.rows(&columns, std::slice::from_ref(row));
         }
         let width = row.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        let lines = row.0.iter().map(|(name, value)| format!("{name:width$}  {}\n", shown(&cell(Some(value)))));
+        let lines =
+            row.0.iter().map(|(name, value)| format!("{}  {}\n", padded(name, width), shown(&cell(Some(value)))));
         self.raw(&lines.collect::<String>());
     }
 
@@ -223,6 +224,14 @@ fn csv_line(cells: impl Iterator<Item = String>) -> String {
     quoted.collect::<Vec<_>>().join(",") + "\r\n"
 }
 
+/// The widest column that is filled up with blanks; what is wider stands out. A formatter takes no width beyond 65,535.
+const MAX_WIDTH: usize = 1_000;
+
+fn padded(cell: &str, width: usize) -> String {
+    let missing = width.min(MAX_WIDTH).saturating_sub(cell.chars().count());
+    [cell, &" ".repeat(missing)].concat()
+}
+
 fn table(columns: &[&'static str], rows: &[Row]) -> String {
     let cells = |row: &Row| columns.iter().map(|name| shown(&cell(row.get(name)))).collect::<Vec<_>>();
     let mut lines = vec![columns.iter().map(|name| name.replace('_', " ").to_uppercase()).collect::<Vec<_>>()];
@@ -230,7 +239,7 @@ fn table(columns: &[&'static str], rows: &[Row]) -> String {
     let width = |i: usize| lines.iter().filter_map(|line| line.get(i)).map(|cell| cell.chars().count()).max();
     let widths: Vec<_> = (0..columns.len()).map(|i| width(i).unwrap_or(0)).collect();
     let render = |line: &Vec<String>| {
-        let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let padded = line.iter().zip(&widths).map(|(cell, width)| padded(cell, *width));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     lines.iter().map(render).collect()

@@ -9,6 +9,8 @@ mod team;
 mod approve;
 #[path = "it/apt.rs"]
 mod apt;
+#[path = "it/apt_clients.rs"]
+mod apt_clients;
 #[path = "it/apt_killed.rs"]
 mod apt_killed;
 #[path = "it/arrows.rs"]
@@ -45,6 +47,8 @@ mod killing;
 mod ledger;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/names.rs"]
+mod names;
 #[path = "it/people.rs"]
 mod people;
 #[path = "it/publication.rs"]
@@ -67,12 +71,16 @@ mod rotation_kills;
 mod rotation_people;
 #[path = "it/rotation_time.rs"]
 mod rotation_time;
+#[path = "it/same_file.rs"]
+mod same_file;
 #[path = "it/shapes.rs"]
 mod shapes;
 #[path = "it/sizes.rs"]
 mod sizes;
 #[path = "it/softhsm.rs"]
 mod softhsm;
+#[path = "it/strict.rs"]
+mod strict;
 #[path = "it/terminal.rs"]
 mod terminal;
 #[path = "it/timestamps.rs"]
@@ -83,3 +91,5 @@ mod tokens;
 mod tsa;
 #[path = "it/verify.rs"]
 mod verify;
+#[path = "it/ways_in.rs"]
+mod ways_in;

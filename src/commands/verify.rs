@@ -1,23 +1,21 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
+mod held;
 mod repository;
 
-use crate::clock::{self, Time};
-use crate::crypto::note::VerifierKey;
+
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::evidence::fragment;
+use crate::files::shown_path;
 use crate::files::source::{Source, SourcePolicy};
-use crate::files::{safe, shown_path};
-use crate::formats::verify::{self, Report, Trust, Verdict};
+use crate::formats::verify::{self, Report, Verdict};
 use crate::keys::{Generation, State};
 use crate::ledger::query;
 use crate::model::GenerationId;
-use crate::pki::crl::Crl;
-use crate::pki::openpgp::certificate::Certificate;
-use crate::published::{keyring_files, lists};
-use crate::signing::timestamps;
 use crate::ui::{Output, Row, Worst, error_value};
 use crate::world::{Globals, World};
+use held::Held;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +26,9 @@ use std::path::{Path, PathBuf};
 /// timestamp, if its authority is trusted (--timestamp-roots, else the configured roots, else those of --roots),
 /// else now or --at. Revocation lists (--crl, and the workspace's) count from their dates on, so what was
 /// timestamped before stays good. The worst signature decides; -v shows the parts.
+///
+/// `-` is standard input, and /dev/fd/N a pipe: what comes is kept in a temporary file without a name. A list or a root
+/// that was given and had no part in it is said.
 ///
 /// A fragment (NAME.json) is checked with the ledger keys alone: those of --ledger-key, else the workspace's. Of an
 /// APT repository (a folder) it is said whether apt would accept it with the keyring of --keyring, else with those
@@ -41,7 +42,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct VerifyArgs {
-    /// The files, and folders of APT repositories
+    /// The files, and folders of APT repositories; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Trusted root certificates (PEM), instead of the workspace's
@@ -62,21 +63,12 @@ pub struct VerifyArgs {
     /// Trusted OpenPGP keyring for repositories, binary or armoured, instead of the workspace's
     #[arg(long, value_name = "FILE")]
     keyring: Vec<PathBuf>,
+    /// Verify what symlinks lead to; otherwise they are refused
+    #[arg(long)]
+    follow_symlinks: bool,
     /// As of this time (RFC 3339) instead of now
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-}
-
-/// What the files are held against.
-struct Held {
-    roots: Vec<Vec<u8>>,
-    timestamp_roots: Vec<Vec<u8>>,
-    crls: Vec<Crl>,
-    ledger_keys: Vec<VerifierKey>,
-    at: Time,
-    keyring: Vec<Certificate>,
-    require_timestamp: bool,
-    world: Option<World>,
 }
 
 /// Runs `verify`.
@@ -85,7 +77,7 @@ struct Held {
 /// Nothing could be tried at all. What each file is stands in the result.
 pub fn run(args: &VerifyArgs, globals: Globals) -> Result<Worst> {
     let ui = globals.ui.clone();
-    let held = held(args, globals)?;
+    let mut held = held::gather(args, globals)?;
     let mut worst = Worst::default();
     let mut rows = Vec::new();
     for file in &args.files {
@@ -93,7 +85,7 @@ pub fn run(args: &VerifyArgs, globals: Globals) -> Result<Worst> {
             rows.extend(repository::verify_folder(file, &held.keyring, held.at, held.world.as_ref(), &mut worst));
             continue;
         }
-        match verify_one(file, &held, &mut worst) {
+        match verify_one(file, &mut held, args.follow_symlinks, &mut worst) {
             Ok(Judged { row, parts }) => {
                 rows.push(row);
                 if ui.verbose && ui.output == Output::Table {
@@ -109,85 +101,8 @@ pub fn run(args: &VerifyArgs, globals: Globals) -> Result<Worst> {
         }
     }
     ui.rows(&["file", "verdict", "detail"], &rows);
+    held.unused().iter().for_each(|words| ui.warn(words));
     Ok(worst)
-}
-
-fn held(args: &VerifyArgs, globals: Globals) -> Result<Held> {
-    let at = match &args.at {
-        Some(text) => {
-            clock::parse(text).ok_or_else(|| Error::usage("bad_time", format!("--at {text:?} is not RFC 3339")))?
-        }
-        None => globals.clock.now(),
-    };
-    let mut held = Held {
-        roots: timestamps::roots_in(&args.roots)?,
-        timestamp_roots: timestamps::roots_in(&args.timestamp_roots)?,
-        crls: args.crl.iter().map(|path| lists::read(path)).collect::<Result<_>>()?,
-        ledger_keys: Vec::new(),
-        at,
-        keyring: repository::read_keyrings(&args.keyring)?,
-        require_timestamp: args.require_timestamp,
-        world: None,
-    };
-    for path in &args.ledger_key {
-        for line in safe::read_text(path, 64 << 10)?.lines().filter(|line| !line.trim().is_empty()) {
-            held.ledger_keys.push(line.trim().parse()?);
-        }
-    }
-    let self_contained = !held.roots.is_empty() || !held.ledger_keys.is_empty() || !held.keyring.is_empty();
-    match (World::open(globals), self_contained) {
-        (Ok(world), _) => held.fill_from(world)?,
-        (Err(_), true) => {}
-        (Err(error), false) if error.code() == "no_workspace" => {
-            return Err(error.hint(
-                "keyctl verify --roots ROOT.pem FILE, --keyring ARCHIVE.pgp for a repository, or --ledger-key LEDGER.pub for a fragment",
-            ));
-        }
-        (Err(error), false) => return Err(error),
-    }
-    if held.timestamp_roots.is_empty() {
-        held.timestamp_roots.clone_from(&held.roots);
-    }
-    Ok(held)
-}
-
-impl Held {
-    /// Takes from the workspace what the flags leave open, and its revocation lists.
-    fn fill_from(&mut self, world: World) -> Result<()> {
-        if self.roots.is_empty() {
-            self.roots = workspace_roots(&world)?;
-        }
-        if self.keyring.is_empty() {
-            self.keyring = keyring_files::published_keyrings(&world)?;
-        }
-        if self.timestamp_roots.is_empty() {
-            let adopted = query::settings(world.ledger.connection())?;
-            self.timestamp_roots = timestamps::adopted_roots(&world.dir, &adopted.settings.timestamp)?;
-        }
-        if self.ledger_keys.is_empty() {
-            let lines = world.genesis.ledger_keys.iter().map(|key| key.verifier.parse());
-            self.ledger_keys = lines.collect::<Result<_>>()?;
-        }
-        self.crls.extend(lists::all(&world.dir.join("published/crl"))?);
-        self.world = Some(world);
-        Ok(())
-    }
-
-    fn trust(&self) -> Trust<'_> {
-        Trust {
-            roots: &self.roots,
-            timestamp_roots: &self.timestamp_roots,
-            crls: &self.crls,
-            at: self.at,
-            require_timestamp: self.require_timestamp,
-        }
-    }
-}
-
-fn workspace_roots(world: &World) -> Result<Vec<Vec<u8>>> {
-    let generations = query::generations(world.ledger.connection())?;
-    let roots = generations.iter().filter(|generation| generation.purpose == crate::model::Purpose::RootCa);
-    Ok(roots.filter_map(|root| root.identities.first()?.x509().map(<[u8]>::to_vec)).collect())
 }
 
 /// A file that was judged: its row, and further rows about the parts of its signatures.
@@ -196,14 +111,28 @@ struct Judged {
     parts: Vec<Row>,
 }
 
-fn verify_one(path: &Path, held: &Held, worst: &mut Worst) -> Result<Judged> {
-    let source = Source::open(path, SourcePolicy::READ)?;
+/// Opens a file, or takes what comes through standard input or a pipe.
+fn source(path: &Path, follow: bool) -> Result<Source> {
+    if path == Path::new("-") {
+        return Source::stream(std::io::stdin().lock(), path);
+    }
+    let is_pipe = path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd") || path == Path::new("/dev/stdin");
+    if is_pipe {
+        let file = std::fs::File::open(path)?;
+        return Source::stream(file, path);
+    }
+    Source::open(path, SourcePolicy { follow, ..SourcePolicy::READ })
+}
+
+fn verify_one(path: &Path, held: &mut Held, follow: bool, worst: &mut Worst) -> Result<Judged> {
+    let source = source(path, follow)?;
     // By its name too, so that a fragment with a spoilt beginning is a bad fragment and no unknown format.
     let named = path.extension().is_some_and(|extension| extension == "json");
     if named || verify::looks_like_json(&source)? {
-        return Ok(Judged { row: verify_fragment(path, held)?, parts: Vec::new() });
+        return Ok(Judged { row: verify_fragment(path, &source, held)?, parts: Vec::new() });
     }
     let mut report = verify::verify(&source, &held.trust())?;
+    held.see(&report.certificates);
     let known = known_keys(&mut report, held.world.as_ref())?;
     let (verdict, detail) = report.verdict();
     let mut signatures = report.signatures_value();
@@ -280,12 +209,15 @@ fn part_rows(report: &Report, known: &[Option<Known>]) -> Vec<Row> {
     rows
 }
 
-fn verify_fragment(path: &Path, held: &Held) -> Result<Row> {
+fn verify_fragment(path: &Path, source: &Source, held: &Held) -> Result<Row> {
     if held.ledger_keys.is_empty() {
         return Err(Error::usage("no_ledger_key", "a fragment is checked with the ledger's key")
             .hint("--ledger-key published/ledger.pub"));
     }
-    let bytes = safe::read_bounded(path, fragment::MAX_LEN as u64)?;
+    let len = usize::try_from(source.len()).ok().filter(|len| *len <= fragment::MAX_LEN);
+    let too_long = || Error::failed("too_large", format!("a fragment has no more than {} bytes", fragment::MAX_LEN));
+    let mut bytes = vec![0; len.ok_or_else(too_long)?];
+    source.read_at(&mut bytes, 0)?;
     let checked = fragment::check(&bytes, &held.ledger_keys).map_err(|error| error.about(shown_path(path)))?;
     let text = |name: &str| checked.value.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
     let detail =

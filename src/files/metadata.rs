@@ -23,6 +23,8 @@ pub enum Mtime {
     Keep,
 }
 
+/// Permissions beyond the mode's.
+const ACL: &str = "system.posix_acl_access";
 /// Attributes that hold hashes or signatures of the *old* bytes (IMA and EVM); carried over, they would only make
 /// the new file unreadable.
 const STALE: [&str; 2] = ["security.ima", "security.evm"];
@@ -41,8 +43,8 @@ pub(super) fn keep_all(file: &File, path: &Path, source: &Source, mtime: Mtime) 
     Ok(unkept)
 }
 
-/// Gives `file`, a new file of ours, the permission bits and `user.*` attributes of `source`; no owner, no set-id
-/// bits. Attributes that the file system does not take are named in the result.
+/// Gives `file`, a new file of ours, the permission bits, the ACL and the `user.*` attributes of `source`; no owner, no
+/// set-id bits. Attributes that the file system does not take are named in the result.
 ///
 /// # Errors
 /// `disk_full` and other write errors.
@@ -129,7 +131,7 @@ fn names(file: &File) -> std::io::Result<BTreeSet<OsString>> {
 
 fn belongs(name: &OsStr, all: bool) -> bool {
     let stale = STALE.iter().any(|stale| name == *stale);
-    !stale && (all || starts(name, "user."))
+    !stale && (all || starts(name, "user.") || name == ACL)
 }
 
 fn optional(name: &OsStr) -> bool {

@@ -102,6 +102,19 @@ impl Source {
         Ok(Source { file, path, len, stat, identity })
     }
 
+    /// Keeps what comes through a pipe in a temporary file without a name; `path` is what it is called.
+    ///
+    /// # Errors
+    /// `too_large`; it cannot be read, or kept.
+    pub fn stream(from: impl std::io::Read, path: &Path) -> Result<Source> {
+        let mut file = nameless().map_err(|e| read_error(path, e))?;
+        let mut from = from.take(DEFAULT_MAX_LEN + 1);
+        let copied = std::io::copy(&mut from, &mut file).map_err(|e| read_error(path, e))?;
+        let stat = rustix::fs::fstat(&file).map_err(|e| read_error(path, e))?;
+        limits(path, &stat, copied, SourcePolicy::READ)?;
+        Ok(Source { identity: Identity::of(&stat), file, path: path.to_path_buf(), len: copied, stat })
+    }
+
     /// The descriptor. It is never read through its position; use [`Source::read_at`].
     pub fn file(&self) -> &File {
         &self.file
@@ -174,6 +187,14 @@ impl Source {
             Err(_) => Err(changed(&self.path, "it was removed or renamed")),
         }
     }
+}
+
+/// A file in the folder for such, or in memory where that has no files without names.
+fn nameless() -> rustix::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let made = rustix::fs::open(std::env::temp_dir(), flags, Mode::RUSR | Mode::WUSR);
+    let made = made.or_else(|_| rustix::fs::memfd_create("keyctl", rustix::fs::MemfdFlags::CLOEXEC));
+    made.map(File::from)
 }
 
 /// The error for a file that did not hold still.

@@ -132,6 +132,9 @@ pub trait Draft: Debug + Send {
     /// What the signer's key is to sign.
     fn tbs(&self) -> &Tbs;
 
+    /// What verification will note about the signed file.
+    fn notes(&self) -> Vec<String>;
+
     /// The digest of what the signature covers of the file, with its algorithm: `sha256:…`.
     fn content_digest(&self) -> String;
 

@@ -11,7 +11,7 @@ pub use fields::{Extension, Fields, MAX_EXTENSIONS};
 
 use super::algorithm;
 use super::asn1::{self, Elements, tag};
-use super::name::Name;
+use super::name::{self, Name};
 use super::oid;
 use crate::clock::Time;
 use crate::crypto::verify::PublicKey;
@@ -153,9 +153,9 @@ impl Certificate {
         PublicKey::from_spki(&self.fields.spki)
     }
 
-    /// Issuer and subject are the same bytes.
+    /// Issuer and subject are the same name.
     pub fn is_self_issued(&self) -> bool {
-        self.fields.issuer == self.fields.subject
+        name::same(&self.fields.issuer, &self.fields.subject)
     }
 
     /// The first extension with this identifier.

@@ -1,5 +1,9 @@
 //! Distinguished names (RFC 5280 §4.1.2.4, X.520): made from settings, copied byte for byte, shown as RFC 4514.
 
+mod same;
+
+pub use same::{normal, same};
+
 use super::asn1::{self, Elements, tag};
 use super::oid;
 use crate::error::{Error, Result};
@@ -100,7 +104,7 @@ impl Attribute {
     pub fn text(&self) -> Option<String> {
         match self.tag {
             tag::UTF8_STRING => String::from_utf8(self.value.clone()).ok(),
-            tag::PRINTABLE_STRING | tag::IA5_STRING => {
+            tag::PRINTABLE_STRING | tag::IA5_STRING | tag::VISIBLE_STRING => {
                 self.value.is_ascii().then(|| self.value.iter().map(|b| char::from(*b)).collect())
             }
             // T.61 is read as Latin-1 everywhere in practice.
@@ -118,7 +122,7 @@ impl Attribute {
     }
 }
 
-/// A DER Name. Two names are equal if their bytes are.
+/// A DER Name. Two are equal if their bytes are; whether they name the same is for [`same`] to say.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Name {
     der: Vec<u8>,

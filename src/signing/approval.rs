@@ -4,12 +4,11 @@
 
 use super::request::Terms;
 use crate::config::policy::Operation as Rule;
-use crate::crypto::ssh::Signer;
 use crate::error::{Error, Kind, Result};
 use crate::files::{absolute, shown_path};
 use crate::gate::{Consent, Plan, step};
 use crate::ledger::query;
-use crate::model::{Actor, Assurance, HsmName};
+use crate::model::HsmName;
 use crate::people::ApprovalRequest;
 use crate::people::request::Step;
 use crate::request::{Operation, Request, SignArtifact};

@@ -49,6 +49,9 @@ pub struct Prepared {
     laps: Laps,
 }
 
+/// What is kept free for a signature, in bytes.
+const ROOM: u64 = 256 << 10;
+
 /// Where it comes from and where it goes.
 #[derive(Debug)]
 struct Paths {
@@ -150,6 +153,8 @@ impl Opened {
         fan_out(source.len(), &mut sinks, |give| {
             copy_while(&source, &mut target, &mut [&mut |bytes: &[u8]| give(bytes)], stop)
         })?;
+        // The signature will fit too: that is found out before a key is used.
+        target.reserve(ROOM)?;
         Ok(Prepared {
             draft: reading.finish(chain)?,
             hash_before: whole.finish(),
@@ -179,6 +184,7 @@ impl Prepared {
             content_digest: self.draft.content_digest(),
             sha512_before: self.sha512.clone(),
             options: self.options.clone(),
+            notes: self.draft.notes(),
         }
     }
 

@@ -8,7 +8,7 @@
 //! mended what was wrong.
 //!
 //! An answer counts only after [`check_with`] agreed with it. Every fault has its own code and stands in the
-//! record of attempts; a fault that another try cannot mend ends the authority's turn for this file.
+//! record of attempts; a fault that another try cannot mend, or that took its time, ends the authority's turn for this file.
 
 use super::artifact::Stamp;
 use crate::clock::{Clock, rfc3339};
@@ -26,6 +26,9 @@ use std::time::Duration;
 
 /// How far an authority's time may be from ours.
 const MAX_SKEW: TimeDelta = TimeDelta::minutes(5);
+/// The longest that the answers of one authority are waited for in all, for one file, whatever the settings allow other
+/// services: who does not answer within this time is not going to.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The most characters of a fault that the record keeps.
 const MAX_DETAIL: usize = 300;
 /// Authorities whose operators ask for a pause between scripted requests, by the end of their host name.
@@ -70,6 +73,8 @@ struct Health {
 struct Turn<'a> {
     authority: &'a Authority,
     tries: u32,
+    /// What its answers took.
+    spent: Duration,
     not_before: Duration,
     over: bool,
 }
@@ -112,13 +117,16 @@ impl Authorities {
     /// # Errors
     /// `no_timestamp` with each authority's reason; `interrupted`.
     fn ask_in_turn(&self, message: &[u8]) -> Result<(Token, &Authority, Vec<Value>)> {
-        let turn = |authority| Turn { authority, tries: 0, not_before: Duration::ZERO, over: false };
+        let turn =
+            |authority| Turn { authority, tries: 0, spent: Duration::ZERO, not_before: Duration::ZERO, over: false };
         let mut turns: Vec<_> = self.list.iter().map(turn).collect();
         let mut attempts = Vec::new();
         let mut reasons = Vec::new();
         while let Some((turn, pause)) = self.next(&mut turns)? {
             self.outside.waiter.wait(pause)?;
+            let asked = self.outside.waiter.elapsed();
             let answer = self.ask(turn.authority, message);
+            turn.spent = turn.spent.saturating_add(self.outside.waiter.elapsed().saturating_sub(asked));
             attempts.push(attempt(turn.authority, &answer));
             match answer {
                 Ok(token) => {
@@ -170,7 +178,10 @@ impl Authorities {
         health.not_before = health.not_before.max(until);
         drop(health);
         turn.not_before = now.saturating_add(backoff(&self.retry, turn.tries));
-        turn.over = fault.error.kind() != Kind::Unavailable || turn.tries >= self.retry.max_attempts || asked > bounded;
+        // Another try of who hangs would cost as much again.
+        let hangs = turn.spent >= PATIENCE;
+        let again = fault.error.kind() == Kind::Unavailable && !hangs && asked <= bounded;
+        turn.over = !again || turn.tries >= self.retry.max_attempts;
         match &turn.authority.pace {
             Some(pace) if !bounded.is_zero() => pace.put_off(now, until),
             _ => Ok(()),
@@ -188,7 +199,7 @@ impl Authorities {
             *first = *first & 0x3f | 0x40;
         }
         let request = Request::new(HashAlgorithm::Sha256, message, &nonce)?;
-        let limits = Limits { timeout: self.retry.timeout, max_body: MAX_RESPONSE };
+        let limits = Limits { timeout: self.retry.timeout.min(PATIENCE), max_body: MAX_RESPONSE };
         let (query, reply) = ("application/timestamp-query", "application/timestamp-reply");
         let answer = self.outside.poster.post(&authority.url, query, reply, &request.to_der(), limits)?;
         answer.accepted().map_err(|error| Fault { error, retry_after: answer.retry_after })?;

@@ -7,9 +7,10 @@ use crate::files::source::{Source, SourcePolicy};
 use crate::files::{safe, shown_path, sweep};
 use crate::model::Hash256;
 use sha2::Digest;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -21,6 +22,8 @@ const MAX_LIST: u64 = 64 << 20;
 pub struct Job {
     /// As it was named.
     pub file: PathBuf,
+    /// Other names of the same file that were given too.
+    pub also: Vec<PathBuf>,
     /// Where the signed form goes; `None` for in place.
     pub destination: Option<PathBuf>,
 }
@@ -36,12 +39,15 @@ pub fn jobs(options: &Options) -> Result<Vec<Job>> {
     }
     let mut seen = BTreeSet::new();
     files.retain(|file| seen.insert(file.clone()));
+    let files = once(files, options.follow);
     if files.is_empty() {
         return Err(Error::usage("no_files", "there is no file to sign"));
     }
     let several = files.len() > 1;
-    let jobs: Vec<_> =
-        files.into_iter().map(|file| Job { destination: destination(&file, options, several), file }).collect();
+    let jobs: Vec<_> = files
+        .into_iter()
+        .map(|(file, also)| Job { destination: destination(&file, options, several), file, also })
+        .collect();
     let mut targets = BTreeSet::new();
     for target in jobs.iter().filter_map(|job| job.destination.as_ref()) {
         if !targets.insert(target) {
@@ -52,6 +58,25 @@ pub fn jobs(options: &Options) -> Result<Vec<Job>> {
         }
     }
     Ok(jobs)
+}
+
+/// Each file with the further names it was given: another spelling, what a symlink leads to if those are followed,
+/// another hard link.
+fn once(files: Vec<PathBuf>, follow: bool) -> Vec<(PathBuf, Vec<PathBuf>)> {
+    let (mut known, mut all) = (BTreeMap::new(), Vec::<(PathBuf, Vec<PathBuf>)>::new());
+    for file in files {
+        let found = if follow { file.metadata() } else { file.symlink_metadata() };
+        let identity = found.ok().map(|found| (found.dev(), found.ino()));
+        let first = identity.and_then(|identity| known.get(&identity)).and_then(|at: &usize| all.get_mut(*at));
+        match first {
+            Some((_, also)) => also.push(file),
+            None => {
+                known.extend(identity.map(|identity| (identity, all.len())));
+                all.push((file, Vec::new()));
+            }
+        }
+    }
+    all
 }
 
 /// Removes what an interrupted `sign` left where this one will write. Only a courtesy, so what cannot be removed stays.

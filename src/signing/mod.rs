@@ -27,6 +27,7 @@ pub mod timestamps;
 
 use crate::clock::Laps;
 use crate::error::{Error, Result};
+use crate::files::shown_path;
 use crate::model::Purpose;
 use crate::outcome::Receipt;
 use crate::policy::Decision;
@@ -38,6 +39,7 @@ use chunk::Plan;
 use inputs::Job;
 use options::SignOptions;
 use request::Terms;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -102,6 +104,7 @@ struct Batch {
 pub fn sign(world: &mut World, options: &Options, jobs: Vec<Job>, show: &mut Show<'_>) -> Result<Laps> {
     let settings = world.settings()?;
     let stop = crate::world::interrupts()?;
+    let also = other_names(world, &jobs);
     let (folders, files): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.file.is_dir());
     inputs::sweep_folders(&files);
     // Every key and authority is found before anything is signed. Repositories are not timestamped.
@@ -115,7 +118,7 @@ pub fn sign(world: &mut World, options: &Options, jobs: Vec<Job>, show: &mut Sho
         cab.keep(world)?;
     }
     let (repositories, missing) = repository::expand(folders);
-    let mut run = Run { show, hung: false, laps: Laps::default(), foreseen: Vec::new() };
+    let mut run = Run { show, also, hung: false, laps: Laps::default(), foreseen: Vec::new() };
     run.show(world, Item::Finished(missing));
     if let Some(signer) = signer {
         let sha512 = terms.wants_sha512();
@@ -130,6 +133,19 @@ pub fn sign(world: &mut World, options: &Options, jobs: Vec<Job>, show: &mut Sho
     }
     run.foresee(world, &terms)?;
     Ok(run.laps)
+}
+
+/// The other names of files, each of which is said once.
+fn other_names(world: &World, jobs: &[Job]) -> BTreeMap<PathBuf, Vec<PathBuf>> {
+    let several = jobs.iter().filter(|job| !job.also.is_empty());
+    let say = |job: &Job| {
+        for name in &job.also {
+            let (name, first) = (shown_path(name), shown_path(&job.file));
+            world.ui().warn(&format!("{name}: the same file as {first}, and signed once"));
+        }
+        (job.file.clone(), job.also.clone())
+    };
+    several.map(say).collect()
 }
 
 fn signer(world: &World, options: &Options) -> Result<options::Signer> {
@@ -151,6 +167,8 @@ pub(crate) fn sign_repository(world: &mut World, key: crate::model::KeyName, dir
 /// What came of it so far.
 struct Run<'a> {
     show: &'a mut Show<'a>,
+    /// Other names of files, by the name that is used.
+    also: BTreeMap<PathBuf, Vec<PathBuf>>,
     /// A token stopped answering; nothing more is asked of any.
     hung: bool,
     laps: Laps,
@@ -159,8 +177,20 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn show(&mut self, world: &World, item: Item) {
+    /// A file that has other names is shown under each.
+    fn show(&mut self, world: &World, mut item: Item) {
+        if let Item::Finished(finished) = &mut item {
+            let others: Vec<_> = finished.iter().flat_map(|one| self.under_other_names(one)).collect();
+            finished.extend(others);
+        }
         (self.show)(world, item);
+    }
+
+    fn under_other_names(&self, one: &Finished) -> Vec<Finished> {
+        let names = self.also.get(&one.file).into_iter().flatten();
+        let again = |error: &Error| Error::new(error.kind(), error.code(), error.full()).maybe_hint(error.advice());
+        let result = || one.result.as_ref().map(Clone::clone).map_err(again);
+        names.map(|name| Finished { file: name.clone(), result: result() }).collect()
     }
 
     /// Shows what is done.

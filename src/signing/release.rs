@@ -80,6 +80,7 @@ impl Prepared {
             content_digest: format!("sha256:{}", self.content_digest),
             sha512_before: self.sha512.clone(),
             options,
+            notes: Vec::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
-use crate::formats::apt::folder::{find, hash_of};
+use crate::formats::apt::folder::{Survey, hash_of, survey};
 use crate::formats::file::Existing;
 use crate::gate::{Failure, Permit};
 use crate::hsm::store::Store;
@@ -26,7 +26,7 @@ use crate::policy::rules::{self, KEYRING_OPTION};
 use crate::published::keyring_files;
 use crate::request::{FOLDER, Request, Role, SignArtifact};
 use crate::world::World;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -115,13 +115,31 @@ fn cosigners(world: &World, key: &KeyName) -> Result<Vec<Generation>> {
 pub(super) fn expand(folders: Vec<Job>) -> (Vec<PathBuf>, Vec<Finished>) {
     let (mut found, mut failed) = (Vec::new(), Vec::new());
     for job in folders {
-        match find(&job.file) {
-            Ok(repositories) => found.extend(repositories),
+        match survey(&job.file) {
+            Ok(Survey { suites, elsewhere }) => {
+                let (whole, without): (Vec<_>, Vec<_>) =
+                    suites.into_iter().partition(|suite| suite.join("Release").is_file());
+                found.extend(whole);
+                failed.extend(without.into_iter().map(|file| Finished { file, result: Err(without_release()) }));
+                failed.extend(elsewhere.into_iter().map(|file| Finished { result: Err(leads_away(&file)), file }));
+            }
             Err(error) => failed.push(Finished { file: job.file, result: Err(error) }),
         }
     }
-    found.dedup();
+    let mut seen = BTreeSet::new();
+    found.retain(|dir: &PathBuf| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
     (found, failed)
+}
+
+fn without_release() -> Error {
+    Error::failed("no_release", "there is an InRelease and no Release file that could be signed")
+        .hint("make the Release file again")
+}
+
+fn leads_away(link: &Path) -> Error {
+    let target = link.canonicalize().map(|target| shown_path(&target)).unwrap_or_default();
+    Error::failed("suite_elsewhere", "a symlink that leads out of the folder; what is there was not named")
+        .hint(format!("keyctl sign {target}"))
 }
 
 /// Signs one repository.

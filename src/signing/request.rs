@@ -72,6 +72,8 @@ pub(super) struct Subject {
     pub sha512_before: Option<String>,
     /// What shapes the signature.
     pub options: BTreeMap<String, String>,
+    /// What verification will note about it, for the operator.
+    pub notes: Vec<String>,
 }
 
 /// Which generations sign.
@@ -82,7 +84,7 @@ pub(super) struct Generations<'a> {
     pub cosigners: &'a [GenerationId],
 }
 
-/// The request. `known_as` is the hash by which the ledger may know an artifact whose place it takes.
+/// The request; what there is to note about the subject is said. `known_as` is the hash by which the ledger may know an artifact whose place it takes.
 ///
 /// # Errors
 /// It is to take the place of an artifact that the ledger does not know.
@@ -93,6 +95,9 @@ pub(super) fn request(
     subject: Subject,
     known_as: &Hash256,
 ) -> Result<Request<SignArtifact>> {
+    for note in &subject.notes {
+        world.ui().warn(&format!("{}: {note}", subject.name));
+    }
     let found = || re_sign::found(world, known_as, &subject.content_digest);
     let resigns = terms.re_signs.then(found).transpose()?;
     let params = SignArtifact {

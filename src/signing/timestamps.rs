@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The most roots that one file may hold.
-const MAX_ROOTS: usize = 256;
+/// The most roots that one file may hold: several times what a system has.
+const MAX_ROOTS: usize = 100_000;
+/// The largest file of roots that is named on the command line, in bytes.
+const MAX_ROOTS_FILE: u64 = 64 << 20;
 
 /// What a run wants to have other than the settings say.
 #[derive(Clone, Debug, Default)]
@@ -119,7 +121,7 @@ pub fn adopted_roots(dir: &Path, settings: &Timestamp) -> Result<Vec<Vec<u8>>> {
 pub fn roots_in(files: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
     let mut roots = Vec::new();
     for path in files {
-        roots.extend(certificates(path, &safe::read_bounded(path, MAX_TRUST)?)?);
+        roots.extend(certificates(path, &safe::read_bounded(path, MAX_ROOTS_FILE)?)?);
     }
     Ok(roots)
 }

@@ -107,7 +107,7 @@ fn lief(files: &[PathBuf]) -> Vec<String> {
 }
 
 /// A workspace with a P-256 and an RSA-3072 signing key under one root.
-fn workspace(place: &Place) {
+pub fn workspace(place: &Place) {
     let key = |name: &str, purpose: &str, algorithm: &str, issuer: &str| {
         format!(
             "[keys.{name}]\npurpose = \"{purpose}\"\nalgorithm = \"{algorithm}\"\nhsm = [\"primary\"]\n{issuer}\

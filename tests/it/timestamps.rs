@@ -187,6 +187,24 @@ fn every_fault_is_told_apart_and_the_next_authority_stamps() {
     }
 }
 
+/// With the settings as they are by default, an authority that takes the question and says nothing costs seconds.
+#[test]
+fn an_authority_that_hangs_costs_seconds() {
+    let scene = Scene::new("");
+    let config = scene.place.workspace().join("keyctl.toml");
+    let text =
+        std::fs::read_to_string(&config).expect("settings").replace("timeout_seconds = 2", "timeout_seconds = 30");
+    std::fs::write(&config, text).expect("settings");
+    let before = std::fs::read(&scene.file).expect("app.exe");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/tsa", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    let began = std::time::Instant::now();
+    scene.sign(&[&url]).exits(3).says("\"no_timestamp\"").says("no answer in time");
+    assert!(began.elapsed().as_secs() < 20, "{} s", began.elapsed().as_secs());
+    assert_eq!(std::fs::read(&scene.file).expect("app.exe"), before);
+}
+
 #[test]
 fn without_a_good_timestamp_nothing_is_signed() {
     let scene = Scene::new("max_attempts = 2");

@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 const SIGNING: &[&str] = &["extendedKeyUsage=codeSigning"];
 
 /// A CA with a signer's certificate, an authority, and a file.
-struct Scene {
-    place: Place,
-    ca: Ca,
+pub struct Scene {
+    pub place: Place,
+    pub ca: Ca,
     tsa: Tsa,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let place = Place::new();
         let ca = Ca::new(&place, "ca");
         ca.issue("signer", SIGNING);
@@ -31,7 +31,7 @@ impl Scene {
 
     /// Signs `from` as `to`, with osslsigncode.
     #[track_caller]
-    fn sign(&self, from: &str, to: &str, ca: &Ca, name: &str, more: &[&str]) -> PathBuf {
+    pub fn sign(&self, from: &str, to: &str, ca: &Ca, name: &str, more: &[&str]) -> PathBuf {
         let (pem, key) = (ca.arg(&format!("{name}.pem")), ca.arg(&format!("{name}.key")));
         let (from, out) = (self.place.path(from), self.place.path(to));
         let (from, to) = (from.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
@@ -40,7 +40,7 @@ impl Scene {
         out
     }
 
-    fn verify(&self, file: &str, more: &[&str]) -> Ran {
+    pub fn verify(&self, file: &str, more: &[&str]) -> Ran {
         let (root, tsa) = (self.ca.arg("root.pem"), self.tsa.root());
         let args = [&["verify", file, "--roots", &root, "--timestamp-roots", &tsa], more].concat();
         self.place.keyctl(&args)
@@ -48,7 +48,7 @@ impl Scene {
 
     /// The verdict, which must go with its exit status.
     #[track_caller]
-    fn verdict(&self, file: &str, more: &[&str]) -> String {
+    pub fn verdict(&self, file: &str, more: &[&str]) -> String {
         let ran = self.verify(file, more);
         let row = ran.json().remove(0);
         let verdict = row["verdict"].as_str().expect("a verdict").to_owned();

@@ -3,7 +3,7 @@
 use crate::clock::{Time, rfc3339};
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
-use crate::formats::apt::folder::{find, hash_of};
+use crate::formats::apt::folder::{Survey, hash_of, survey};
 use crate::formats::apt::index;
 use crate::formats::apt::verify::{self, Report};
 use crate::ledger::query;
@@ -22,6 +22,10 @@ pub(super) fn read_keyrings(paths: &[PathBuf]) -> Result<Vec<Certificate>> {
     let mut all = Vec::new();
     for path in paths {
         let bytes = safe::read_bounded(path, MAX_KEYRING as u64)?;
+        if bytes.get(8..12) == Some(b"KBXf") {
+            let message = format!("{}: a keybox of GnuPG, which no apt reads", shown_path(path));
+            return Err(Error::failed("bad_keyring", message).hint("gpg --export KEY > archive.pgp"));
+        }
         all.extend(Certificate::parse_all(&bytes).map_err(|error| error.about(shown_path(path)))?);
     }
     Ok(all)
@@ -45,10 +49,9 @@ pub(super) fn verify_folder(
             .hint("--keyring FILE");
         return vec![failed(dir, &error, worst)];
     }
-    // A repository may have lost its Release and still have an InRelease that clients take.
-    let found = if dir.join("InRelease").is_file() { Ok(vec![dir.to_owned()]) } else { find(dir) };
-    let repositories = match found {
-        Ok(repositories) => repositories,
+    let repositories = match survey(dir) {
+        // Clients follow symlinks wherever they lead.
+        Ok(Survey { suites, elsewhere }) => [suites, elsewhere].concat(),
         Err(error) => return vec![failed(dir, &error, worst)],
     };
     let one = |dir: &PathBuf| match verify::verify(dir, keyring, at) {
@@ -72,7 +75,8 @@ fn row(dir: &Path, report: &Report, world: Option<&World>) -> Row {
     };
     let sha256 = hash_of(&dir.join("InRelease")).ok().flatten();
     let entry = world.zip(sha256).and_then(|(world, hash)| query::signed_into(world.ledger.connection(), &hash).ok());
-    let dates = report.dates.map(|(date, until)| json!({ "date": rfc3339(date), "valid_until": until.map(rfc3339) }));
+    let dates =
+        report.dates.map(|(date, until)| json!({ "date": date.map(rfc3339), "valid_until": until.map(rfc3339) }));
     Row::new()
         .with("file", dir.to_string_lossy().into_owned())
         .with("verdict", verdict)

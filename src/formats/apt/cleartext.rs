@@ -14,6 +14,8 @@ use crate::pki::openpgp::document::MAX_SIGNATURES_LENGTH;
 const BEGIN_MESSAGE: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
 const BEGIN_SIGNATURE: &[u8] = b"-----BEGIN PGP SIGNATURE-----";
 const END_SIGNATURE: &[u8] = b"-----END PGP SIGNATURE-----";
+/// Headers of the frame that change nothing about the text.
+const HEADERS: [&str; 4] = ["Hash:", "Comment:", "Version:", "Charset:"];
 /// GnuPG cuts longer lines off: when it writes at 19995 bytes, when it reads at 20000.
 const MAX_LINE: usize = 19_000;
 
@@ -94,8 +96,8 @@ pub fn split(bytes: &[u8]) -> Result<Split> {
     loop {
         match next("the text")? {
             (_, b"") => break,
-            (_, line) if line.starts_with(b"Hash: ") => {}
-            (number, _) => return Err(bad(format!("line {number} is no Hash header"))),
+            (_, line) if HEADERS.iter().any(|header| line.starts_with(header.as_bytes())) => {}
+            (number, _) => return Err(bad(format!("line {number} is no header that every client reads alike"))),
         }
     }
     let mut text = Vec::new();
@@ -125,8 +127,10 @@ fn signature(body: &[u8]) -> Result<Vec<u8>> {
     let (mut rest, mut number) = (body, 0);
     while let Some((_, line)) = take_line(&mut rest, &mut number) {
         if line == END_SIGNATURE {
-            if !rest.trim_ascii().is_empty() {
-                return Err(bad("something follows the signature"));
+            if !rest.is_empty() {
+                return Err(bad(
+                    "something follows the signature, which every apt refuses even if it is only a blank line",
+                ));
             }
             let length = body.len().saturating_sub(rest.len());
             let inner = body.get(..length).unwrap_or(body);
@@ -137,6 +141,24 @@ fn signature(body: &[u8]) -> Result<Vec<u8>> {
         }
     }
     Err(bad("the signature has no end"))
+}
+
+/// Whether a detached signature has the form that apt takes: armour, and nothing around it.
+///
+/// # Errors
+/// `bad_release_gpg`.
+pub fn require_armor(bytes: &[u8]) -> Result<()> {
+    let bad = |why: &str| Err(Error::finding("bad_release_gpg", format!("{why}, which every apt refuses")));
+    let (mut rest, mut number) = (bytes, 0);
+    if take_line(&mut rest, &mut number).is_none_or(|(_, line)| line != BEGIN_SIGNATURE) {
+        return bad("it does not begin with the armour of a signature");
+    }
+    while let Some((_, line)) = take_line(&mut rest, &mut number) {
+        if line == END_SIGNATURE {
+            return if rest.is_empty() { Ok(()) } else { bad("something follows the signature") };
+        }
+    }
+    bad("the signature has no end")
 }
 
 /// The next line with its number, without its ending and the blanks before that; a line without ending counts.
@@ -221,7 +243,9 @@ mod tests {
             format!("\n{good}"),
             format!("{good}x\n"),
             format!("{good}{good}"),
-            good.replace("Hash: SHA512", "Comment: x"),
+            good.replace("Hash: SHA512", "Remark: x"),
+            format!("{good}\n"),
+            format!("{good} \n"),
             good.replace("Hash: SHA512", "Hash: SHA512\nNotDashEscaped: yes"),
             good.replace("\na\n", "\n-a\n"),
             good.replace("\na\n", "\n-----BEGIN PGP SIGNED MESSAGE-----\n"),

@@ -3,10 +3,10 @@
 use super::release::{IndexFile, Release};
 use crate::error::{Context, Error, Result};
 use crate::model::hex;
-use sha2::{Digest, Sha256, Sha512};
+use openssl::hash::{Hasher, MessageDigest};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Endings under which an index may be there instead of itself.
@@ -28,10 +28,18 @@ pub struct Checked {
 pub struct Problem {
     /// The listed path.
     pub path: String,
-    /// `index_missing` or `index_mismatch`.
+    /// `index_missing`, `index_mismatch` or `by_hash_mismatch`.
     pub code: &'static str,
     /// What is wrong, without the path.
     pub message: String,
+}
+
+impl Problem {
+    /// Whether a client goes on all the same: only what lists packages has to be there.
+    pub fn is_optional(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        self.code == "index_missing" && !["Packages", "Sources"].iter().any(|needed| name.starts_with(needed))
+    }
 }
 
 impl Checked {
@@ -49,7 +57,9 @@ impl Checked {
             return Err(if first.path == "Release" {
                 error.hint("write the list to a temporary file first, so that it does not list itself")
             } else {
-                error.hint("run the program that makes the Release file again")
+                let stricter = "run the program that makes the Release file again (apt goes on without this one file)";
+                let plain = "run the program that makes the Release file again";
+                error.hint(if first.is_optional() { stricter } else { plain })
             });
         }
         if self.matched == 0 {
@@ -59,15 +69,20 @@ impl Checked {
     }
 }
 
-/// Reads every listed file that is there. By-hash copies need no check of their own: clients check them
-/// against the same list.
+/// Reads every listed file that is there, and its by-hash copies, since clients that take those take nothing else.
 ///
 /// # Errors
 /// A file that cannot be read at all; what merely differs is in the answer.
 pub fn check(dir: &Path, release: &Release) -> Result<Checked> {
     let mut checked = Checked::default();
     let mut absent = Vec::new();
+    for (path, listed) in &release.weak {
+        if let Compared::Different(message) = compare(&dir.join(path), listed).map_err(|e| e.about(path))? {
+            checked.problems.push(Problem { path: path.clone(), code: "index_mismatch", message });
+        }
+    }
     for (path, listed) in &release.files {
+        by_hash(dir, path, listed, &mut checked)?;
         match compare(&dir.join(path), listed).map_err(|e| e.about(path))? {
             Compared::Same => checked.matched += 1,
             Compared::Absent => absent.push(path),
@@ -91,6 +106,25 @@ pub fn check(dir: &Path, release: &Release) -> Result<Checked> {
     Ok(checked)
 }
 
+/// The copies of a listed file under the names that its hashes give it.
+fn by_hash(dir: &Path, path: &str, listed: &IndexFile, checked: &mut Checked) -> Result<()> {
+    let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    let plain = identity(&dir.join(path));
+    for (list, hash) in listed.hashes() {
+        let copy = format!("{folder}by-hash/{list}/{}", hex(hash));
+        let there = identity(&dir.join(&copy));
+        // A link to the file itself is compared with it.
+        if there.is_none() || there == plain {
+            continue;
+        }
+        if let Compared::Different(message) = compare(&dir.join(&copy), listed).map_err(|e| e.about(&copy))? {
+            checked.problems.push(Problem { path: copy, code: "by_hash_mismatch", message });
+        }
+    }
+    Ok(())
+}
+
 enum Compared {
     Same,
     Absent,
@@ -103,7 +137,8 @@ fn compare(path: &Path, listed: &IndexFile) -> Result<Compared> {
     if size != listed.size {
         return Ok(Compared::Different(format!("it has {size} bytes, the Release file says {}", listed.size)));
     }
-    let (mut sha256, mut sha512) = (Sha256::new(), Sha512::new());
+    let mut hashers =
+        listed.hashes().map(|(list, wanted)| Ok((list, wanted, hasher(list)?))).collect::<Result<Vec<_>>>()?;
     let mut buffer = vec![0; 128 << 10];
     let mut left = listed.size;
     loop {
@@ -114,26 +149,30 @@ fn compare(path: &Path, listed: &IndexFile) -> Result<Compared> {
             return Ok(Compared::Different("it changed while it was read".into()));
         };
         left = rest;
-        if listed.sha256.is_some() {
-            sha256.update(part);
-        }
-        if listed.sha512.is_some() {
-            sha512.update(part);
+        for (_, _, hasher) in &mut hashers {
+            hasher.update(part).or_failed("digest_failed", || "OpenSSL cannot hash".into())?;
         }
     }
     if left != 0 {
         return Ok(Compared::Different("it changed while it was read".into()));
     }
-    let pairs = [
-        (&listed.sha256, sha256.finalize().to_vec(), "SHA-256"),
-        (&listed.sha512, sha512.finalize().to_vec(), "SHA-512"),
-    ];
-    for (wanted, found, name) in pairs {
-        if wanted.as_ref().is_some_and(|wanted| *wanted != found) {
-            return Ok(Compared::Different(format!("its {name} is {}, the Release file says otherwise", hex(&found))));
+    for (list, wanted, mut hasher) in hashers {
+        let found = hasher.finish().or_failed("digest_failed", || "OpenSSL cannot hash".into())?;
+        if wanted != &*found {
+            return Ok(Compared::Different(format!("its {list} is {}, the Release file says otherwise", hex(&found))));
         }
     }
     Ok(Compared::Same)
+}
+
+fn hasher(list: &str) -> Result<Hasher> {
+    let digest = match list {
+        "MD5Sum" => MessageDigest::md5(),
+        "SHA1" => MessageDigest::sha1(),
+        "SHA256" => MessageDigest::sha256(),
+        _ => MessageDigest::sha512(),
+    };
+    Hasher::new(digest).or_failed("digest_failed", || "OpenSSL cannot hash".into())
 }
 
 /// Opens a file for reading if it is a regular one; `None` if nothing is there.

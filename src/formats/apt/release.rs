@@ -1,7 +1,8 @@
 //! Reading a `Release` file (Debian's DebianRepository/Format; deb822 syntax).
 //!
 //! The file may come from anywhere, so it is read strictly: one paragraph, no field twice, every listed path
-//! plain and relative. Only SHA256 and SHA512 count; what is listed under weaker hashes alone is not listed.
+//! plain and relative. Only SHA256 and SHA512 make a file listed; weaker hashes are kept, since clients hold files
+//! against those too.
 
 use super::date;
 use crate::clock::Time;
@@ -11,18 +12,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest `Release` file that is read, in bytes.
 pub const MAX_RELEASE: usize = 64 << 20;
+/// The longest `Release` or `InRelease` that apt takes, in bytes (its `Acquire::MaxReleaseFileSize`).
+pub const MAX_CLIENT: usize = 10_000_000;
 /// The most lines in all hash lists together.
 pub const MAX_INDEX_LINES: usize = 1_000_000;
 
 /// What a `Release` file says.
 #[derive(Clone, Debug)]
 pub struct Release {
-    /// `Date`, when it was made.
-    pub date: Time,
+    /// `Date`, when it was made; clients warn where there is none.
+    pub date: Option<Time>,
     /// `Valid-Until`, after which clients refuse it.
     pub valid_until: Option<Time>,
     /// The listed files that have a hash which counts, by path.
     pub files: BTreeMap<String, IndexFile>,
+    /// The files that are listed under weak hashes only, by path.
+    pub weak: BTreeMap<String, IndexFile>,
     /// All other fields: name in lower case, and value with continuation lines joined by line feeds.
     pub fields: BTreeMap<String, String>,
 }
@@ -32,14 +37,25 @@ pub struct Release {
 pub struct IndexFile {
     /// Length in bytes.
     pub size: u64,
+    /// MD5, 16 bytes.
+    pub md5: Option<Vec<u8>>,
+    /// SHA-1, 20 bytes.
+    pub sha1: Option<Vec<u8>>,
     /// SHA-256, 32 bytes.
     pub sha256: Option<Vec<u8>>,
     /// SHA-512, 64 bytes.
     pub sha512: Option<Vec<u8>>,
 }
 
-/// The hash lists a `Release` may have. The first two do not count, but their paths are checked as well,
-/// since old clients use them.
+impl IndexFile {
+    /// The hashes that are listed, each with the name of its list.
+    pub fn hashes(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let all = [("MD5Sum", &self.md5), ("SHA1", &self.sha1), ("SHA256", &self.sha256), ("SHA512", &self.sha512)];
+        all.into_iter().filter_map(|(list, hash)| Some((list, hash.as_deref()?)))
+    }
+}
+
+/// The hash lists a `Release` may have. The first two make no file listed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum List {
     Md5,
@@ -72,6 +88,7 @@ impl List {
 struct Reader {
     fields: BTreeMap<String, String>,
     files: BTreeMap<String, IndexFile>,
+    weak: BTreeMap<String, IndexFile>,
     lists: BTreeSet<String>,
     current: Option<String>,
     seen: BTreeSet<String>,
@@ -166,7 +183,10 @@ impl Reader {
         else {
             return Err(bad("a line in a hash list has hash, size and path"));
         };
-        let hash = base16ct::mixed::decode_vec(hash).ok().filter(|hash| hash.len() == list.size());
+        if hash.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(bad("a hash in upper case, which no apt takes for the one it computes"));
+        }
+        let hash = base16ct::lower::decode_vec(hash).ok().filter(|hash| hash.len() == list.size());
         let hash = hash.ok_or_else(|| bad("a hash with the wrong length or other characters than hex digits"))?;
         let digits = size.bytes().all(|byte| byte.is_ascii_digit());
         let size: u64 = size.parse().ok().filter(|_| digits).ok_or_else(|| bad("a size that is no number"))?;
@@ -174,14 +194,16 @@ impl Reader {
         if !self.seen.insert(path.to_owned()) {
             return Err(bad(format!("{} is listed twice", shown(path))));
         }
-        let List::Strong(algorithm) = list else { return Ok(()) };
-        let file = self.files.entry(path.to_owned()).or_insert_with(|| IndexFile { size, ..IndexFile::default() });
+        let files = if matches!(list, List::Strong(_)) { &mut self.files } else { &mut self.weak };
+        let file = files.entry(path.to_owned()).or_insert_with(|| IndexFile { size, ..IndexFile::default() });
         if file.size != size {
             return Err(bad(format!("{} is listed with two sizes", shown(path))));
         }
-        match algorithm {
-            HashAlgorithm::Sha512 => file.sha512 = Some(hash),
-            _ => file.sha256 = Some(hash),
+        match list {
+            List::Md5 => file.md5 = Some(hash),
+            List::Sha1 => file.sha1 = Some(hash),
+            List::Strong(HashAlgorithm::Sha512) => file.sha512 = Some(hash),
+            List::Strong(_) => file.sha256 = Some(hash),
         }
         Ok(())
     }
@@ -198,8 +220,18 @@ impl Reader {
             },
         };
         let (date, valid_until) = (time("date")?, time("valid-until")?);
-        let date = date.ok_or_else(|| bad("there is no Date"))?;
-        Ok(Release { date, valid_until, files: self.files, fields: self.fields })
+        let Reader { mut files, weak, fields, .. } = self;
+        let mut alone = BTreeMap::new();
+        for (path, entry) in weak {
+            match files.get_mut(&path) {
+                Some(file) if file.size != entry.size => {
+                    return Err(bad(format!("{} is listed with two sizes", shown(&path))));
+                }
+                Some(file) => (file.md5, file.sha1) = (entry.md5, entry.sha1),
+                None => drop(alone.insert(path, entry)),
+            }
+        }
+        Ok(Release { date, valid_until, files, weak: alone, fields })
     }
 }
 
@@ -236,7 +268,7 @@ mod tests {
     #[test]
     fn a_release_says_what_it_lists() {
         let release = Release::parse(minimal().as_bytes()).unwrap();
-        assert_eq!(rfc3339(release.date), "2026-11-23T22:43:40Z");
+        assert_eq!(release.date.map(rfc3339).as_deref(), Some("2026-11-23T22:43:40Z"));
         assert_eq!(release.field("suite"), Some("stable"));
         let file = &release.files["main/binary-amd64/Packages"];
         assert_eq!((file.size, file.sha256.as_ref().unwrap().len(), &file.sha512), (0, 32, &None));
@@ -286,7 +318,8 @@ mod tests {
             assert_eq!(code(&(minimal() + more)), "bad_release", "{more:?}");
         }
         assert_eq!(code(&format!(" continued\n{}", minimal())), "bad_release");
-        assert_eq!(code(&minimal().replace("Date", "Then")), "bad_release");
+        assert_eq!(Release::parse(minimal().replace("Date", "Then").as_bytes()).unwrap().date, None);
+        assert_eq!(code(&minimal().replace("e3b0", "E3B0")), "bad_release");
         assert_eq!(code(&minimal().replace("UTC", "CET")), "bad_release");
         assert_eq!(code(&minimal().replace(" 0 main", " -1 main")), "bad_release");
         assert_eq!(code(&minimal().replace(" 0 main", " 99999999999999999999 main")), "bad_release");

@@ -3,6 +3,7 @@
 use super::Repository;
 use super::cleartext::{self, signable};
 use super::index::Checked;
+use super::release::MAX_CLIENT;
 use crate::clock::{Time, rfc3339};
 use crate::error::{Context, Error, Result};
 use crate::model::{Hash256, HashAlgorithm, Signature};
@@ -15,6 +16,8 @@ use sequoia_openpgp::armor::Kind;
 use sequoia_openpgp::packet::{Packet, Signature as SignaturePacket};
 use sequoia_openpgp::serialize::MarshalInto;
 
+/// What a signature in armour may need, in bytes.
+const SIGNATURE_ROOM: usize = 4 << 10;
 /// How far a `Date` may lie ahead of our clock, in seconds; apt allows less on the client's side.
 const MAX_AHEAD: i64 = 60;
 
@@ -60,6 +63,11 @@ pub fn prepare(repository: &Repository, signers: &[SigningKeyInfo], now: Time) -
         }
     }
     let text = signable(repository.bytes())?;
+    let frame = cleartext::write(text, &[], "").len().saturating_add(signers.len().saturating_mul(SIGNATURE_ROOM));
+    if frame > MAX_CLIENT {
+        let what = format!("InRelease would have about {frame} bytes, and apt takes no more than {MAX_CLIENT}");
+        return Err(Error::failed("release_too_large", what).hint("list fewer files, or fewer hashes for each"));
+    }
     let notes = check_dates(repository, signers, now)?;
     check_signed_by(repository, signers)?;
     let checked = repository.check_indexes()?;
@@ -76,13 +84,17 @@ pub fn prepare(repository: &Repository, signers: &[SigningKeyInfo], now: Time) -
 
 fn check_dates(repository: &Repository, signers: &[SigningKeyInfo], now: Time) -> Result<Vec<String>> {
     let release = repository.release();
-    if (release.date - now).num_seconds() > MAX_AHEAD {
-        let what = format!("the Release file is dated {}, but it is {}", rfc3339(release.date), rfc3339(now));
+    let Some(date) = release.date else {
+        let what = "the Release file has no Date; apt would warn at every update, and here it is not signed";
+        return Err(Error::failed("no_date", what).hint("make the Release file with a Date"));
+    };
+    if (date - now).num_seconds() > MAX_AHEAD {
+        let what = format!("the Release file is dated {}, but it is {}", rfc3339(date), rfc3339(now));
         return Err(Error::failed("release_in_future", what).hint("compare the clocks of both machines"));
     }
     let Some(until) = release.valid_until else { return Ok(Vec::new()) };
     let shown = rfc3339(until);
-    if until <= release.date || until <= now {
+    if until <= date || until <= now {
         return Err(Error::failed("release_expired", format!("the Release file is valid until {shown} only"))
             .hint("make the Release file again"));
     }

@@ -4,9 +4,9 @@
 //! file when at least one signature is good and none is bad; signatures by unknown, expired or revoked keys
 //! do not count but do no harm. Then it looks at `Date` and `Valid-Until`, and later at each index.
 
-use super::cleartext::{same_text, split};
+use super::cleartext::{require_armor, same_text, split};
 use super::index::{self, read_bounded};
-use super::release::{MAX_RELEASE, Release};
+use super::release::{MAX_CLIENT, MAX_RELEASE, Release};
 use crate::clock::{Time, rfc3339};
 use crate::error::{Error, Result};
 use crate::pki::openpgp::certificate::Certificate;
@@ -26,7 +26,7 @@ pub struct Report {
     /// What the lists say against the disk; `None` when `Release` cannot be read.
     pub indexes: Option<index::Checked>,
     /// `Date` and `Valid-Until`, when `Release` can be read.
-    pub dates: Option<(Time, Option<Time>)>,
+    pub dates: Option<(Option<Time>, Option<Time>)>,
     /// Everything that is wrong, whether or not it would stop a client.
     pub findings: Vec<Finding>,
     /// Why a client would refuse; empty when it would accept.
@@ -77,14 +77,26 @@ pub fn verify(dir: &Path, keyring: &[Certificate], at: Time) -> Result<Report> {
         Some(bytes) => client_text = report.in_release(bytes, release.as_deref(), keyring, at)?,
     }
     match (&release, &release_gpg) {
-        (Some(release), Some(signatures)) => report.release_gpg(release, signatures, keyring, at)?,
+        (Some(release), Some(signatures)) => {
+            report.release_gpg(release, signatures, keyring, at)?;
+            report.form(signatures, in_release.is_none());
+        }
         (None, _) => report.find("no_release", "there is no Release"),
         (_, None) => report.find("no_release_gpg", "there is no Release.gpg"),
     }
     let without_in_release = in_release.is_none();
     if without_in_release {
         report.refusals.extend(refusals("Release.gpg", report.release_gpg.as_deref()));
+        report.some_refuse(report.release_gpg.clone().unwrap_or_default().as_slice());
         client_text = release;
+    }
+    let read_first =
+        in_release.as_deref().map_or(("Release", client_text.as_deref()), |bytes| ("InRelease", Some(bytes)));
+    if let (name, Some(bytes)) = read_first
+        && bytes.len() > MAX_CLIENT
+    {
+        let message = format!("{name} has {} bytes, and apt takes no more than {MAX_CLIENT}", bytes.len());
+        report.refuse("release_too_large", message);
     }
     if let Some(text) = client_text {
         report.content(dir, &text, at)?;
@@ -130,6 +142,7 @@ impl Report {
             Ok(judged) => {
                 self.find_bad("InRelease", &judged);
                 self.refusals.extend(refusals("InRelease", Some(&judged)));
+                self.some_refuse(&judged);
                 self.in_release = Some(judged);
             }
             Err(error) => self.refuse_error("InRelease", &error),
@@ -146,6 +159,32 @@ impl Report {
             Err(error) => self.find(error.code(), format!("Release.gpg: {}", error.full())),
         }
         Ok(())
+    }
+
+    /// The form of `Release.gpg`; only clients that find no `InRelease` look at it.
+    fn form(&mut self, signatures: &[u8], counts: bool) {
+        let Err(error) = require_armor(signatures) else { return };
+        match counts {
+            true => self.refuse_error("Release.gpg", &error),
+            false => self.find(error.code(), format!("Release.gpg: {}", error.full())),
+        }
+    }
+
+    /// What good signatures are to some clients but not to others.
+    fn some_refuse(&mut self, judged: &[Judged]) {
+        let good = || judged.iter().filter(|one| one.verdict == Verdict::Good);
+        if !good().any(|one| one.weak.is_none()) {
+            for why in good().filter_map(|one| one.weak.clone()) {
+                self.refuse("refused_by_some", format!("apt 3, which asks sqv, refuses {why}; older apt accepts it"));
+            }
+        }
+        for one in judged.iter().filter(|one| one.has_unknown_critical) {
+            let message = format!(
+                "apt 2, which asks gpgv, refuses all of it for {} has a critical part that gpgv does not know; apt 3 does not",
+                key_of(one)
+            );
+            self.refuse("refused_by_some", message);
+        }
     }
 
     fn find_bad(&mut self, file: &str, judged: &[Judged]) {
@@ -171,15 +210,23 @@ impl Report {
             }
         };
         self.dates = Some((release.date, release.valid_until));
-        if (release.date - at).num_seconds() > MAX_AHEAD {
-            self.refuse("release_in_future", format!("Release is dated {}", rfc3339(release.date)));
+        match release.date {
+            Some(date) if (date - at).num_seconds() > MAX_AHEAD => {
+                self.refuse("release_in_future", format!("Release is dated {}", rfc3339(date)));
+            }
+            Some(_) => {}
+            None => self.find("no_date", "Release has no Date, which apt warns of"),
         }
         if let Some(until) = release.valid_until.filter(|until| *until <= at) {
             self.refuse("release_expired", format!("Release was valid until {}", rfc3339(until)));
         }
         let checked = index::check(dir, &release)?;
         for problem in &checked.problems {
-            self.refuse(problem.code, format!("{}: {}", problem.path, problem.message));
+            let message = format!("{}: {}", problem.path, problem.message);
+            match problem.is_optional() {
+                true => self.find(problem.code, format!("{message}; apt goes on without it")),
+                false => self.refuse(problem.code, message),
+            }
         }
         if checked.matched == 0 && checked.problems.is_empty() {
             self.refuse("no_index", "not a single listed index is there");
@@ -200,7 +247,11 @@ fn refusals(file: &str, judged: Option<&[Judged]>) -> Vec<String> {
     }
 }
 
+fn key_of(one: &Judged) -> &str {
+    one.signer.as_deref().or(one.issuer.as_deref()).unwrap_or("an unnamed key")
+}
+
 fn in_words(one: &Judged) -> String {
-    let key = one.signer.as_deref().or(one.issuer.as_deref()).unwrap_or("an unnamed key");
+    let key = key_of(one);
     format!("signature by {key}: {}{}{}", one.verdict, if one.detail.is_empty() { "" } else { ", " }, one.detail)
 }

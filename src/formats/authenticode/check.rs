@@ -2,7 +2,7 @@
 
 use super::{AuthenticodeSignature, IndirectData};
 use crate::error::{Error, Result};
-use crate::formats::cms::{AlgorithmId, Digest};
+use crate::formats::cms::{AlgorithmId, Digest, SignerId};
 use crate::formats::pe::{PageHashVersion, PageHashes};
 use crate::model::HashAlgorithm;
 
@@ -163,8 +163,14 @@ fn check_content(signature: &AuthenticodeSignature) -> Verdict {
 fn check_unsigned_fields(signature: &AuthenticodeSignature) -> Result<()> {
     let malformed = |what: &str| Error::failed("malformed_cms", what);
     let (signed, signer) = (&signature.signed, signature.signer()?);
-    if (signed.version, signer.version) != (1, 1) {
-        return Err(malformed("the SignedData or its SignerInfo is not of version 1"));
+    // RFC 5652 §5.1 has another version for content that is wrapped.
+    if (signed.version, signer.version) != (if signature.wrapped { 3 } else { 1 }, 1) {
+        return Err(malformed("the SignedData or its SignerInfo is of another version than such content has"));
+    }
+    if let (SignerId::Issuer { name, .. }, Some(certificate)) = (&signer.sid, &signature.certificate)
+        && *name != certificate.issuer
+    {
+        return Err(malformed("the signature spells its signer's issuer in other bytes than the certificate does"));
     }
     let digests = &signed.digest_algorithms;
     if !digests.iter().any(|digest| digest.oid == signer.digest_algorithm.oid) {

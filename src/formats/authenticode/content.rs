@@ -5,8 +5,9 @@ use crate::error::{Error, Result};
 use crate::formats::cms::{self, AlgorithmId};
 use crate::formats::pe::{PageHashVersion, PageHashes};
 use crate::formats::tlv::{self, Tlv, malformed, tag};
-use crate::model::HashAlgorithm;
+use crate::model::{HashAlgorithm, hex};
 use const_oid::ObjectIdentifier;
+use std::fmt;
 
 /// Class of the SpcSerializedObject that carries page hashes.
 const PAGE_HASH_CLASS: [u8; 16] =
@@ -85,6 +86,17 @@ pub enum Subject {
     },
     /// Something else.
     Other(ObjectIdentifier),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::PeImage => f.write_str("a PE image"),
+            Subject::Cabinet => f.write_str("a cabinet"),
+            Subject::Sip { class, .. } => write!(f, "a file of the class {}", hex(class)),
+            Subject::Other(kind) => write!(f, "a file of the kind {kind}"),
+        }
+    }
 }
 
 /// SpcIndirectDataContent, read.

@@ -1,6 +1,6 @@
 //! All of it for one PE image: layout, digests in one pass, and a verdict on every signature.
 
-use super::{AuthenticodeSignature, Computed, IndirectData, Report, Subject, check, parse};
+use super::{AuthenticodeSignature, Computed, IndirectData, Report, Subject, check, oid, parse};
 use crate::error::{Error, Result};
 use crate::formats::cms::Digest;
 use crate::formats::file::Finding;
@@ -61,20 +61,36 @@ pub fn verify_with(file: &dyn ReadAt, extra: &mut [&mut dyn Sink]) -> Result<Ima
         message: format!("{} bytes stand behind the PKCS #7 of a signature", signature.trailing),
         blocks_signing: false,
     }));
+    findings.extend(all.iter().flat_map(|signature| oddities(signature)));
     let (digests, pages) = digests(&layout, file, &all, &mut findings, extra)?;
     let computed = Computed { digests: &digests, pages: pages.as_ref() };
     let judged = all.into_iter().map(|signature| {
         let mut report = check(signature, &computed);
         if let Some(IndirectData { subject, .. }) =
-            signature.data.as_ref().filter(|data| data.subject != Subject::PeImage)
+            signature.data.as_ref().filter(|data| matches!(data.subject, Subject::Cabinet | Subject::Sip { .. }))
         {
-            let detail = format!("the signature is over {subject:?}, not over a PE image");
+            let detail = format!("the signature is over {subject}, not over a PE image");
             report.file_digest = super::Verdict::Bad(super::Fault::ContentMismatch, detail);
         }
         (AuthenticodeSignature { nested: Vec::new(), ..signature.clone() }, report)
     });
     let signatures = judged.collect();
     Ok(ImageReport { findings, signatures, digests })
+}
+
+/// What is unusual in the form of a signature, though it says all that others do.
+fn oddities(signature: &AuthenticodeSignature) -> Vec<Finding> {
+    let find = |code, message| Finding { code, message, blocks_signing: false };
+    let mut found = Vec::new();
+    if signature.wrapped {
+        let message = "a signature's content is wrapped in an OCTET STRING, as CMS has it and Authenticode does not";
+        found.push(find("pe_wrapped_content", message.to_owned()));
+    }
+    if let Some(IndirectData { subject: Subject::Other(kind), .. }) = &signature.data {
+        let message = format!("a signature names the kind of its file {kind}, where {} is usual", oid::PE_IMAGE_DATA);
+        found.push(find("pe_unusual_kind", message));
+    }
+    found
 }
 
 type Digests = Vec<(HashAlgorithm, Vec<u8>)>;

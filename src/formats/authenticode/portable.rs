@@ -2,7 +2,9 @@
 //! the modules beside this one for the signature.
 
 use super::image::{self, verify_with};
-use super::{AuthenticodeSignature, Content, Draft, Options, OpusInfo, append_nested, signature_value, with_timestamp};
+use super::{
+    AuthenticodeSignature, Content, Draft, Fault, Options, OpusInfo, append_nested, signature_value, with_timestamp,
+};
 use crate::error::{Error, Kind, Result};
 use crate::formats::file::{self, Edits, Examined, Existing, Format, Made, Reading, Shape, Stripped, Stripping};
 use crate::formats::pe::{AuthenticodeHasher, ChecksumSink, Layout, Original, PageHasher, Sums};
@@ -12,8 +14,18 @@ use crate::request;
 use serde_json::{Value, json};
 
 /// Findings that are bytes which no signature covers, or a file that readers take apart differently.
-const UNCOVERED: &[&str] =
-    &["pe_bytes_after_table", "pe_bytes_after_certificates", "pe_bytes_after_signature", "pe_section_overlaps_table"];
+const UNCOVERED: &[&str] = &[
+    "pe_bytes_after_table",
+    "pe_bytes_after_certificates",
+    "pe_bytes_after_signature",
+    "pe_other_certificate",
+    "pe_section_beyond_end",
+    "pe_section_overlaps_table",
+];
+/// Findings about a certificate table, which signing writes anew.
+const OF_THE_TABLE: &[&str] = &["pe_empty_directory", "pe_wrong_checksum"];
+/// What a signature with its certificates and its timestamp may need beside page hashes.
+const ROOM: u64 = 64 << 10;
 
 /// Portable Executable images: exe, dll, sys, efi, …
 #[derive(Debug)]
@@ -31,8 +43,14 @@ impl Format for PortableExecutable {
     fn open(&self, file: &dyn ReadAt, shape: &Shape) -> Result<Box<dyn Reading>> {
         let layout = Layout::parse(file)?;
         layout.signable()?;
+        let outer = outer(file, &layout, shape.existing)?;
+        let room = ROOM + outer.iter().map(|signature| signature.len() as u64).sum::<u64>();
+        layout.has_room_for(room, shape.page_hashes)?;
+        if shape.existing == Existing::Append {
+            sound(file)?;
+        }
         Ok(Box::new(Image {
-            outer: outer(file, &layout, shape.existing)?,
+            outer,
             digest: AuthenticodeHasher::new(&layout, shape.hash),
             beside: Beside {
                 checksum: ChecksumSink::new(&layout),
@@ -60,10 +78,30 @@ impl Format for PortableExecutable {
     }
 }
 
+/// Refuses a file whose signatures are to stay though [`Format::examine`] finds fault with them. A weak one may get a
+/// better one beside it.
+fn sound(file: &dyn ReadAt) -> Result<()> {
+    let Examined { signatures, uncovered, .. } = PortableExecutable.examine(file, &mut [])?;
+    let faults = signatures.iter().filter_map(|(_, report)| report.fault()).filter(|(fault, _)| *fault != Fault::Weak);
+    let words = uncovered.iter().map(|finding| finding.message.as_str()).chain(faults.map(|(_, words)| words)).next();
+    words.map_or(Ok(()), |words| {
+        let message =
+            format!("the signature that is there does not verify, and another one would not mend it: {words}");
+        Err(Error::failed("not_verifying", message).hint("--replace takes the old signature out"))
+    })
+}
+
 /// The signatures that stay, if ours is to be nested into the first of them.
 fn outer(file: &dyn ReadAt, layout: &Layout, existing: Existing) -> Result<Vec<Vec<u8>>> {
     let signatures = image::signatures(layout, file)?;
+    let foreign = signatures.is_empty() && layout.table().is_some();
     match (signatures.is_empty(), existing) {
+        (true, Existing::Append | Existing::Refuse) if foreign => {
+            let found = layout.findings().iter().find(|finding| UNCOVERED.contains(&finding.code));
+            let words = found.map_or("nothing that is known here", |finding| finding.message.as_str());
+            let message = format!("the certificate table holds no Authenticode signature and would be lost: {words}");
+            Err(Error::failed("pe_other_certificate", message).hint("--replace takes all of it out"))
+        }
         (true, Existing::Append) => {
             Err(Error::usage("not_signed", "there is no signature to append to").hint("leave --append out"))
         }
@@ -138,6 +176,11 @@ struct Drafted {
 impl file::Draft for Drafted {
     fn tbs(&self) -> &Tbs {
         self.draft.tbs()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let stay = self.image.layout.findings().iter().filter(|finding| !OF_THE_TABLE.contains(&finding.code));
+        stay.filter(|finding| !UNCOVERED.contains(&finding.code)).map(|finding| finding.message.clone()).collect()
     }
 
     fn content_digest(&self) -> String {

@@ -4,7 +4,7 @@ use super::{IndirectData, OpusInfo, oid};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::formats::cms::{self, Certificate, SignedData, SignerInfo, single};
-use crate::formats::tlv::Tlv;
+use crate::formats::tlv::{Tlv, tag};
 
 /// How deep signatures may be nested in one another.
 pub const MAX_DEPTH: usize = 8;
@@ -16,6 +16,8 @@ pub const MAX_SIGNATURES: usize = 32;
 pub struct AuthenticodeSignature {
     /// The SignedData with its certificates.
     pub signed: SignedData,
+    /// The content stands in an OCTET STRING, as CMS has it and Authenticode does not: .NET's SignedCms writes it so.
+    pub wrapped: bool,
     /// What was hashed, and its digest; `None` if the content is something else, such as a catalog's list.
     pub data: Option<IndirectData>,
     /// Program name and URL, if the attribute is there.
@@ -67,13 +69,15 @@ fn parse_nested(pkcs7: &[u8], depth: usize, count: &mut usize) -> Result<Authent
         let message = format!("an Authenticode signature has one signer, not {}", signed.signers.len());
         return Err(Error::failed("malformed_cms", message));
     };
-    let data = match &signed.content {
-        Some(content) if signed.content_type == oid::INDIRECT_DATA => Some(IndirectData::parse(content)?),
-        _ => None,
-    };
+    let content = signed.content.as_deref().filter(|_| signed.content_type == oid::INDIRECT_DATA);
+    let content = content.map(|content| Tlv::parse(content, "eContent")).transpose()?;
+    let wrapped = content.as_ref().is_some_and(|content| content.tag == tag::OCTET_STRING);
+    let data = content.map(|content| if wrapped { content.value } else { content.raw });
+    let data = data.map(IndirectData::parse).transpose()?;
     let values = signer.unsigned.iter().filter(|attribute| attribute.oid == oid::NESTED);
     let nested = values.flat_map(|attribute| &attribute.values);
     Ok(AuthenticodeSignature {
+        wrapped,
         data,
         opus: single(&signer.signed, oid::SP_OPUS_INFO)?.map(OpusInfo::parse).transpose()?,
         signing_time: signing_time(signer)?,

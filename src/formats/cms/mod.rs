@@ -268,7 +268,9 @@ impl SignerId {
     /// Names this certificate.
     pub fn is(&self, certificate: &Certificate) -> bool {
         match self {
-            SignerId::Issuer { name, serial } => *name == certificate.issuer && *serial == certificate.serial,
+            SignerId::Issuer { name, serial } => {
+                *serial == certificate.serial && crate::pki::name::same(name, &certificate.issuer)
+            }
             SignerId::KeyId(id) => certificate.subject_key_id().is_some_and(|found| found == id.as_slice()),
         }
     }

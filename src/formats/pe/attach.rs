@@ -8,10 +8,15 @@
 //! CheckSum becomes right, or stays zero if it was.
 
 use super::checksum::{Sums, fold, sum_at};
-use super::{Layout, MAX_CERTIFICATES, MAX_TABLE, bad};
+use super::{Layout, MAX_CERTIFICATES, MAX_TABLE, PAGE_SIZE, bad};
 use crate::error::Result;
 use crate::formats::file::Edits;
 use crate::formats::{Edit, ReadAt};
+
+/// One page hash with its offset, in bytes.
+const PAGE_ENTRY: u64 = 36;
+/// Sections and headers, each of which may end within a page.
+const MAX_REGIONS: u64 = 1 << 16;
 
 /// What signing changes in an unsigned image and a signed one no longer tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,23 @@ impl Layout {
             checksum: self.stored_checksum,
             directory: self.stored_directory,
         })
+    }
+
+    /// Whether a signature of this length, with page hashes or without, can go in: found out from the image's length
+    /// alone, before it is read.
+    ///
+    /// # Errors
+    /// `pe_too_large`.
+    pub fn has_room_for(&self, signature: u64, page_hashes: bool) -> Result<()> {
+        let end = self.data_end().next_multiple_of(8);
+        let pages = if page_hashes { (end / PAGE_SIZE + MAX_REGIONS) * PAGE_ENTRY } else { 0 };
+        match u32::try_from(end.saturating_add(signature).saturating_add(pages)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(bad(
+                "pe_too_large",
+                format!("with a signature the image has {end} bytes and more, beyond the 4 GiB that its fields reach"),
+            )),
+        }
     }
 
     /// Puts these signatures (DER, SignedData in a ContentInfo) into the image, one `WIN_CERTIFICATE` each, in the place of all it had.

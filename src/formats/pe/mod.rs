@@ -259,7 +259,9 @@ impl Layout {
                 "the certificate table (offset {start}, size {size}) ends behind the file's {} bytes",
                 self.file_len
             );
-            return Err(bad("pe_table_beyond_end", message));
+            return Err(bad("pe_table_beyond_end", message).hint(
+                "the file was cut short, or its header still names a signature that was taken out: build it again",
+            ));
         }
         if start < self.headers_end {
             let message =
@@ -316,10 +318,10 @@ impl Layout {
         if let Some(end) = self.sections.iter().map(|section| section.end).max() {
             if end > self.file_len {
                 let message = format!("a section ends at {end}, behind the file's {} bytes", self.file_len);
-                self.find("pe_section_beyond_end", false, message);
+                self.find("pe_section_beyond_end", true, message);
             } else if self.table.as_ref().is_some_and(|table| end > table.start) {
                 let message = format!("a section ends at {end}, inside or behind the certificate table");
-                self.find("pe_section_overlaps_table", false, message);
+                self.find("pe_section_overlaps_table", true, message);
             }
         }
         if self.size_of_headers < self.headers_end || self.size_of_headers > self.file_len {

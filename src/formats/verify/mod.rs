@@ -18,6 +18,8 @@
 mod report;
 mod signature;
 
+use super::authenticode::{AuthenticodeSignature, TimestampKind};
+use super::cms::SignedData;
 use super::detect::detect;
 use super::feed;
 use super::file::{Examined, Finding};
@@ -97,20 +99,35 @@ pub struct Report {
     pub signatures: Vec<Signature>,
     /// What is odd about the file but bears on no signature, such as a wrong CheckSum.
     pub notes: Vec<Finding>,
+    /// The certificates (DER) that the signatures and their timestamps bring along.
+    pub certificates: Vec<Vec<u8>>,
     /// What is wrong with the file as a whole.
     found: Vec<Found>,
 }
 
 impl Report {
-    /// The worst that was found, with its words.
+    /// The worst that was found, with its words. An outer signature that is too weak to count is no worse than none where
+    /// one that is nested in it holds, since that is over the same file; its words say so.
     pub fn verdict(&self) -> Found {
         let mut found = self.found.clone();
-        found.extend(self.signatures.iter().map(Signature::verdict));
-        let valid = || {
-            let signers: Vec<_> = self.signatures.iter().map(|signature| signature.verdict().1).collect();
-            (Verdict::Valid, signers.join("; "))
-        };
+        let mut words = Vec::new();
+        for (at, signature) in self.signatures.iter().enumerate() {
+            let (verdict, detail) = signature.verdict();
+            let excused = verdict == Verdict::Weak && self.is_replaced(at);
+            words.push(if excused { format!("an outer signature does not count: {detail}") } else { detail.clone() });
+            found.extend((!excused).then_some((verdict, detail)));
+        }
+        words.extend(self.notes.iter().map(|note| note.message.clone()));
+        let valid = || (Verdict::Valid, words.join("; "));
         worst(found.into_iter().filter(|(verdict, _)| *verdict != Verdict::Valid)).unwrap_or_else(valid)
+    }
+
+    /// Whether a signature that is nested in this outer one holds.
+    fn is_replaced(&self, at: usize) -> bool {
+        let (outer, after) = (self.signatures.get(at), self.signatures.get(at.saturating_add(1)..).unwrap_or_default());
+        let nested = after.iter().take_while(|signature| signature.level > 1);
+        outer.is_some_and(|outer| outer.level == 1)
+            && nested.into_iter().any(|signature| signature.verdict().0 == Verdict::Valid)
     }
 }
 
@@ -151,6 +168,7 @@ pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
         }
     };
     source.still()?;
+    let certificates = signatures.iter().flat_map(|(parsed, _)| certificates(parsed)).collect();
     let signatures: Vec<_> =
         signatures.into_iter().map(|(parsed, parts)| Signature::judge(&parsed, parts, trust)).collect();
     let mut found: Vec<Found> = Vec::new();
@@ -159,7 +177,7 @@ pub fn verify(source: &Source, trust: &Trust<'_>) -> Result<Report> {
     } else {
         found.extend(uncovered.iter().map(|finding| (Verdict::Tampered, finding.message.clone())));
     }
-    Ok(Report { sha256: whole.finish(), signatures, notes, found })
+    Ok(Report { sha256: whole.finish(), signatures, notes, certificates, found })
 }
 
 /// A file that is not taken apart still has its hash.
@@ -167,5 +185,14 @@ fn unreadable(source: &Source, found: Found) -> Result<Report> {
     let mut whole = Sha256::new();
     feed(source.file(), &mut [&mut whole])?;
     source.still()?;
-    Ok(Report { sha256: whole.finish(), signatures: Vec::new(), notes: Vec::new(), found: vec![found] })
+    let (signatures, notes, certificates) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Report { sha256: whole.finish(), signatures, notes, certificates, found: vec![found] })
+}
+
+fn certificates(parsed: &AuthenticodeSignature) -> Vec<Vec<u8>> {
+    let mut all = parsed.signed.certificates.clone();
+    if let TimestampKind::Rfc3161(token) = &parsed.timestamp {
+        all.extend(SignedData::parse(token).map(|token| token.certificates).unwrap_or_default());
+    }
+    all
 }

@@ -13,6 +13,8 @@ use const_oid::ObjectIdentifier;
 
 /// Microsoft's mark on certificates whose signatures end with them.
 const LIFETIME_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.10.3.13");
+/// What is said of a countersignature that is older than RFC 3161.
+const NOT_COUNTED: &str = "its countersignature, of the time before RFC 3161, was not counted";
 /// How far a timestamp may lie after the time asked about.
 const MAX_SKEW: TimeDelta = TimeDelta::minutes(5);
 
@@ -83,6 +85,7 @@ impl Signature {
                 (Verdict::Expired, Timestamp::Untrusted(distrust)) => {
                     (verdict, format!("{why}; its timestamp is not trusted: {distrust}"))
                 }
+                (Verdict::Expired, Timestamp::Legacy) => (verdict, format!("{why}; {NOT_COUNTED}")),
                 _ => (verdict, why),
             }));
             state
@@ -135,7 +138,9 @@ impl Signature {
     fn good_words(&self) -> String {
         let when = match &self.timestamp {
             Timestamp::Valid(token) => format!(", timestamped {}", rfc3339(token.gen_time)),
-            _ => String::new(),
+            Timestamp::Legacy => format!("; {NOT_COUNTED}"),
+            Timestamp::Untrusted(why) => format!("; its timestamp was not counted: {why}"),
+            Timestamp::None | Timestamp::Bad(..) => String::new(),
         };
         format!("signed by {}{when}", self.subject())
     }

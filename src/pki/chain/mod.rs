@@ -2,7 +2,7 @@
 //! part that code signing uses). Here lives the search for such a path and the judgement of it. Nothing is fetched here,
 //! no root is trusted that the caller did not give, and the moment that counts is the caller's too.
 //!
-//! The search goes from the leaf upwards and links by name bytes, key identifiers and signature; each path that reaches
+//! The search goes from the leaf upwards and links by name, key identifiers and signature; each path that reaches
 //! a root is then judged as a whole ([`check`]): dates, purposes, CA rights, critical extensions, revocation. Another
 //! path is tried when one fails, so a cross certificate that expired does no harm; if none holds, the error of the path
 //! that came furthest is given. Candidates are hostile: their number, their size, the depth, the steps of the search
@@ -15,9 +15,11 @@ mod search;
 
 use super::certificate::Certificate;
 use super::crl::{Crl, Reason};
+use super::name;
 pub use super::profile::Eku;
 use crate::clock::{Time, rfc3339};
 use crate::error::Error;
+use std::collections::HashSet;
 use std::fmt;
 
 /// The most certificates in a chain, leaf and root included.
@@ -26,7 +28,7 @@ pub const MAX_DEPTH: usize = 8;
 /// The most candidates besides leaf and roots.
 pub const MAX_CANDIDATES: usize = 64;
 
-/// The most roots.
+/// The most roots that bear a name which a certificate here was issued under.
 pub const MAX_ROOTS: usize = 1024;
 
 /// What is known about revocation.
@@ -274,13 +276,20 @@ fn search(
     roots: &[impl AsRef<[u8]>],
     demand: check::Demand<'_>,
 ) -> Result<Chain, ChainError> {
-    if candidates.len() > MAX_CANDIDATES || roots.len() > MAX_ROOTS {
+    if candidates.len() > MAX_CANDIDATES {
         return Err(ChainError::TooComplex);
     }
     let leaf = Certificate::parse(leaf).map_err(ChainError::Unreadable)?;
     let read = |der: &[u8]| Certificate::parse(der).ok();
-    let roots: Vec<_> = roots.iter().filter_map(|der| read(der.as_ref())).collect();
     let candidates: Vec<_> = candidates.iter().filter_map(|der| read(der.as_ref())).collect();
+    // A store may be of any length; what bears none of these names has no part in the search.
+    let below: Vec<_> = std::iter::once(&leaf).chain(&candidates).collect();
+    let names: HashSet<_> = below.iter().map(|certificate| name::normal(&certificate.fields().issuer)).collect();
+    let fits = |root: &Certificate| names.contains(&name::normal(&root.fields().subject)) || below.contains(&root);
+    let roots: Vec<_> = roots.iter().filter_map(|der| read(der.as_ref())).filter(fits).take(MAX_ROOTS + 1).collect();
+    if roots.len() > MAX_ROOTS {
+        return Err(ChainError::TooComplex);
+    }
     search::Search::new(leaf, roots, candidates, demand).run()
 }
 

@@ -3,6 +3,7 @@
 use super::check::{self, Demand};
 use super::{Chain, ChainError, MAX_DEPTH};
 use crate::pki::certificate::Certificate;
+use crate::pki::name;
 use std::collections::HashMap;
 
 /// Signature checks, of certificates and of lists, in one search.
@@ -94,11 +95,12 @@ impl<'a> Search<'a> {
         let on_path = |c: &Certificate| {
             let mut nodes = path.iter().filter_map(|at| self.nodes.get(*at));
             nodes.any(|n| {
-                n.certificate.fields().subject == c.fields().subject && n.certificate.fields().spki == c.fields().spki
+                n.certificate.fields().spki == c.fields().spki
+                    && name::same(&n.certificate.fields().subject, &c.fields().subject)
             })
         };
         let fits = |c: &Certificate| {
-            c.fields().subject == child.fields().issuer
+            name::same(&c.fields().subject, &child.fields().issuer)
                 && match (&wanted, c.subject_key_identifier()) {
                     (Some(wanted), Some(found)) => *wanted == found,
                     _ => true,

@@ -17,7 +17,7 @@ pub use reason::Reason;
 
 use super::asn1::{self, Elements, Instant, tag};
 use super::certificate::{self, Certificate, Extension, Signed};
-use super::name::Name;
+use super::name::{self, Name};
 use super::oid;
 use crate::error::{Error, Result};
 use crate::model::{Hash256, Signature};
@@ -170,14 +170,14 @@ impl Crl {
         rest.take_while(|e| *e.serial == *serial).min_by_key(|e| e.effective())
     }
 
-    /// Checks that the list was signed by this CA: issuer name byte for byte, key identifiers if both are there,
+    /// Checks that the list was signed by this CA: issuer name, key identifiers if both are there,
     /// cRLSign, and the signature with the key of its certificate.
     ///
     /// # Errors
     /// `crl_issuer`, `signature_algorithm`, `bad_signature`.
     pub fn verify(&self, issuer: &Certificate) -> Result<()> {
         let refuse = |why: &str| Err(Error::finding("crl_issuer", format!("CRL: {why}")));
-        if self.issuer != issuer.fields().subject {
+        if !name::same(&self.issuer, &issuer.fields().subject) {
             return refuse("issued under another name");
         }
         if let (Some(ours), Some(theirs)) = (self.authority_key_identifier(), issuer.subject_key_identifier())
@@ -229,7 +229,7 @@ impl Crl {
     /// of the certificate (RFC 5280 §6.3.3 (b)). A certificate that names none has none in common. An unreadable
     /// issuingDistributionPoint excludes nothing; [`Self::check_usable`] refuses it.
     pub fn covers(&self, certificate: &Certificate) -> bool {
-        if self.issuer != certificate.fields().issuer {
+        if !name::same(&self.issuer, &certificate.fields().issuer) {
             return false;
         }
         if let (Some(ours), Some(theirs)) = (self.authority_key_identifier(), certificate.authority_key_identifier())

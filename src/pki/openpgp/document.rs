@@ -8,6 +8,7 @@
 //! signed. A signature counts as good here when both would say so.
 
 use super::certificate::{Certificate, KeyInfo, KeyStatus, SigningKeyInfo};
+use super::clients;
 use super::key::{KeyPacket, system_time, time};
 use super::plan::{Flag, SignatureKind, Signing};
 use super::unsigned::{Body, Unsigned};
@@ -64,6 +65,10 @@ pub struct Judged {
     pub created: Option<Time>,
     /// The hash it uses, for display.
     pub hash: String,
+    /// What newer clients refuse about it, in words.
+    pub weak: Option<String>,
+    /// It has a critical part that gpgv does not know, and so calls the signature bad.
+    pub has_unknown_critical: bool,
 }
 
 /// A document as its signatures see it.
@@ -180,6 +185,8 @@ fn judge_one(document: Document<'_>, signature: &SignaturePacket, keyring: &[Cer
         certificate: None,
         created: signature.signature_creation_time().map(time),
         hash: signature.hash_algo().to_string(),
+        weak: None,
+        has_unknown_critical: clients::has_unknown_critical(signature),
     };
     let mut found = None;
     for certificate in keyring {
@@ -197,6 +204,7 @@ fn judge_one(document: Document<'_>, signature: &SignaturePacket, keyring: &[Cer
     if let Some((certificate, packet)) = found {
         judged.signer = Some(packet.fingerprint().to_hex());
         judged.certificate = Some(certificate.fingerprint());
+        judged.weak = clients::weakness(signature, packet);
         (judged.verdict, judged.detail) = worth(signature, certificate, packet, at)?;
     }
     Ok(judged)

@@ -25,6 +25,7 @@
 pub mod certificate;
 pub mod certification;
 pub mod change;
+mod clients;
 pub mod document;
 pub mod ending;
 pub mod key;
