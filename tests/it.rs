@@ -45,10 +45,14 @@ mod killing;
 mod ledger;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/packs.rs"]
+mod packs;
 #[path = "it/people.rs"]
 mod people;
 #[path = "it/publication.rs"]
 mod publication;
+#[path = "it/replay.rs"]
+mod replay;
 #[path = "it/resign.rs"]
 mod resign;
 #[path = "it/revoke.rs"]
