@@ -90,13 +90,13 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
 fn settle_signature(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
     if let Some(folder) = params_of(world, orphan)?.as_ref().and_then(SignArtifact::repository).map(PathBuf::from) {
         let detail = recover_repository(world, &folder)?;
-        return settle_as::<SignArtifact, Placed>(world, orphan, true, &detail);
+        return match adopt::release::recover(world, orphan, &folder)? {
+            Some((_, evidence)) => Ok(adopted("the signature files are", &evidence)),
+            None => settle_as::<SignArtifact, Placed>(world, orphan, true, &detail),
+        };
     }
     match adopt::recover(world, orphan)? {
-        Some(Ok((_, evidence))) => {
-            let detail = format!("the signed file is in place; evidence: {}", shown_path(&evidence));
-            Ok(("adopted", detail))
-        }
+        Some(Ok((_, evidence))) => Ok(adopted("the signed file is", &evidence)),
         Some(Err(error)) => {
             let detail =
                 format!("the signed file is in place, but its timestamp is not trusted here: {}", error.full());
@@ -108,6 +108,10 @@ fn settle_signature(world: &mut World, orphan: &OpenIntent) -> Result<(&'static 
             settle_as::<SignArtifact, Placed>(world, orphan, true, detail)
         }
     }
+}
+
+fn adopted(what: &str, evidence: &Path) -> (&'static str, String) {
+    ("adopted", format!("{what} in place; evidence: {}", shown_path(evidence)))
 }
 
 fn params_of(world: &World, orphan: &OpenIntent) -> Result<Option<SignArtifact>> {

@@ -2,6 +2,8 @@
 //! says which digest was to be signed; where a file has a good signature over that digest by that key, the act was done,
 //! and gets its outcome and its evidence late.
 
+pub(crate) mod release;
+
 use super::chunk::Plan;
 use super::inputs::Job;
 use super::kept::{Folder, Kept};
@@ -10,6 +12,7 @@ use super::{Finished, How, Stored, timestamps};
 use crate::clock::rfc3339;
 use crate::crypto::sha256::Sha256;
 use crate::error::{Error, Result, shown};
+use crate::files::shown_path;
 use crate::files::source::{Source, SourcePolicy};
 use crate::formats::authenticode::{AuthenticodeSignature, TimestampKind};
 use crate::formats::detect::detect;
@@ -109,26 +112,20 @@ fn seen_by<'a>(
     intents: &'a Intents,
     file: &Path,
 ) -> Result<Option<(&'a OpenIntent, Box<Adopted>)>> {
-    let roots = || match plan.trusted {
-        Some(roots) => Ok(roots.to_vec()),
-        None => Ok(Vec::new()),
-    };
+    // A file that cannot be read is the later stages' to report.
+    let Ok(Some(scanned)) = Scanned::of(file) else { return Ok(None) };
+    let roots = || Ok(plan.trusted.unwrap_or_default().to_vec());
     for (request, orphan) in intents {
-        if !query::is_open(world.ledger.connection(), orphan.seq)? {
+        if !scanned.may_be(request) || !query::is_open(world.ledger.connection(), orphan.seq)? {
             continue;
         }
-        match look(world, request, file, roots) {
+        match scanned.look(world, request, roots) {
             Ok(Seen::Signed(adopted)) => return Ok(Some((orphan, adopted))),
-            Ok(Seen::Untimestamped(error)) => world.ui().warn(&format!("{}: {}", shown_name(file), error.full())),
-            // A file that cannot be read is the later stages' to report.
+            Ok(Seen::Untimestamped(error)) => world.ui().warn(&format!("{}: {}", shown_path(file), error.full())),
             Ok(Seen::Nothing) | Err(_) => {}
         }
     }
     Ok(None)
-}
-
-fn shown_name(file: &Path) -> String {
-    crate::files::shown_path(file)
 }
 
 /// The request of an open intent.
@@ -149,7 +146,9 @@ pub(crate) fn recover(world: &mut World, orphan: &OpenIntent) -> Result<Option<R
     let request = request_of(world, orphan)?;
     let Some(path) = request.params.file().map(std::path::PathBuf::from) else { return Ok(None) };
     let settings = query::settings(world.ledger.connection())?.settings.timestamp;
-    match look(world, &request, &path, || timestamps::adopted_roots(&world.dir, &settings)) {
+    // What cannot be read is not what was made.
+    let Ok(Some(scanned)) = Scanned::of(&path) else { return Ok(None) };
+    match scanned.look(world, &request, || timestamps::adopted_roots(&world.dir, &settings)) {
         Ok(Seen::Signed(adopted)) => close(world, orphan, *adopted).map(|stored| Some(Ok(stored))),
         Ok(Seen::Untimestamped(error)) => Ok(Some(Err(error))),
         Ok(Seen::Nothing) | Err(_) => Ok(None),
@@ -164,53 +163,94 @@ fn close(world: &mut World, orphan: &OpenIntent, adopted: Adopted) -> Result<Sto
     Ok((receipt, path))
 }
 
-/// Whether a file has the signature that a request was for.
-fn look(
-    world: &World,
-    request: &Request<SignArtifact>,
-    path: &Path,
-    roots: impl FnOnce() -> Result<Vec<Vec<u8>>>,
-) -> Result<Seen> {
-    let params = &request.params;
-    let Some(covered) = request.signatures.iter().find(|covered| covered.role == Role::Artifact) else {
-        return Ok(Seen::Nothing);
-    };
-    let Some((identity, copy)) = signer(world, params, covered)? else { return Ok(Seen::Nothing) };
-    let source = Source::open(path, SourcePolicy { follow: true, ..SourcePolicy::READ })?;
-    let format = detect(&source)?;
-    if format.which() != params.format || !format.is_signed(source.file())? {
-        return Ok(Seen::Nothing);
+/// A file with signatures, read once.
+struct Scanned {
+    source: Source,
+    format: &'static dyn Format,
+    examined: Examined,
+    sha256: Hash256,
+}
+
+impl Scanned {
+    /// Reads a file; none if there is no signature in it.
+    ///
+    /// # Errors
+    /// It cannot be read, or is broken.
+    fn of(path: &Path) -> Result<Option<Self>> {
+        let source = Source::open(path, SourcePolicy { follow: true, ..SourcePolicy::READ })?;
+        let format = detect(&source)?;
+        if !format.is_signed(source.file())? {
+            return Ok(None);
+        }
+        let mut whole = Sha256::new();
+        let examined = format.examine(source.file(), &mut [&mut whole])?;
+        source.unchanged()?;
+        Ok(Some(Scanned { source, format, examined, sha256: whole.finish() }))
     }
-    let mut whole = Sha256::new();
-    let examined = format.examine(source.file(), &mut [&mut whole])?;
-    let Some(signature) = find(&examined, covered, &identity) else { return Ok(Seen::Nothing) };
-    let evidence = world.dir.join("evidence");
-    let kept = Kept::read(&Folder::of(&evidence, &params.artifact_id)?);
-    let kept = kept.filter(|kept| is_made_by(source.file(), &kept.edits).unwrap_or(false));
-    if kept.is_none() && !(examined.uncovered.is_empty() && examined.notes.is_empty()) {
-        // Somebody may have changed what no signature covers.
-        return Ok(Seen::Nothing);
+
+    /// Whether one of its signatures is over the digest of a request; who made it, and well, is not asked.
+    fn may_be(&self, request: &Request<SignArtifact>) -> bool {
+        let has = |one: &Covered| self.examined.signatures.iter().any(|(signature, _)| is_over(signature, one));
+        request.signatures.iter().any(has)
     }
-    let said = kept.as_ref().and_then(|kept| kept.timestamp.clone());
-    let timestamp = match params.options.contains_key(TIMESTAMP).then(|| timestamp(signature, said, &roots()?)) {
-        None => None,
-        Some(Ok(said)) => Some(said),
-        Some(Err(error)) => return Ok(Seen::Untimestamped(error)),
-    };
-    let mut done = json!({
-        "hash_after": whole.finish(),
-        "size_after": source.len(),
-        "platform": params.format.platform(),
-        "token": copy.token,
-        "adopted": true,
-    });
-    let original = kept.and_then(|kept| kept.original);
-    let original =
-        original.filter(|original| leads_back(format, &source, original, params.hash_before).unwrap_or(false));
-    original.into_iter().for_each(|original| done["original"] = original);
-    timestamp.into_iter().for_each(|said| done["timestamp"] = said);
-    source.unchanged()?;
-    Ok(Seen::Signed(Box::new(Adopted { done })))
+
+    /// Whether it has the signature that a request was for.
+    fn look(
+        &self,
+        world: &World,
+        request: &Request<SignArtifact>,
+        roots: impl FnOnce() -> Result<Vec<Vec<u8>>>,
+    ) -> Result<Seen> {
+        let Scanned { source, format, examined, sha256 } = self;
+        let params = &request.params;
+        let covered = request.signatures.iter().find(|covered| covered.role == Role::Artifact);
+        let Some(covered) = covered.filter(|_| format.which() == params.format) else { return Ok(Seen::Nothing) };
+        let Some((identity, copy)) = signer(world, params, covered)? else { return Ok(Seen::Nothing) };
+        let Some(signature) = find(examined, covered, &identity) else { return Ok(Seen::Nothing) };
+        let evidence = world.dir.join("evidence");
+        let kept = Kept::read(&Folder::of(&evidence, &params.artifact_id)?);
+        let kept = kept.filter(|kept| is_made_by(source.file(), &kept.edits).unwrap_or(false));
+        if kept.is_none() && !(examined.uncovered.is_empty() && examined.notes.is_empty()) {
+            // Somebody may have changed what no signature covers.
+            return Ok(Seen::Nothing);
+        }
+        let said = kept.as_ref().and_then(|kept| kept.timestamp.clone());
+        let timestamp = match params.options.contains_key(TIMESTAMP).then(|| timestamp(signature, said, &roots()?)) {
+            None => None,
+            Some(Ok(said)) => Some(said),
+            Some(Err(error)) => return Ok(Seen::Untimestamped(error)),
+        };
+        let mut done = json!({
+            "hash_after": sha256,
+            "size_after": source.len(),
+            "platform": params.format.platform(),
+            "token": copy.token,
+            "adopted": true,
+        });
+        let leads_back = |original: &Value| self.leads_back(original, params.hash_before).unwrap_or(false);
+        let original = kept.and_then(|kept| kept.original).filter(leads_back);
+        original.into_iter().for_each(|original| done["original"] = original);
+        timestamp.into_iter().for_each(|said| done["timestamp"] = said);
+        source.unchanged()?;
+        Ok(Seen::Signed(Box::new(Adopted { done })))
+    }
+
+    /// Whether what is said of the unsigned file brings it back, byte for byte.
+    fn leads_back(&self, original: &Value, before: Hash256) -> Result<bool> {
+        let file = self.source.file();
+        let mut stripping = self.format.strip(file)?;
+        feed(file, &mut [stripping.sink()])?;
+        let stripped = stripping.finish(file, Some(original))?;
+        let mut whole = Sha256::new();
+        feed(&Edited { file, edits: &stripped.edits }, &mut [&mut whole])?;
+        Ok(stripped.is_original && whole.finish() == before)
+    }
+}
+
+/// Whether a signature is over the very digest of an intent.
+fn is_over(signature: &AuthenticodeSignature, covered: &Covered) -> bool {
+    let signed = signature.signer().ok().and_then(|signer| signer.signed_raw.as_deref());
+    signed.is_some_and(|signed| covered.matches(Role::Artifact, &Tbs::message(covered.mechanism, signed)))
 }
 
 /// The key that the intent was for, and where it was.
@@ -227,9 +267,8 @@ fn signer(world: &World, params: &SignArtifact, covered: &Covered) -> Result<Opt
 /// The one that is good, over the very digest of the intent, by the certificate of its key.
 fn find<'a>(examined: &'a Examined, covered: &Covered, identity: &Identity) -> Option<&'a AuthenticodeSignature> {
     let is_it = |signature: &AuthenticodeSignature| {
-        let signed = signature.signer().ok().and_then(|signer| signer.signed_raw.as_deref());
         let certificate = signature.certificate.as_ref();
-        signed.is_some_and(|signed| covered.matches(Role::Artifact, &Tbs::message(covered.mechanism, signed)))
+        is_over(signature, covered)
             && certificate.is_some_and(|certificate| {
                 identity.x509() == Some(&certificate.der) && SpkiHash::of(&certificate.spki) == identity.spki_sha256
             })
@@ -267,16 +306,6 @@ fn is_made_by(file: &dyn ReadAt, edits: &Edits) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// Whether what is said of the unsigned file brings it back, byte for byte.
-fn leads_back(format: &dyn Format, source: &Source, original: &Value, before: Hash256) -> Result<bool> {
-    let mut stripping = format.strip(source.file())?;
-    feed(source.file(), &mut [stripping.sink()])?;
-    let stripped = stripping.finish(source.file(), Some(original))?;
-    let mut whole = Sha256::new();
-    feed(&Edited { file: source.file(), edits: &stripped.edits }, &mut [&mut whole])?;
-    Ok(stripped.is_original && whole.finish() == before)
 }
 
 /// A file as it will be once edits are made.

@@ -10,7 +10,7 @@ use super::release::{self, Placed, Prepared};
 use super::release_files::{self, Recovered};
 use super::replay::Known;
 use super::request::{Generations, Terms, covered, request};
-use super::{Batch, Finished, How, Preview, Stored, admission, approval, choose, replay};
+use super::{Batch, Finished, How, Preview, Stored, admission, adopt, approval, choose, replay};
 use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
@@ -145,6 +145,9 @@ fn sign_one(
     let dir = dir.canonicalize()?;
     let _lock = lock(world, &dir)?;
     report_recovered(world, &dir)?;
+    if let Some(adopted) = adopt::release::recover_all(world, &dir)? {
+        return Ok((adopted, How::Adopted));
+    }
     // A trial takes the place of nobody's signatures.
     if plan.terms.is_sandboxed {
         spare_strangers(world, &dir)?;

@@ -291,7 +291,7 @@ fn only_a_good_signature_over_the_digest_of_the_intent_is_adopted() {
 #[test]
 fn a_hangup_ends_as_an_interruption_does() {
     let place = Place::with_sandbox();
-    let names: Vec<_> = (0..400).map(|number| format!("{number:03}.exe")).collect();
+    let names: Vec<_> = (0..200).map(|number| format!("{number:03}.exe")).collect();
     for name in &names {
         place.copy(&real_pe_files()[1], name);
     }
@@ -307,7 +307,7 @@ fn a_hangup_ends_as_an_interruption_does() {
     let stopped = ran(child.wait_with_output().expect("it ends")).exits(130);
     assert_eq!(place.sql("SELECT count(*) FROM intents WHERE outcome IS NULL"), "0");
     let signed = stopped.json().iter().filter(|row| row["result"] == "signed").count();
-    let left = 400 - signed;
+    let left = 200 - signed;
     stopped.says(&format!("{left} not tried; to go on, run it again with --correlation-id job-1"));
     let ran = again(&place, &["sign", "--files-from", "list"]).ok();
     ran.says(&format!("{left} signed, {signed} signed before; correlation id job-1"));
