@@ -46,6 +46,14 @@ impl Scene {
         std::fs::read_to_string(count).expect("a count").trim().parse().expect("a number")
     }
 
+    /// Runs a command on a disk that is full from its `at`th call on, and what that gave.
+    pub fn filled(&self, args: &[&str], at: u32) -> (Place, crate::support::Ran) {
+        let place = self.place();
+        let mut command = place.command(args);
+        let output = command.env("LD_PRELOAD", &self.library).env("FULL_AT", at.to_string()).output();
+        (place, crate::support::ran(output.expect("the binary runs")))
+    }
+
     /// Kills a command before its `at`th call; `None` if it did not come as far as recording anything.
     pub fn killed(&self, args: &[&str], at: u32) -> Option<Place> {
         let place = self.place();

@@ -238,6 +238,28 @@ fn a_batch_that_is_killed_at_any_call_is_finished_by_the_same_command() {
     assert!(adopted >= 3 && recovered >= 3, "{adopted} {recovered}");
 }
 
+#[test]
+fn a_batch_on_a_full_disk_fails_and_is_finished_by_the_same_command() {
+    let scene = Scene::new();
+    let names = ["0.exe", "1.dll", "2.exe", "3.exe"];
+    checkout(&scene.template, &names);
+    let sign = [&JOB[..], &["sign"], &names].concat();
+    let calls = scene.calls(&sign);
+    let mut adopted = 0;
+    for at in (1..=calls).rev().step_by(3).take(20) {
+        let (place, ran) = scene.filled(&sign, at);
+        let open = place.sql("SELECT count(*) FROM intents WHERE outcome IS NULL");
+        assert!(ran.code != 0 || open == "0", "call {at}: nothing is called good without its outcome\n{}", ran.stdout);
+        let rows = place.keyctl(&sign).ok().json();
+        adopted += rows.iter().filter(|row| row["result"] == "adopted").count();
+        all_signed(&place, &names, at);
+        if adopted >= 8 {
+            break;
+        }
+    }
+    assert!(adopted >= 4, "{adopted}");
+}
+
 /// An interrupted run: the outcome of this signature never came to be, though its file is in place.
 fn forget_outcome(place: &Place, template: &Place, names: &[&str]) {
     for name in names {
@@ -293,7 +315,9 @@ fn a_hangup_ends_as_an_interruption_does() {
     let place = Place::with_sandbox();
     let names: Vec<_> = (0..200).map(|number| format!("{number:03}.exe")).collect();
     for name in &names {
-        place.copy(&real_pe_files()[1], name);
+        // Each is another file: equal ones would come to the same end under one correlation id.
+        let bytes = fs::read(&real_pe_files()[1]).expect("readable");
+        fs::write(place.path(name), [&bytes, name.as_bytes()].concat()).expect("writable");
     }
     fs::write(place.path("list"), names.join("\n")).expect("writable");
     let mut command = place.command(&[&JOB[..], &["sign", "--files-from", "list"]].concat());
