@@ -8,6 +8,7 @@ use crate::published::{certificates, keyrings, register, worktree};
 use crate::runbooks::evidence::late_evidence;
 use crate::runbooks::recover::{file_of, settle};
 use crate::runbooks::untold;
+use crate::signing::adopt::in_order;
 use crate::ui::{Row, Worst};
 use crate::world::World;
 use crate::world::orphans::orphans;
@@ -33,7 +34,8 @@ pub struct RecoverArgs {}
 /// # Errors
 /// A token or the ledger cannot be reached; what was settled stays settled.
 pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
-    let orphans = orphans(world)?;
+    let mut orphans = orphans(world)?;
+    in_order(world, &mut orphans);
     if world.globals.dry_run {
         let open = orphans.iter().map(|orphan| Ok(row(world, orphan)?.with("result", "open")));
         world.ui().rows(&["entry", "type", "object", "file", "result"], &open.collect::<Result<Vec<_>>>()?);

@@ -62,6 +62,7 @@ impl Completes<SignArtifact> for Adopted {
 pub(super) fn split(world: &mut World, plan: &Plan<'_>, jobs: Vec<Job>) -> Result<(Vec<Finished>, Vec<Job>)> {
     let mut open = orphans(world)?;
     open.retain(|intent| intent.kind == Kind::SignArtifact);
+    in_order(world, &mut open);
     let (mut finished, mut left) = (Vec::new(), Vec::new());
     if open.is_empty() {
         return Ok((finished, jobs));
@@ -78,6 +79,16 @@ pub(super) fn split(world: &mut World, plan: &Plan<'_>, jobs: Vec<Job>) -> Resul
 }
 
 type Intents = [(Request<SignArtifact>, OpenIntent)];
+
+/// Puts those last of which nothing was kept: another intent over the same digest has the better claim to a file.
+pub(crate) fn in_order(world: &World, open: &mut [OpenIntent]) {
+    let evidence = world.dir.join("evidence");
+    open.sort_by_cached_key(|orphan| {
+        let request = (orphan.kind == Kind::SignArtifact).then(|| request_of(world, orphan).ok()).flatten();
+        let id = request.filter(|one| !one.params.format.is_repository()).map(|one| one.params.artifact_id);
+        id.is_some_and(|id| Folder::of(&evidence, &id).is_ok_and(|folder| !folder.file("edits").exists()))
+    });
+}
 
 /// What comes of a file that may carry such a signature; none if it goes the way of all others.
 fn meet(world: &mut World, plan: &Plan<'_>, intents: &Intents, job: &Job) -> Result<Option<Result<(Stored, How)>>> {
@@ -209,7 +220,11 @@ impl Scanned {
         let Some(signature) = find(examined, covered, &identity) else { return Ok(Seen::Nothing) };
         let evidence = world.dir.join("evidence");
         let kept = Kept::read(&Folder::of(&evidence, &params.artifact_id)?);
-        let kept = kept.filter(|kept| is_made_by(source.file(), &kept.edits).unwrap_or(false));
+        // The same file signed once more has the same digest, and another signature.
+        let is_other = kept.as_ref().is_some_and(|kept| !is_made_by(source.file(), &kept.edits).unwrap_or(false));
+        if is_other || query::signed_into(world.ledger.connection(), sha256)?.is_some() {
+            return Ok(Seen::Nothing);
+        }
         if kept.is_none() && !(examined.uncovered.is_empty() && examined.notes.is_empty()) {
             // Somebody may have changed what no signature covers.
             return Ok(Seen::Nothing);

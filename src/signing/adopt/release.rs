@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::formats::apt::cleartext::{same_text, signable, split};
 use crate::formats::apt::index::read_bounded;
 use crate::formats::apt::release::MAX_RELEASE;
-use crate::ledger::query::OpenIntent;
+use crate::ledger::query::{self, OpenIntent};
 use crate::model::{Hash256, Tbs};
 use crate::pki::openpgp::certificate::{Certificate, SigningKeyInfo};
 use crate::pki::openpgp::document::{self, Document, Judged, MAX_SIGNATURES_LENGTH, Verdict};
@@ -95,6 +95,9 @@ fn look(world: &World, request: &Request<SignArtifact>, dir: &Path) -> Result<Op
     let copies = request.signatures.iter().map(|covered| signer(world, params, covered));
     let copy = copies.collect::<Result<Vec<_>>>()?.into_iter().flatten().next();
     let in_release = Hash256::of(&files.in_release);
+    if query::signed_into(world.ledger.connection(), &in_release)?.is_some() {
+        return Ok(None);
+    }
     Ok(copy.map(|(_, copy)| Adopted {
         done: json!({
             "hash_after": in_release,
