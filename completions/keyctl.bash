@@ -1378,7 +1378,7 @@ _keyctl() {
             return 0
             ;;
         keyctl__subcmd__sign)
-            opts="-q -v -h --files-from --key --to --append --replace --re-sign --remove --hash --page-hashes --program-name --program-url --for-pack --cab --cab-id --acknowledge --builder --pipeline-run --source-repo --source-commit --follow-symlinks --timestamp --no-timestamp --timestamp-roots --sandbox --jobs --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
+            opts="-q -v -h --files-from --key --to --append --replace --re-sign --remove --hash --page-hashes --program-name --program-url --for-pack --for-packs --cab --cab-id --acknowledge --builder --pipeline-run --source-repo --source-commit --follow-symlinks --timestamp --no-timestamp --timestamp-roots --sandbox --jobs --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1409,6 +1409,10 @@ _keyctl() {
                     return 0
                     ;;
                 --for-pack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for-packs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -392,7 +392,8 @@ complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l to -d 'Write here
 complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l hash -d 'Digest algorithm: sha256, sha384 or sha512' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l program-name -d 'Program name that Windows shows' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l program-url -d 'Program URL that Windows shows' -r
-complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l for-pack -d 'Evidence pack whose artifact this is; required in production' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l for-pack -d 'Evidence pack whose artifact this is; a pack is required in production' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l for-packs -d 'Folder of evidence packs (*.json), one for each file, found by the artifact\'s hash' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l cab -d 'Approval of the change advisory board, with its signature in FILE.sig or in the file' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l cab-id -d 'Which approval, where an unsigned FILE has several' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand sign" -l acknowledge -d 'A condition of the approval, word for word; may be repeated' -r

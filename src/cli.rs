@@ -141,7 +141,7 @@ enum Command {
     Approve(commands::approve::ApproveArgs),
     Cab(commands::cab::CabArgs),
     Run(commands::run::RunArgs),
-    Sign(commands::sign::SignArgs),
+    Sign(Box<commands::sign::SignArgs>),
     Verify(commands::verify::VerifyArgs),
     Audit(commands::audit::AuditArgs),
     Recover(commands::recover::RecoverArgs),

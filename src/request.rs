@@ -17,7 +17,7 @@ mod rules;
 pub use crate::keys::rotation::ReviewDecision;
 pub use crate::people::AdoptRoster;
 pub use artifact::{
-    Authentication, CabReference, FOLDER, Format, PackReference, Provenance, Resigns, SignArtifact, TIMESTAMP,
+    Authentication, CabReference, FILE, FOLDER, Format, PackReference, Provenance, Resigns, SignArtifact, TIMESTAMP,
 };
 pub use kind::{Kind, Moves, Visit};
 pub use life::{DestroyKey, Doomed, UpdatePipeline};

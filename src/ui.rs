@@ -7,8 +7,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
 
+mod progress;
 mod terminal;
 
+pub use progress::Progress;
 pub use terminal::Terminal;
 
 crate::model::words! {
@@ -163,12 +165,21 @@ impl Ui {
 
     /// A progress bar over `len` steps; hidden unless stderr is a terminal and the work is long.
     pub fn progress(&self, len: u64, what: &'static str) -> ProgressBar {
+        self.bar(len, what, "{msg} {bar:30} {pos}/{len} {eta}")
+    }
+
+    /// As [`Ui::progress`], over bytes.
+    pub fn progress_in_bytes(&self, len: u64, what: &'static str) -> ProgressBar {
+        self.bar(len, what, "{msg} {bar:30} {bytes}/{total_bytes} {eta}")
+    }
+
+    fn bar(&self, len: u64, what: &'static str, template: &str) -> ProgressBar {
         let visible = !self.quiet && len > 1 && std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(
             Some(len),
             if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
         );
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {eta}") {
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_message(what);
@@ -198,6 +209,11 @@ impl Worst {
     /// Takes one more into account.
     pub fn add(&mut self, kind: Kind) {
         self.0 = Some(self.0.map_or(kind, |worst| worst.worse(kind)));
+    }
+
+    /// Whether the operator wanted to stop, and nothing worse came up.
+    pub fn is_interrupted(self) -> bool {
+        self.0 == Some(Kind::Interrupted)
     }
 
     /// Exit code.

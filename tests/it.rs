@@ -49,10 +49,14 @@ mod ledger;
 mod life;
 #[path = "it/names.rs"]
 mod names;
+#[path = "it/packs.rs"]
+mod packs;
 #[path = "it/people.rs"]
 mod people;
 #[path = "it/publication.rs"]
 mod publication;
+#[path = "it/replay.rs"]
+mod replay;
 #[path = "it/resign.rs"]
 mod resign;
 #[path = "it/revoke.rs"]

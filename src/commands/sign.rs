@@ -1,26 +1,23 @@
 //! `sign`: artifacts, in chunks that share their ledger transactions and their checkpoint.
 
-use super::preview;
+mod printer;
 use crate::clock::Laps;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::files::{absolute, shown_path};
 use crate::formats::file::{Existing, Shape};
 use crate::founding::found;
 use crate::model::{HashAlgorithm, KeyName};
-use crate::outcome::Receipt;
 use crate::people::cab::ApprovalId;
-use crate::policy::Decision;
-use crate::policy::signing::RE_SIGN_REQUIRED;
 use crate::published::worktree;
 use crate::request::Provenance;
 use crate::signing::cab::CabFile;
 use crate::signing::inputs::{self, Job};
-use crate::signing::{self, Finished, Item, Options};
-use crate::ui::{Row, Worst, error_value};
+use crate::signing::{self, Options};
+use crate::ui::Worst;
 use crate::world::authority::Mandate;
 use crate::world::{Globals, World};
-use serde_json::Value;
-use std::path::{Path, PathBuf};
+use printer::Printer;
+use std::path::PathBuf;
 use timestamps::TimestampArgs;
 
 mod remove;
@@ -46,7 +43,9 @@ mod timestamps;
 /// word. The unsigned file {"cab":[…]} is taken in sandboxes and staging only.
 ///
 /// With --sandbox a sandbox in .keyctl-sandbox is made if needed, and NAME.EXT becomes NAME.sandbox-signed.EXT.
-/// The same file signed again under the same --correlation-id gives the stored result and signs nothing.
+/// The same file signed again under the same --correlation-id comes to the same end and uses no key: a signed file is
+/// left alone, and on an unsigned copy of it the same is done that was done then, which gives the same bytes. What an
+/// interrupted run signed is recorded by the next one that meets it, or by keyctl recover.
 ///
 /// Examples:
 ///   keyctl sign --sandbox app.exe
@@ -96,9 +95,12 @@ pub struct SignArgs {
     /// Program URL that Windows shows
     #[arg(long, value_name = "URL")]
     program_url: Option<String>,
-    /// Evidence pack whose artifact this is; required in production
+    /// Evidence pack whose artifact this is; a pack is required in production
     #[arg(long, value_name = "FILE")]
     for_pack: Option<PathBuf>,
+    /// Folder of evidence packs (*.json), one for each file, found by the artifact's hash
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["for_pack", "remove"])]
+    for_packs: Option<PathBuf>,
     /// Approval of the change advisory board, with its signature in FILE.sig or in the file
     #[arg(long, value_name = "FILE", conflicts_with = "remove")]
     cab: Option<PathBuf>,
@@ -133,8 +135,6 @@ pub struct SignArgs {
     jobs: u16,
 }
 
-const COLUMNS: &[&str] = &["file", "result", "generation", "sha256", "evidence"];
-
 /// Runs `sign`.
 ///
 /// # Errors
@@ -164,10 +164,12 @@ pub fn run_approved(args: &SignArgs, world: &mut World, mandate: Mandate) -> Res
 
 fn run_in(args: &SignArgs, options: Options, jobs: Vec<Job>, world: &mut World, mut laps: Laps) -> Result<Worst> {
     let options = Options { command: args.command()?, ..options };
-    let mut printer = Printer { worst: Worst::default(), is_first: true };
-    laps.add(&signing::sign(world, &options, jobs, &mut |world, item| printer.print(world, item))?);
+    let mut printer = Printer::new(&jobs);
+    let signed = signing::sign(world, &options, jobs, &mut |world, item| printer.print(world, item));
+    let worst = printer.finish(world, signed.as_ref().err());
+    laps.add(&signed?);
     world.ui().detail(&format!("time, summed over threads: {laps}"));
-    worktree::after_signing(world, Ok(printer.worst))
+    worktree::after_signing(world, Ok(worst))
 }
 
 impl SignArgs {
@@ -191,6 +193,7 @@ impl SignArgs {
             },
             re_signs: self.re_sign,
             pack: self.for_pack.clone(),
+            packs: self.for_packs.clone(),
             cab: self.cab.clone().map(|file| CabFile {
                 file,
                 id: self.cab_id.clone(),
@@ -227,6 +230,7 @@ impl SignArgs {
         put("--program-name", self.program_name.clone());
         put("--program-url", self.program_url.clone());
         put("--for-pack", self.for_pack.as_deref().map(absolute).transpose()?);
+        put("--for-packs", self.for_packs.as_deref().map(absolute).transpose()?);
         put("--cab", self.cab.as_deref().map(absolute).transpose()?);
         put("--cab-id", self.cab_id.as_ref().map(ToString::to_string));
         self.acknowledge.iter().for_each(|text| put("--acknowledge", Some(text.clone())));
@@ -240,51 +244,6 @@ impl SignArgs {
         words.extend(switches.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
         words.extend(self.timestamps.words()?);
         Ok(words)
-    }
-}
-
-/// Prints what is done as it comes, and remembers the worst of it.
-struct Printer {
-    worst: Worst,
-    /// Nothing was printed yet.
-    is_first: bool,
-}
-
-impl Printer {
-    fn print(&mut self, world: &World, item: Item) {
-        match item {
-            Item::Finished(finished) => {
-                let rows: Vec<_> = finished.into_iter().map(|one| report(world, one, &mut self.worst)).collect();
-                self.rows(world, COLUMNS, &rows);
-            }
-            Item::Foreseen(foreseen) => {
-                for verdict in &foreseen.verdicts {
-                    match verdict.decision {
-                        Decision::Allow(_) => {}
-                        Decision::Block(_) => self.worst.add(Kind::Blocked),
-                        Decision::NeedsApproval(_) => self.worst.add(Kind::ApprovalNeeded),
-                    }
-                }
-                if let Err(error) = preview::show(world, &foreseen) {
-                    self.worst.add(error.kind());
-                    world.ui().error(&error);
-                }
-            }
-            Item::Waits(pending) => preview::waits(world, &pending),
-            Item::NoEvidence(error) => {
-                self.worst.add(error.kind());
-                let error = error.about("signed and recorded, but there is no evidence yet").hint("keyctl recover");
-                world.ui().error(&error);
-            }
-            Item::Interrupted => self.worst.add(Kind::Interrupted),
-        }
-    }
-
-    fn rows(&mut self, world: &World, columns: &[&'static str], rows: &[Row]) {
-        if !rows.is_empty() {
-            world.ui().batch(columns, rows, self.is_first);
-            self.is_first = false;
-        }
     }
 }
 
@@ -303,51 +262,4 @@ fn open_world(args: &SignArgs, globals: Globals) -> Result<World> {
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
     Ok(found::found(&dir, &Default::default(), &globals)?)
-}
-
-fn report(world: &World, finished: Finished, worst: &mut Worst) -> Row {
-    let file = finished.file.to_string_lossy().into_owned();
-    match finished.result {
-        Ok((receipt, evidence)) => result_row(&file, &receipt, &evidence),
-        Err(error) => {
-            worst.add(error.kind());
-            // Refusals at the gate name the file by its hash; most other errors name it already.
-            let (name, full) = (shown_path(&finished.file), error.full());
-            let message = if full.starts_with(&name) { full } else { format!("{name}: {full}") };
-            world.ui().error(&Error::new(error.kind(), error.code(), message).maybe_hint(error.advice()));
-            Row::new().with("file", file).with("result", "failed").with("error", error_value(&error))
-        }
-    }
-}
-
-/// What is printed about a signed file: only what the ledger says, so that a replay prints the same.
-fn result_row(file: &str, receipt: &Receipt, evidence: &Path) -> Row {
-    let body = &receipt.outcome().body;
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let done = |name: &str| text(body.get("done").and_then(|done| done.get(name)));
-    let params = receipt.intent().body.get("request").and_then(|request| request.get("params"));
-    let param = |name: &str| text(params.and_then(|params| params.get(name)));
-    let row = Row::new()
-        .with("file", file)
-        .with("result", "signed")
-        .with("generation", param("generation"))
-        .with("sha256", done("hash_after"))
-        .with("sha256_before", param("hash_before"))
-        .with("artifact_id", param("artifact_id"))
-        .with("timestamp", body.pointer("/done/timestamp/time").cloned())
-        .with("correlation_id", receipt.outcome().correlation_id.as_str())
-        .with("entry", receipt.outcome().seq)
-        .with("evidence", evidence.to_string_lossy().into_owned());
-    // Only where there is something to say.
-    let gates = receipt.intent().body.get("gates").and_then(Value::as_array);
-    let marked = gates.into_iter().flatten().find(|gate| gate.get("name") == Some(&RE_SIGN_REQUIRED.into()));
-    let more = [
-        ("cab", params.and_then(|params| params.pointer("/cab/approval_id"))),
-        ("supersedes", params.and_then(|params| params.pointer("/resigns/artifact_id"))),
-        ("re_sign_required", marked.and_then(|gate| gate.get("input"))),
-    ];
-    more.into_iter().fold(row, |row, (name, value)| match value {
-        Some(value) => row.with(name, value.clone()),
-        None => row,
-    })
 }

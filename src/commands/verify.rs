@@ -3,7 +3,6 @@
 mod held;
 mod repository;
 
-
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::evidence::fragment;

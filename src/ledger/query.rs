@@ -251,23 +251,24 @@ pub fn knows_correlation(conn: &Connection, id: &CorrelationId, operation: &str)
     one(conn, sql, params![id.as_str(), operation], |row| row.get(0)).sql(READING)
 }
 
-/// The entry of the outcome that signed this file under a correlation id, found by the SHA-256 of the whole file
-/// before or after signing. Only entries in front of `limit` count. Gives the oldest such entry.
+/// The entries of the outcomes that signed this file under a correlation id, found by the SHA-256 of the whole file
+/// before or after signing, oldest first. Only entries in front of `limit` count; at most a thousand.
 ///
 /// # Errors
 /// Those of the module.
-pub fn signed_as(
+pub fn all_signed_as(
     conn: &Connection,
     id: &CorrelationId,
     operation: &str,
     hash: &Hash256,
     limit: u64,
-) -> Result<Option<u64>> {
+) -> Result<Vec<u64>> {
     let sql = "SELECT seq FROM artifacts WHERE correlation_id = ?1 AND operation = ?2
-               AND (hash_before = ?3 OR hash_after = ?3) AND seq < ?4 ORDER BY seq LIMIT 1";
+               AND (hash_before = ?3 OR hash_after = ?3) AND seq < ?4 ORDER BY seq LIMIT 1000";
     let wanted = params![id.as_str(), operation, hash.to_string(), sql_int(limit)];
-    let seq = one(conn, sql, wanted, |row| row.get(0)).optional();
-    Ok(seq.sql(READING)?.map(place))
+    let mut statement = conn.prepare_cached(sql).sql(READING)?;
+    let rows = statement.query_map(wanted, |row| Ok(place(row.get(0)?))).sql(READING)?;
+    rows.collect::<rusqlite::Result<_>>().sql(READING)
 }
 
 /// The newest entry that produced a file with this SHA-256.

@@ -11,6 +11,10 @@ pub const TIMESTAMP: &str = "timestamp";
 /// The option of a [`SignArtifact`] that says which folder an APT repository is.
 pub const FOLDER: &str = "folder";
 
+/// The option of a [`SignArtifact`] that says where the signed file will be, so that it can be found again; absent in
+/// older intents, and where the name is not UTF-8.
+pub const FILE: &str = "file";
+
 crate::model::words! {
     /// How an artifact is built, and so how it is signed.
     Format: "format" {
@@ -84,6 +88,11 @@ impl SignArtifact {
     /// The folder of the repository, if it is one.
     pub fn repository(&self) -> Option<&str> {
         self.options.get(FOLDER).filter(|_| self.format.is_repository()).map(String::as_str)
+    }
+
+    /// Where the signed file is, if that is known and it is no repository.
+    pub fn file(&self) -> Option<&str> {
+        self.options.get(FILE).filter(|_| !self.format.is_repository()).map(String::as_str)
     }
 }
 

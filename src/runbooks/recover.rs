@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::files::lock::NamedLock;
+use crate::files::shown_path;
 use crate::gate::{Completes, Failure, Recorded, SettingsAdopted, StateChanged};
 use crate::ledger::query::{self, OpenIntent};
 use crate::lifecycle::generate::settle_keygen;
@@ -21,6 +22,7 @@ use crate::request::{
     PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, SignArtifact, SuspendKey, SuspendPerson,
     TestKey,
 };
+use crate::signing::adopt;
 use crate::signing::artifact::Placed;
 use crate::signing::{release_files, repository};
 use crate::world::{World, act, orphans};
@@ -37,16 +39,7 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
     }
     match orphan.kind {
         Act::GenerateKey => settle_keygen(world, orphan),
-        Act::SignArtifact => {
-            let detail = match repository_of(world, orphan)? {
-                Some(folder) => recover_repository(world, &folder)?,
-                None => {
-                    "the token may have signed this digest, and the signed file may be in place; keyctl verify tells"
-                        .into()
-                }
-            };
-            settle_as::<SignArtifact, Placed>(world, orphan, true, &detail)
-        }
+        Act::SignArtifact => settle_signature(world, orphan),
         Act::IssueCertificate => {
             let detail = "the certificate may exist; its serial stays reserved and keygen will issue another";
             settle_as::<IssueCertificate, Issued>(world, orphan, true, detail)
@@ -93,12 +86,49 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
     }
 }
 
-/// The folder of the APT repository that an intent is about, if it is about one.
-fn repository_of(world: &World, orphan: &OpenIntent) -> Result<Option<PathBuf>> {
+/// A signature may be in its file, which tells, or in nothing that is known.
+fn settle_signature(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
+    if let Some(folder) = params_of(world, orphan)?.as_ref().and_then(SignArtifact::repository).map(PathBuf::from) {
+        let detail = recover_repository(world, &folder)?;
+        return match adopt::release::recover(world, orphan, &folder)? {
+            Some((_, evidence)) => Ok(adopted("the signature files are", &evidence)),
+            None => settle_as::<SignArtifact, Placed>(world, orphan, true, &detail),
+        };
+    }
+    match adopt::recover(world, orphan)? {
+        Some(Ok((_, evidence))) => Ok(adopted("the signed file is", &evidence)),
+        Some(Err(error)) => {
+            let detail =
+                format!("the signed file is in place, but its timestamp is not trusted here: {}", error.full());
+            Ok(("open", format!("{detail}; keyctl sign it again with the same options, which records it")))
+        }
+        None => {
+            let detail = "the token may have signed this digest, and the signed file is not where it was to be; keyctl \
+                          sign signs the unsigned file";
+            settle_as::<SignArtifact, Placed>(world, orphan, true, detail)
+        }
+    }
+}
+
+fn adopted(what: &str, evidence: &Path) -> (&'static str, String) {
+    ("adopted", format!("{what} in place; evidence: {}", shown_path(evidence)))
+}
+
+fn params_of(world: &World, orphan: &OpenIntent) -> Result<Option<SignArtifact>> {
     let intent = world.ledger.entry(orphan.seq)?;
     let params = intent.body.get("request").and_then(|request| request.get("params"));
-    let params: Option<SignArtifact> = params.and_then(|params| serde_json::from_value(params.clone()).ok());
-    Ok(params.and_then(|params| params.repository().map(PathBuf::from)))
+    Ok(params.and_then(|params| serde_json::from_value(params.clone()).ok()))
+}
+
+/// The file or folder that an open intent is about, as well as it is known; only signatures are about one.
+pub(crate) fn file_of(world: &World, orphan: &OpenIntent) -> Result<Option<String>> {
+    if orphan.kind != Act::SignArtifact {
+        return Ok(None);
+    }
+    let named = |params: SignArtifact| {
+        params.file().or_else(|| params.repository()).map_or_else(|| params.name.clone(), str::to_owned)
+    };
+    Ok(params_of(world, orphan)?.map(named))
 }
 
 /// Brings the two signature files of a repository to a whole state; says which, for the outcome.

@@ -5,6 +5,7 @@
 //! [`Signed`] only after a fresh parse of the written file agreed; [`Signed::place`] gives the [`Placed`] that
 //! closes the permit.
 
+use super::kept::{Folder, Kept};
 use super::options::SignOptions;
 use super::request::Subject;
 use crate::clock::Laps;
@@ -23,6 +24,7 @@ use crate::hsm::store::SigningKey;
 use crate::keys::TokenFacts;
 use crate::model::{Hash256, HashAlgorithm, Tbs, hex};
 use crate::request::{self, SignArtifact};
+use crate::ui::Progress;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,16 @@ pub struct Prepared {
     sha512: Option<String>,
     options: BTreeMap<String, String>,
     laps: Laps,
+    progress: Progress,
+}
+
+/// Who looks on while a file is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch<'a> {
+    /// Becomes true when the operator wants to stop.
+    pub stop: &'a AtomicBool,
+    /// How far the run is.
+    pub progress: &'a Progress,
 }
 
 /// What is kept free for a signature, in bytes.
@@ -54,9 +66,9 @@ const ROOM: u64 = 256 << 10;
 
 /// Where it comes from and where it goes.
 #[derive(Debug)]
-struct Paths {
-    source: Source,
-    target: Target,
+pub(super) struct Paths {
+    pub source: Source,
+    pub target: Target,
     destination: Destination,
 }
 
@@ -75,12 +87,12 @@ pub fn prepare(
     to: Option<&Path>,
     chain: &[Vec<u8>],
     options: &SignOptions,
-    stop: &AtomicBool,
+    watch: Watch<'_>,
 ) -> Result<Prepared> {
     let mut laps = Laps::default();
     let prepared = laps.lap("read and copy", || {
         let opened = open(path, to, options)?;
-        opened.copy(chain, options, stop).map_err(|error| error.about(crate::files::shown_path(path)))
+        opened.copy(chain, options, watch).map_err(|error| error.about(crate::files::shown_path(path)))
     })?;
     Ok(Prepared { laps, ..prepared })
 }
@@ -109,7 +121,10 @@ pub(super) fn source(path: &Path, to: Option<&Path>, follow: bool) -> Result<Sou
 }
 
 /// Placing never overwrites; this only says so before anything is signed for nothing.
-fn free(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// `target_exists`.
+pub(super) fn free(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
         Ok(_) => {
             let name = crate::files::shown_path(path);
@@ -120,7 +135,11 @@ fn free(path: &Path) -> Result<()> {
 }
 
 impl Paths {
-    fn new(source: Source, to: Option<&Path>) -> Result<Self> {
+    /// With a target that has no name yet.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn new(source: Source, to: Option<&Path>) -> Result<Self> {
         let (target, destination) = match to {
             Some(to) => (Target::beside(to)?, Destination::New),
             None => (Target::replacing(&source)?, Destination::InPlace),
@@ -129,7 +148,10 @@ impl Paths {
     }
 
     /// Gives the target its final name, durably.
-    fn place(self) -> Result<place::Placed> {
+    ///
+    /// # Errors
+    /// The source changed meanwhile, or the destination cannot be written.
+    pub fn place(self) -> Result<place::Placed> {
         let Paths { source, mut target, destination } = self;
         match destination {
             Destination::InPlace => target.place(Placement::Replace { expect: &source }),
@@ -143,7 +165,7 @@ impl Paths {
 }
 
 impl Opened {
-    fn copy(self, chain: &[Vec<u8>], options: &SignOptions, stop: &AtomicBool) -> Result<Prepared> {
+    fn copy(self, chain: &[Vec<u8>], options: &SignOptions, watch: Watch<'_>) -> Result<Prepared> {
         let Opened { file: Paths { source, mut target, destination }, format, mut reading } = self;
         let mut whole = Sha256::new();
         let mut sha512 = options.sha512.then(|| Hasher::new(HashAlgorithm::Sha512));
@@ -151,7 +173,8 @@ impl Opened {
         sinks.extend(reading.sinks());
         sinks.extend(sha512.iter_mut().map(|hasher| hasher as &mut dyn Sink));
         fan_out(source.len(), &mut sinks, |give| {
-            copy_while(&source, &mut target, &mut [&mut |bytes: &[u8]| give(bytes)], stop)
+            let mut count = |bytes: &[u8]| watch.progress.bytes(bytes.len() as u64);
+            copy_while(&source, &mut target, &mut [&mut |bytes: &[u8]| give(bytes), &mut count], watch.stop)
         })?;
         // The signature will fit too: that is found out before a key is used.
         target.reserve(ROOM)?;
@@ -163,6 +186,7 @@ impl Opened {
             file: Paths { source, target, destination },
             format,
             laps: Laps::default(),
+            progress: watch.progress.clone(),
         })
     }
 }
@@ -176,6 +200,10 @@ impl Prepared {
     /// What a request says of it.
     pub(super) fn subject(&self) -> Subject {
         let source = &self.file.source;
+        let mut options = self.options.clone();
+        if let Ok(path) = crate::files::absolute(self.file.target.path()) {
+            options.insert(request::FILE.to_owned(), path);
+        }
         Subject {
             name: shown(&source.path().file_name().unwrap_or_default().to_string_lossy()),
             format: self.format.which(),
@@ -183,7 +211,7 @@ impl Prepared {
             size_before: source.len(),
             content_digest: self.draft.content_digest(),
             sha512_before: self.sha512.clone(),
-            options: self.options.clone(),
+            options,
             notes: self.draft.notes(),
         }
     }
@@ -204,7 +232,7 @@ impl Prepared {
         if stamp.is_some() != self.options.contains_key(request::TIMESTAMP) {
             return Err(Error::bug("the request says something else about a timestamp than what is done").into());
         }
-        let Prepared { mut file, format, draft, mut laps, .. } = self;
+        let Prepared { mut file, format, draft, mut laps, progress, .. } = self;
         let signature = laps.lap("token", || key.sign(draft.tbs()))?;
         let original = draft.original();
         let mut made = draft.finish(&signature)?;
@@ -216,15 +244,16 @@ impl Prepared {
         }
         let attached = made.attach()?;
         file.target.apply(&attached.edits, attached.len)?;
-        let hash_after = laps.lap("verify", || verify_written(&file.target, &*made))?;
-        let done = Done { format, hash_after, original, token: key.token(), timestamp, laps };
+        let hash_after = laps.lap("verify", || verify_written(&file.target, &*made, &progress))?;
+        let kept = Kept { edits: attached, original, timestamp };
+        let done = Done { format, hash_after, kept, token: key.token(), laps };
         Ok(Signed { file, done })
     }
 }
 
 /// Reads the written file from its first byte; its SHA-256.
-fn verify_written(target: &Target, made: &dyn Made) -> Result<Hash256> {
-    let mut whole = Sha256::new();
+fn verify_written(target: &Target, made: &dyn Made, progress: &Progress) -> Result<Hash256> {
+    let mut whole = Counted { whole: Sha256::new(), progress };
     std::thread::scope(|scope| {
         // The disk works while the digests are computed again; placing asks it once more and reports its errors.
         if target.len() >= fan::WORTHWHILE {
@@ -232,7 +261,32 @@ fn verify_written(target: &Target, made: &dyn Made) -> Result<Hash256> {
         }
         made.check(target.file(), &mut whole)
     })?;
-    Ok(whole.finish())
+    Ok(whole.whole.finish())
+}
+
+/// The digest of a whole file, which says how far it is.
+struct Counted<'a> {
+    whole: Sha256,
+    progress: &'a Progress,
+}
+
+impl Sink for Counted<'_> {
+    fn update(&mut self, bytes: &[u8]) {
+        self.progress.bytes(bytes.len() as u64);
+        self.whole.update(bytes);
+    }
+
+    fn is_sha256(&self) -> bool {
+        Sink::is_sha256(&self.whole)
+    }
+
+    fn part<'a>(&'a mut self, bytes: &'a [u8]) -> Option<(&'a mut Sha256, &'a [u8])> {
+        let taken = Sink::part(&mut self.whole, bytes);
+        if taken.is_some() {
+            self.progress.bytes(bytes.len() as u64);
+        }
+        taken
+    }
 }
 
 /// What is known of a file once it is signed.
@@ -240,9 +294,8 @@ fn verify_written(target: &Target, made: &dyn Made) -> Result<Hash256> {
 struct Done {
     format: &'static dyn Format,
     hash_after: Hash256,
-    original: Option<Value>,
+    kept: Kept,
     token: TokenFacts,
-    timestamp: Option<Value>,
     laps: Laps,
 }
 
@@ -254,13 +307,16 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// Gives the signed copy its final name, durably.
+    /// Gives the signed copy its final name, durably. What was done to the file is kept in `folder` before that.
     ///
     /// # Errors
     /// The source changed meanwhile, or the destination cannot be written; the original stays as it was.
-    pub fn place(self) -> Result<Placed> {
+    pub(super) fn place(self, folder: &Folder<'_>) -> Result<Placed> {
         let Signed { file, mut done } = self;
-        let file = done.laps.lap("place", || file.place())?;
+        done.kept.write(folder)?;
+        // It is not needed any more, and may be long.
+        done.kept.edits.edits.clear();
+        let file = done.laps.lap("place", || file.place()).inspect_err(|_| folder.clear())?;
         Ok(Placed { file, done })
     }
 }
@@ -293,7 +349,7 @@ impl sealed::Sealed for Placed {}
 
 impl Completes<SignArtifact> for Placed {
     fn done(&self) -> Value {
-        let Done { format, hash_after, original, token, timestamp, .. } = &self.done;
+        let Done { format, hash_after, kept: Kept { original, timestamp, .. }, token, .. } = &self.done;
         let mut done = json!({
             "hash_after": hash_after,
             "size_after": self.file.len,

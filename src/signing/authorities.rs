@@ -112,6 +112,11 @@ impl Authorities {
         Ok(Authorities { list: list.collect(), roots, retry, outside })
     }
 
+    /// The certificates (DER) that are trusted to say the time.
+    pub fn roots(&self) -> &[Vec<u8>] {
+        &self.roots
+    }
+
     /// A checked token over `message`, with the attempts that led to it.
     ///
     /// # Errors

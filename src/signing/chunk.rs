@@ -1,14 +1,15 @@
 //! A chunk of files that share a transaction for their intents, one for their outcomes, and a checkpoint.
 
-use super::artifact::{self, Placed, Prepared};
+use super::artifact::{self, Placed, Prepared, Watch};
 use super::inputs::Job;
 use super::options::{SignOptions, Signer};
 use super::request::{Generations, Terms, covered, request};
-use super::{Batch, Finished, Preview, admission, approval};
+use super::{Batch, Finished, How, Preview, Stored, admission, approval};
 use crate::error::Result;
 use crate::files::shown_path;
 use crate::gate::{Failure, Permit};
 use crate::request::{Request, SignArtifact};
+use crate::ui::Progress;
 use crate::world::World;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -25,6 +26,12 @@ pub(super) struct Plan<'t> {
     pub threads: usize,
     /// The ledger's size when the run began; what was signed before that may be given again.
     pub began: u64,
+    /// The certificates (DER) that are trusted to say the time, if there are to be timestamps.
+    pub trusted: Option<&'t [Vec<u8>]>,
+    /// The folder of evidence.
+    pub evidence: PathBuf,
+    /// How far the run is.
+    pub progress: Progress,
 }
 
 /// A chunk whose files were read and copied.
@@ -95,9 +102,10 @@ pub(super) fn preview(
 }
 
 fn prepare(plan: &Plan<'_>, jobs: Vec<Job>, stop: &AtomicBool, finished: &mut Vec<Finished>) -> Vec<(Job, Prepared)> {
+    let watch = Watch { stop, progress: &plan.progress };
     let prepared = in_parallel(jobs, plan.threads, |job| {
         let prepared =
-            artifact::prepare(&job.file, job.destination.as_deref(), &plan.signer.chain, &plan.options, stop);
+            artifact::prepare(&job.file, job.destination.as_deref(), &plan.signer.chain, &plan.options, watch);
         (job, prepared)
     });
     let mut ready = Vec::new();
@@ -156,7 +164,8 @@ pub(super) fn close(world: &mut World, mut batch: Batch, done: Vec<Done>) -> Res
         results.push((permit, result));
     }
     let answers = admission::close(world, &mut batch, results)?;
-    let finished = files.into_iter().zip(answers).map(|(file, result)| Finished { file, result });
+    let signed = |result: Result<Stored>| result.map(|stored| (stored, How::Signed));
+    let finished = files.into_iter().zip(answers).map(|(file, result)| Finished { file, result: signed(result) });
     batch.finished.extend(finished);
     Ok(batch)
 }

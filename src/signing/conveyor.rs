@@ -7,11 +7,12 @@
 use super::artifact::{Signed, Stamp};
 use super::chunk::{self, Admitted, Done, Plan, Read, Work, in_parallel};
 use super::inputs::Job;
+use super::kept::Folder;
 use super::{Batch, CHUNK, Run, approval, replay};
 use crate::error::{Error, Result};
-use crate::gate::Failure;
+use crate::gate::{Failure, Permit};
 use crate::hsm::store::Store;
-use crate::request::Role;
+use crate::request::{Role, SignArtifact};
 use crate::world::World;
 use std::slice::Chunks;
 use std::sync::atomic::AtomicBool;
@@ -49,7 +50,7 @@ impl<'s> Coming<'s, '_> {
     /// Has the next chunk read.
     fn read(&mut self, world: &mut World) -> Result<()> {
         let Some(jobs) = self.chunks.next() else { return Ok(()) };
-        let left = replay::split(world, self.shared.plan, jobs.to_vec())?;
+        let left = replay::split(world, self.shared.plan, jobs.to_vec(), self.shared.stop)?;
         let Shared { plan, stop, .. } = self.shared;
         self.reading = Some(self.scope.spawn(move || chunk::read(plan, left, stop)));
         Ok(())
@@ -91,7 +92,7 @@ impl Run<'_> {
         jobs: &[Job],
         stop: &AtomicBool,
     ) -> Result<()> {
-        let bar = world.ui().progress(jobs.len() as u64, "signing");
+        let bar = &plan.progress;
         // What one person answers for in one request is not endless.
         let size = if world.globals.identity.is_some() { approval::MAX_FILES } else { CHUNK };
         let shared = Shared { plan, stamp, stop };
@@ -112,12 +113,12 @@ impl Run<'_> {
                     continue;
                 };
                 let signed = chunk::close(world, rest, join(placers)?)?;
-                bar.inc(signed.finished.len() as u64);
-                bar.suspend(|| self.take(world, signed));
+                bar.files(signed.finished.len() as u64);
+                bar.beside(|| self.take(world, signed));
             }
             coming.failed.take().map_or(Ok(()), Err)
         })?;
-        bar.finish_and_clear();
+        bar.end();
         Ok(())
     }
 }
@@ -145,12 +146,18 @@ fn start<'s>(
     });
     let placers = scope.spawn(move || {
         let done = Mutex::new(Vec::with_capacity(count));
-        let place = |signed: Result<Signed, Failure>| signed.and_then(|signed| Ok(signed.place()?));
+        let place = |signed: Result<Signed, Failure>, permit: &Permit<SignArtifact>| {
+            signed.and_then(|signed| {
+                let folder = Folder::of(&plan.evidence, &permit.request().params.artifact_id)?;
+                Ok(signed.place(&folder)?)
+            })
+        };
         std::thread::scope(|scope| {
             for _ in 0..PLACERS.min(count) {
                 scope.spawn(|| {
                     for (index, job, permit, signed) in &take {
-                        let placed = (index, (job, permit, place(signed)));
+                        let placed = place(signed, &permit);
+                        let placed = (index, (job, permit, placed));
                         done.lock().unwrap_or_else(PoisonError::into_inner).push(placed);
                     }
                 });

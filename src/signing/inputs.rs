@@ -88,12 +88,26 @@ pub(super) fn sweep_folders(jobs: &[Job]) {
     }
 }
 
+/// How many bytes the files have, as far as that can be seen.
+pub(super) fn sizes(jobs: &[Job]) -> u64 {
+    let sizes = jobs.iter().filter_map(|job| job.file.metadata().ok()).map(|found| found.len());
+    sizes.fold(0, u64::saturating_add)
+}
+
 /// SHA-256 of a file as it is.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn hash_of(path: &Path) -> Result<Hash256> {
-    let source = Source::open(path, SourcePolicy::READ)?;
+    hash_with(path, false)
+}
+
+/// As [`hash_of`]; of what a symlink leads to, if it is to be followed.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn hash_with(path: &Path, follow: bool) -> Result<Hash256> {
+    let source = Source::open(path, SourcePolicy { follow, ..SourcePolicy::READ })?;
     let mut hasher = sha2::Sha256::new();
     read_while(&source, &mut [&mut |bytes: &[u8]| hasher.update(bytes)], &AtomicBool::new(false))?;
     Ok(Hash256(hasher.finalize().into()))

@@ -6,6 +6,7 @@
 //! an argument or writes a result.
 
 mod admission;
+pub(crate) mod adopt;
 mod approval;
 pub mod artifact;
 pub mod authorities;
@@ -14,6 +15,7 @@ mod choose;
 mod chunk;
 mod conveyor;
 pub mod inputs;
+mod kept;
 pub mod options;
 mod pack;
 mod re_sign;
@@ -32,9 +34,11 @@ use crate::model::Purpose;
 use crate::outcome::Receipt;
 use crate::policy::Decision;
 use crate::request::{Request, SignArtifact};
+use crate::ui::Progress;
 use crate::world::World;
 use crate::world::authority::{Foreseen, Pending, Planned};
 use artifact::Stamp;
+use authorities::Authorities;
 use chunk::Plan;
 use inputs::Job;
 use options::SignOptions;
@@ -52,13 +56,29 @@ const CHUNK: usize = 64;
 /// A receipt, and where its fragment is.
 pub type Stored = (Receipt, PathBuf);
 
+/// How what there is of a file came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It was signed just now.
+    Signed,
+    /// An earlier run signed it, and it is in its place.
+    Stored,
+    /// What an earlier run did was done again, without a key.
+    Replayed {
+        /// Where the signed file was written, if not in the place of the unsigned one.
+        to: Option<PathBuf>,
+    },
+    /// An interrupted run signed it, and the ledger did not know until now.
+    Adopted,
+}
+
 /// A file that is done, one way or the other.
 #[derive(Debug)]
 pub struct Finished {
     /// As it was named.
     pub file: PathBuf,
-    /// What there is of it, whether new or from an earlier run.
-    pub result: Result<Stored>,
+    /// What there is of it.
+    pub result: Result<(Stored, How)>,
 }
 
 /// A resolved request and what the gates would say to it.
@@ -121,14 +141,18 @@ pub fn sign(world: &mut World, options: &Options, jobs: Vec<Job>, show: &mut Sho
     let mut run = Run { show, also, hung: false, laps: Laps::default(), foreseen: Vec::new() };
     run.show(world, Item::Finished(missing));
     if let Some(signer) = signer {
-        let sha512 = terms.wants_sha512();
+        let (sha512, threads) = (terms.packs.want_sha512(), options.threads);
         let (shape, timestamp) = (options.shape.clone(), stamp.is_some());
         let sign_options = SignOptions { shape, follow: options.follow, sha512, timestamp };
-        let plan = Plan { terms: &terms, signer, options: sign_options, threads: options.threads, began };
+        let trusted = stamp.as_ref().map(Authorities::roots);
+        let evidence = world.dir.join("evidence");
+        let progress = Progress::over(world.ui(), files.len() as u64, inputs::sizes(&files), "signing");
+        let options = sign_options;
+        let plan = Plan { terms: &terms, signer, options, threads, began, trusted, evidence, progress };
         run.files(world, &plan, stamp.as_ref().map(|stamp| stamp as &dyn Stamp), &files, &stop)?;
     }
     if let Some(keys) = &keys {
-        let plan = repository::Plan { terms: &terms, keys, is_sandboxed: options.is_sandboxed };
+        let plan = repository::Plan { terms: &terms, keys, began };
         run.repositories(world, &plan, &repositories, &stop);
     }
     run.foresee(world, &terms)?;
@@ -158,10 +182,10 @@ fn signer(world: &World, options: &Options) -> Result<options::Signer> {
 pub(crate) fn sign_repository(world: &mut World, key: crate::model::KeyName, dir: &std::path::Path) -> Result<Stored> {
     let keys = repository::Keys::of(world, key)?;
     let terms = Terms::of(&Options::default())?;
-    let plan = repository::Plan { terms: &terms, keys: &keys, is_sandboxed: false };
+    let plan = repository::Plan { terms: &terms, keys: &keys, began: 0 };
     let mut batch = repository::sign(world, &plan, dir, &AtomicBool::new(false));
     assert!(batch.no_evidence.is_none() && !batch.hung);
-    batch.finished.remove(0).result
+    batch.finished.remove(0).result.map(|(stored, _)| stored)
 }
 
 /// What came of it so far.

@@ -28,6 +28,8 @@ pub struct Options {
     pub re_signs: bool,
     /// The evidence pack whose artifact the file is.
     pub pack: Option<PathBuf>,
+    /// A folder of evidence packs, one for each file.
+    pub packs: Option<PathBuf>,
     /// The approval of the change advisory board.
     pub cab: Option<CabFile>,
     /// Who built the files, as far as it is said.

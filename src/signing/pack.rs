@@ -1,20 +1,104 @@
-//! `--for-pack` and provenance: what the Control Plane and the build say about a file (B17, domain §2).
+//! `--for-pack`, `--for-packs` and provenance: what the Control Plane and the build say about a file (B17, domain §2).
 
-use crate::error::{Context, Error, Result, shown};
+use crate::error::{Context, Error, Kind, Result, shown};
 use crate::files::safe;
-use crate::model::HashAlgorithm;
+use crate::model::{Hash256, HashAlgorithm};
 use crate::request::{PackReference, Provenance};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The largest evidence pack, in bytes.
 const MAX_PACK: u64 = 16 << 20;
+/// The most packs in a folder.
+const MAX_PACKS: usize = 100_000;
+
+/// The evidence packs of a run.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Packs {
+    /// None was given.
+    #[default]
+    None,
+    /// One for whatever is signed.
+    One(PackReference),
+    /// One for each file, by the artifact's hash.
+    Each(BTreeMap<String, PackReference>),
+}
+
+impl Packs {
+    /// Reads the pack, or the folder of packs.
+    ///
+    /// # Errors
+    /// `bad_pack`, `two_packs`, `no_packs`.
+    pub fn read(one: Option<&Path>, folder: Option<&Path>) -> Result<Self> {
+        match (one, folder) {
+            (Some(pack), _) => read(pack).map(Packs::One),
+            (None, Some(folder)) => read_each(folder).map(Packs::Each),
+            (None, None) => Ok(Packs::None),
+        }
+    }
+
+    /// Whether a pack knows its artifact by SHA-512.
+    pub fn want_sha512(&self) -> bool {
+        let is_sha512 = |pack: &PackReference| pack.hash_algorithm == HashAlgorithm::Sha512;
+        match self {
+            Packs::None => false,
+            Packs::One(pack) => is_sha512(pack),
+            Packs::Each(packs) => packs.values().any(is_sha512),
+        }
+    }
+
+    /// The pack of the artifact with these hashes.
+    ///
+    /// # Errors
+    /// `no_pack`: there are packs, and none is for it.
+    pub fn of(&self, hash: &Hash256, sha512: Option<&str>) -> Result<Option<PackReference>> {
+        match self {
+            Packs::None => Ok(None),
+            Packs::One(pack) => Ok(Some(pack.clone())),
+            Packs::Each(packs) => {
+                let found = packs.get(&hash.to_string()).or_else(|| packs.get(sha512?));
+                let none =
+                    || Error::blocked("no_pack", format!("no evidence pack is for an artifact with SHA-256 {hash}"));
+                found.cloned().map(Some).ok_or_else(|| none().hint("put its pack into the folder of --for-packs"))
+            }
+        }
+    }
+}
+
+/// Every `*.json` in the folder. Two that are for the same artifact have to say the same.
+fn read_each(folder: &Path) -> Result<BTreeMap<String, PackReference>> {
+    let name = crate::files::shown_path(folder);
+    let entries = std::fs::read_dir(folder)
+        .or_kind(Kind::Usage, "bad_pack", || format!("{name} is no folder of evidence packs that can be read"))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    if paths.is_empty() || paths.len() > MAX_PACKS {
+        let message = format!("{name} has {} files NAME.json; there have to be 1 to {MAX_PACKS}", paths.len());
+        return Err(Error::usage("no_packs", message));
+    }
+    let mut packs: BTreeMap<String, PackReference> = BTreeMap::new();
+    for path in paths {
+        let pack = read(&path)?;
+        if let Some(other) = packs.insert(pack.hash.clone(), pack.clone()).filter(|other| *other != pack) {
+            let message = format!(
+                "{}: {} and {} are for the same artifact",
+                crate::files::shown_path(&path),
+                pack.evidence_pack_id,
+                other.evidence_pack_id
+            );
+            return Err(Error::usage("two_packs", message).hint("leave only the one that counts in the folder"));
+        }
+    }
+    Ok(packs)
+}
 
 /// Reads what an evidence pack says about the artifact and its certificate. Unknown fields are the pack's own.
 ///
 /// # Errors
 /// `bad_pack` naming the field.
-pub(super) fn read(path: &Path) -> Result<PackReference> {
+fn read(path: &Path) -> Result<PackReference> {
     let bad = |field: &str| {
         Error::usage(
             "bad_pack",
@@ -22,8 +106,9 @@ pub(super) fn read(path: &Path) -> Result<PackReference> {
         )
     };
     let bytes = safe::read_bounded(path, MAX_PACK)?;
-    let pack: Value = serde_json::from_slice(&bytes)
-        .or_kind(crate::error::Kind::Usage, "bad_pack", || "the evidence pack is not JSON".into())?;
+    let pack: Value = serde_json::from_slice(&bytes).or_kind(Kind::Usage, "bad_pack", || {
+        format!("{}: the evidence pack is not JSON", crate::files::shown_path(path))
+    })?;
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let artifact = pack.get("artifact").ok_or_else(|| bad("artifact"))?;
     let hash = artifact.get("hash").ok_or_else(|| bad("artifact.hash"))?;

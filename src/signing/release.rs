@@ -5,6 +5,7 @@
 //! (`hash_after`, `size_after`). The content digest is the SHA-256 of the plan, which lists every digest that is
 //! signed (`pki::openpgp::plan`).
 
+use super::kept::{self, Folder};
 use super::release_files::{self, Recovered};
 use super::request::Subject;
 use crate::clock::Time;
@@ -113,33 +114,44 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// Puts both files in place and reads them again from the disk.
+    /// Puts both files in place and reads them again from the disk. They are kept in `folder` before that.
     ///
     /// # Errors
-    /// As [`release_files::place`]; `apt_result` when the disk holds something else.
-    pub fn place(self) -> Result<Placed> {
-        if let Err(error) = release_files::place(&self.dir, &self.signed) {
-            // Once the journal is written, what failed half-way can often be finished; else it is taken back.
-            match release_files::recover(&self.dir) {
-                Ok(Recovered::Finished) => {}
-                _ => return Err(error),
-            }
-        }
-        let placed = Placed {
+    /// As [`put`]; they cannot be kept.
+    pub(super) fn place(self, folder: &Folder<'_>) -> Result<Placed> {
+        let kept = kept::write_release(folder, &self.signed);
+        kept.and_then(|()| put(&self.dir, &self.signed)).inspect_err(|_| folder.clear())?;
+        Ok(Placed {
             release: self.signed.release,
             in_release: Hash256::of(&self.signed.in_release),
             release_gpg: Hash256::of(&self.signed.release_gpg),
             size: self.signed.in_release.len() as u64,
             signers: self.signers,
             token: self.token,
-        };
-        for (name, hash) in [("InRelease", placed.in_release), ("Release.gpg", placed.release_gpg)] {
-            if hash_of(&self.dir.join(name))? != Some(hash) {
-                return Err(Error::failed("apt_result", format!("{name} does not read back as it was written")));
-            }
-        }
-        Ok(placed)
+        })
     }
+}
+
+/// Puts both signature files in place and reads them again from the disk.
+///
+/// The caller holds the repository's lock.
+///
+/// # Errors
+/// As [`release_files::place`]; `apt_result` when the disk holds something else.
+pub(super) fn put(dir: &Path, signed: &sign::Signed) -> Result<()> {
+    if let Err(error) = release_files::place(dir, signed) {
+        // Once the journal is written, what failed half-way can often be finished; else it is taken back.
+        match release_files::recover(dir) {
+            Ok(Recovered::Finished) => {}
+            _ => return Err(error),
+        }
+    }
+    for (name, bytes) in [("InRelease", &signed.in_release), ("Release.gpg", &signed.release_gpg)] {
+        if hash_of(&dir.join(name))? != Some(Hash256::of(bytes)) {
+            return Err(Error::failed("apt_result", format!("{name} does not read back as it was written")));
+        }
+    }
+    Ok(())
 }
 
 /// A signed repository. It closes the permit.

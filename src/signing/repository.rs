@@ -4,16 +4,19 @@
 //! ones that still may, so that clients with either keyring accept it.
 
 use super::inputs::Job;
+use super::kept::{self, Folder};
 use super::options::Options;
 use super::release::{self, Placed, Prepared};
 use super::release_files::{self, Recovered};
+use super::replay::Known;
 use super::request::{Generations, Terms, covered, request};
-use super::{Batch, Finished, Preview, Stored, admission, approval, choose, replay};
+use super::{Batch, Finished, How, Preview, Stored, admission, adopt, approval, choose, replay};
 use crate::clock::Laps;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::files::shown_path;
 use crate::formats::apt::folder::{Survey, hash_of, survey};
+use crate::formats::apt::sign::Signed as SignedRelease;
 use crate::formats::file::Existing;
 use crate::gate::{Failure, Permit};
 use crate::hsm::store::Store;
@@ -46,8 +49,8 @@ pub(super) struct Plan<'t> {
     pub terms: &'t Terms,
     /// Who signs.
     pub keys: &'t Keys,
-    /// It is a trial: it takes the place of nobody's signatures.
-    pub is_sandboxed: bool,
+    /// The ledger's size when the run began; what was signed before that may be given again.
+    pub began: u64,
 }
 
 /// Finds the keys.
@@ -150,15 +153,25 @@ pub(super) fn sign(world: &mut World, plan: &Plan<'_>, dir: &Path, stop: &Atomic
     batch
 }
 
-fn sign_one(world: &mut World, plan: &Plan<'_>, dir: &Path, stop: &AtomicBool, batch: &mut Batch) -> Result<Stored> {
+fn sign_one(
+    world: &mut World,
+    plan: &Plan<'_>,
+    dir: &Path,
+    stop: &AtomicBool,
+    batch: &mut Batch,
+) -> Result<(Stored, How)> {
     let dir = dir.canonicalize()?;
     let _lock = lock(world, &dir)?;
     report_recovered(world, &dir)?;
-    if plan.is_sandboxed {
+    if let Some(adopted) = adopt::release::recover_all(world, &dir)? {
+        return Ok((adopted, How::Adopted));
+    }
+    // A trial takes the place of nobody's signatures.
+    if plan.terms.is_sandboxed {
         spare_strangers(world, &dir)?;
     }
-    if let Some(stored) = stored(world, plan, &dir)? {
-        return Ok(stored);
+    if let Some(replayed) = replayed(world, plan, &dir)? {
+        return Ok(replayed);
     }
     let (prepared, request) = batch.laps.lap("read", || prepare(world, plan, &dir))?;
     for note in prepared.notes() {
@@ -170,9 +183,10 @@ fn sign_one(world: &mut World, plan: &Plan<'_>, dir: &Path, stop: &AtomicBool, b
     let answers = admission::admit(world, plan.terms, std::slice::from_ref(&dir), vec![request], batch)?;
     let permit = admission::only(answers)?;
     admission::marks(&permit).for_each(|mark| world.ui().warn(&mark));
-    let result = finish(&world.store, plan, prepared, &permit, &mut batch.laps);
+    let evidence = world.dir.join("evidence");
+    let result = finish(&world.store, plan, prepared, &evidence, &permit, &mut batch.laps);
     let answers = admission::close(world, batch, vec![(permit, result)])?;
-    admission::only(answers)
+    admission::only(answers).map(|stored| (stored, How::Signed))
 }
 
 /// What a dry run shows. Nothing is written and no key is touched.
@@ -219,24 +233,51 @@ fn spare_strangers(world: &World, dir: &Path) -> Result<()> {
     Err(Error::blocked("foreign_in_release", message).hint("try it on a copy of the repository"))
 }
 
-/// The stored result, if this `Release` was signed under this correlation id and the signed form is still there.
-fn stored(world: &mut World, plan: &Plan<'_>, dir: &Path) -> Result<Option<Stored>> {
+/// What there is already, if this `Release` was signed under this correlation id: the signature files as they are, or
+/// put in place again as they were.
+fn replayed(world: &mut World, plan: &Plan<'_>, dir: &Path) -> Result<Option<(Stored, How)>> {
     let id = world.globals.correlation_id.clone();
     if !query::knows_correlation(world.ledger.connection(), &id, "sign")? {
         return Ok(None);
     }
-    let (before, after) = (hash_of(&dir.join("Release"))?, hash_of(&dir.join("InRelease"))?);
-    let (Some(before), Some(after)) = (before, after) else { return Ok(None) };
-    let known = |hash: &Hash256| query::signed_as(world.ledger.connection(), &id, "sign", hash, u64::MAX);
-    match (known(&before)?, known(&after)?) {
-        (Some(_), Some(seq)) => {
-            let mut options = options(plan, dir);
-            options.remove(KEYRING_OPTION);
-            let wanted = replay::Wanted { key: &plan.keys.name, options: &options, terms: plan.terms };
-            replay::stored(world, &wanted, seq).map(Some)
-        }
-        _ => Ok(None),
+    let Some(release) = hash_of(&dir.join("Release"))? else { return Ok(None) };
+    let there = [hash_of(&dir.join("InRelease"))?, hash_of(&dir.join("Release.gpg"))?];
+    let Some(known) = known(world, plan, dir, &release, there[0])? else { return Ok(None) };
+    let wanted = replay::Wanted { key: &plan.keys.name, options: &BTreeMap::new(), terms: plan.terms };
+    let stored = replay::stored(world, &wanted, &known)?;
+    let done = stored.0.outcome().body.get("done").cloned().unwrap_or_default();
+    let hash = |name: &str| done.get(name).and_then(|hash| hash.as_str()).and_then(|hash| hash.parse().ok());
+    let then = [hash("in_release"), hash("release_gpg")];
+    if then.iter().all(Option::is_some) && there == then {
+        return Ok(Some((stored, How::Stored)));
     }
+    let evidence = world.dir.join("evidence");
+    let folder = Folder::of(&evidence, &known.params.artifact_id)?;
+    let kept = kept::read_release(&folder, release);
+    let is_it =
+        |kept: &SignedRelease| then == [&kept.in_release, &kept.release_gpg].map(|file| Some(Hash256::of(file)));
+    let gone = || {
+        let gone = replay::gone(dir, &folder.file("InRelease"));
+        gone.hint(plan.terms.anew(&world.globals.correlation_id, dir))
+    };
+    release::put(dir, &kept.filter(is_it).ok_or_else(gone)?)?;
+    Ok(Some((stored, How::Replayed { to: None })))
+}
+
+/// The artifact of an earlier run that began with this `Release`: of several the one that is in place, else the one that
+/// was made in this folder, else the oldest.
+fn known(
+    world: &World,
+    plan: &Plan<'_>,
+    dir: &Path,
+    release: &Hash256,
+    in_release: Option<Hash256>,
+) -> Result<Option<Known>> {
+    let id = &world.globals.correlation_id;
+    let found = query::all_signed_as(world.ledger.connection(), id, "sign", release, plan.began)?;
+    let known = found.into_iter().map(|seq| Ok(Known::load(world, seq)?.1)).collect::<Result<Vec<_>>>()?;
+    let known = known.into_iter().filter(|known| known.params.format.is_repository());
+    Ok(known.min_by_key(|known| (Some(known.hash_after) != in_release, known.params.repository() != dir.to_str())))
 }
 
 fn options(plan: &Plan<'_>, dir: &Path) -> BTreeMap<String, String> {
@@ -254,7 +295,7 @@ fn prepare(world: &World, plan: &Plan<'_>, dir: &Path) -> Result<(Prepared, Requ
     let (keys, now) = (plan.keys, world.globals.clock.now());
     let signers =
         keys.generations.iter().map(|generation| signer(keys, generation, now)).collect::<Result<Vec<_>>>()?;
-    let prepared = release::prepare(dir, &signers, now, plan.terms.wants_sha512())?;
+    let prepared = release::prepare(dir, &signers, now, plan.terms.packs.want_sha512())?;
     let ids: Vec<GenerationId> = keys.generations.iter().map(|generation| generation.id.clone()).collect();
     let (active, cosigners) = ids.split_first().ok_or_else(|| Error::bug("a plan without a key"))?;
     // What is out there is the signed form; the index may be another by now.
@@ -294,6 +335,7 @@ fn finish(
     store: &Store,
     plan: &Plan<'_>,
     prepared: Prepared,
+    evidence: &Path,
     permit: &Permit<SignArtifact>,
     laps: &mut Laps,
 ) -> Result<Placed, Failure> {
@@ -303,5 +345,6 @@ fn finish(
         keys.push((identity.spki_sha256, store.open(permit, Role::Artifact, identity)?));
     }
     let made = laps.lap("token and verify", || prepared.sign(&keys))?;
-    Ok(laps.lap("place", || made.place())?)
+    let folder = Folder::of(evidence, &permit.request().params.artifact_id)?;
+    Ok(laps.lap("place", || made.place(&folder))?)
 }

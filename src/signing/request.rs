@@ -2,27 +2,30 @@
 
 use super::cab::{self, Cab};
 use super::options::Options;
-use super::{pack, re_sign};
+use super::pack::{self, Packs};
+use super::re_sign;
 use crate::error::Result;
 use crate::gate::Presented;
 use crate::keys::Copy;
-use crate::model::{GenerationId, Hash256, HashAlgorithm, SpkiHash, Tbs, hex};
+use crate::model::{GenerationId, Hash256, SpkiHash, Tbs, hex};
 use crate::people::ApprovalRequest;
-use crate::request::{Covered, Format, PackReference, Provenance, Request, Role, SignArtifact};
+use crate::request::{Covered, Format, Provenance, Request, Role, SignArtifact};
 use crate::world::World;
 use std::collections::BTreeMap;
 
 /// What is the same for everything that one run signs.
 #[derive(Debug)]
 pub(super) struct Terms {
-    /// The evidence pack that was given.
-    pub pack: Option<PackReference>,
+    /// The evidence packs that were given.
+    pub packs: Packs,
     /// Who built the files.
     pub provenance: Option<Provenance>,
     /// The approval that the signatures rest on.
     pub cab: Option<Cab>,
     /// Whether each file takes the place of one in the ledger.
     pub re_signs: bool,
+    /// It is a trial in a sandbox.
+    pub is_sandboxed: bool,
     /// The command line without the files.
     pub command: Vec<String>,
     /// What people agreed to, if it is that which is done.
@@ -36,10 +39,11 @@ impl Terms {
     /// A file cannot be read, or does not say what it should.
     pub fn of(options: &Options) -> Result<Self> {
         Ok(Terms {
-            pack: options.pack.as_deref().map(pack::read).transpose()?,
+            packs: Packs::read(options.pack.as_deref(), options.packs.as_deref())?,
             provenance: pack::provenance(&options.provenance),
             cab: options.cab.as_ref().map(cab::given).transpose()?,
             re_signs: options.re_signs,
+            is_sandboxed: options.is_sandboxed,
             command: options.command.clone(),
             agreed: options.agreed.clone(),
         })
@@ -48,11 +52,6 @@ impl Terms {
     /// What people signed, if they did.
     pub fn agreed(&self) -> Option<&ApprovalRequest> {
         self.agreed.as_deref().map(Presented::document)
-    }
-
-    /// Whether the pack knows its artifact by SHA-512.
-    pub fn wants_sha512(&self) -> bool {
-        self.pack.as_ref().is_some_and(|pack| pack.hash_algorithm == HashAlgorithm::Sha512)
     }
 }
 
@@ -87,7 +86,7 @@ pub(super) struct Generations<'a> {
 /// The request; what there is to note about the subject is said. `known_as` is the hash by which the ledger may know an artifact whose place it takes.
 ///
 /// # Errors
-/// It is to take the place of an artifact that the ledger does not know.
+/// It is to take the place of an artifact that the ledger does not know; no evidence pack is for it.
 pub(super) fn request(
     world: &World,
     terms: &Terms,
@@ -109,7 +108,7 @@ pub(super) fn request(
         hash_before: subject.hash_before,
         size_before: subject.size_before,
         content_digest: subject.content_digest,
-        pack: terms.pack.clone(),
+        pack: terms.packs.of(&subject.hash_before, subject.sha512_before.as_deref())?,
         sha512_before: subject.sha512_before,
         provenance: terms.provenance.clone(),
         options: subject.options,

@@ -37,6 +37,13 @@ impl Scene {
         (ran.code != -1).then_some(ran)
     }
 
+    /// As [`Scene::dies_at`], for a job that can be told from others.
+    fn job_dies_at(&self, id: &str, step: u32) -> bool {
+        let mut command = self.place.command(&["--correlation-id", id, "sign", text(&self.suite)]);
+        command.env("LD_PRELOAD", dying_library()).env("DYING_PATH", "dists/stable").env("DYING_AT", step.to_string());
+        ran(command.output().expect("the binary runs")).code == -1
+    }
+
     /// A file of the pair is the old one or a whole new one, at any time.
     #[track_caller]
     fn each_is_whole(&self, before: &Pair) {
@@ -99,6 +106,46 @@ fn a_signing_that_dies_at_any_step_is_finished_or_taken_back() {
     all_accept(&scene.place, &scene.archive, &keyring(&scene.place), 1);
     scene.place.keyctl(&["verify", text(&scene.archive)]).ok();
     scene.place.keyctl(&["recover"]).ok().says("nothing was interrupted");
+    scene.place.keyctl(&["audit", "log"]).ok();
+}
+
+#[test]
+fn a_signing_that_died_behind_its_files_gets_its_evidence_from_recover_or_from_the_same_command() {
+    let scene = Scene::new();
+    let mut adopted = [0, 0];
+    for step in 1.. {
+        scene.unsign();
+        let id = format!("job-{step}");
+        if !scene.job_dies_at(&id, step) {
+            break;
+        }
+        let died = scene.pair();
+        if step % 2 == 0 {
+            let rows = scene.place.keyctl(&["recover"]).ok().json();
+            let is_whole = scene.pair().iter().all(Option::is_some);
+            // Intents that nothing came of, of this step or of the one before it, are closed as unknown.
+            let ends: Vec<_> =
+                rows.iter().filter(|row| row["file"] == text(&scene.suite)).map(|row| &row["result"]).collect();
+            assert_eq!(
+                ends.iter().filter(|end| **end == "adopted").count(),
+                usize::from(is_whole),
+                "step {step}: {rows:?}"
+            );
+            assert!(ends.iter().all(|end| *end == "adopted" || *end == "unknown"), "step {step}: {rows:?}");
+            adopted[0] += usize::from(is_whole);
+        }
+        let row = scene.place.keyctl(&["--correlation-id", &id, "sign", text(&scene.suite)]).ok().one();
+        adopted[1] += usize::from(row["result"] == "adopted");
+        let now = scene.pair();
+        for (now, died) in now.iter().zip(&died) {
+            assert!(died.is_none() || now == died, "step {step}: it was signed once more");
+        }
+        let in_release = keyctl::model::Hash256::of(now[0].as_ref().expect("signed"));
+        assert_eq!(row["sha256"], in_release.to_string(), "step {step}");
+        scene.place.keyctl(&["verify", row["evidence"].as_str().expect("a path")]).ok();
+    }
+    assert!(adopted[0] >= 3 && adopted[1] >= 3, "{adopted:?}");
+    all_accept(&scene.place, &scene.archive, &keyring(&scene.place), 1);
     scene.place.keyctl(&["audit", "log"]).ok();
 }
 

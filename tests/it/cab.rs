@@ -268,7 +268,13 @@ fn an_approval_for_something_else_or_by_somebody_else_is_no_approval() {
     // It is good after all that, in one file with its signature too.
     let bundle = text.clone() + "\n" + &std::fs::read_to_string(scene.path("cab.json.sig")).expect("read");
     std::fs::write(scene.path("bundle.txt"), bundle).expect("written");
-    scene.named(CAROL, &["sign", "--cab", "bundle.txt", "0.exe"]).ok();
+    let unsigned = std::fs::read(scene.path("0.exe")).expect("read");
+    let job = ["--correlation-id", "job-1", "sign", "--cab", "bundle.txt", "0.exe"];
+    scene.named(CAROL, &job).ok();
+    // A job that is retried gets the same again, as long as the board stands by it.
+    std::fs::write(scene.path("0.exe"), &unsigned).expect("written");
+    assert_eq!(scene.named(CAROL, &job).ok().one()["result"], "replayed");
+    std::fs::write(scene.path("0.exe"), &unsigned).expect("written");
 
     // The board withdraws it.
     let id = draft["approval_id"].as_str().expect("an id");
@@ -282,6 +288,8 @@ fn an_approval_for_something_else_or_by_somebody_else_is_no_approval() {
     assert_eq!(row["approval_id"], id);
     let ran = scene.named(CAROL, &["sign", "--cab", "cab.json", "1.exe"]).fails(4, "gate_failed");
     ran.says("missing: it was withdrawn");
+    scene.named(CAROL, &job).fails(4, "cab_withdrawn");
+    assert_eq!(std::fs::read(scene.path("0.exe")).expect("read"), unsigned);
     scene.team.anyone(&["audit", "log"]).ok();
 }
 

@@ -89,8 +89,10 @@ fn example(line: &str) {
         place.copy(file, name);
     }
     place.keyctl(&["sign", "signed.exe", "tool.exe"]).ok();
-    let fragment = std::fs::read_dir(place.workspace().join("evidence")).expect("evidence").next().expect("a fragment");
-    place.copy(&fragment.expect("an entry").path(), "evidence.json");
+    let evidence = std::fs::read_dir(place.workspace().join("evidence")).expect("evidence");
+    let mut evidence = evidence.map(|entry| entry.expect("an entry").path());
+    let is_fragment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    place.copy(&evidence.find(is_fragment).expect("a fragment"), "evidence.json");
     place.copy(&place.published("ledger.pub"), "ledger.pub");
     place.copy(&place.published("checkpoint"), "checkpoint-of-last-month");
     for name in ["root.pem", "digicert.pem", "tsa-root.pem", "tsa-roots.pem", "public-root.pem"] {

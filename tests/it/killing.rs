@@ -11,13 +11,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
 /// A sandbox to begin with, and the library that kills.
-struct Scene {
-    template: Place,
+pub struct Scene {
+    pub template: Place,
     library: PathBuf,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let template = Place::with_sandbox();
         let library = template.path("kill.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/killing/kill.c");
@@ -37,7 +37,7 @@ impl Scene {
     }
 
     /// How many calls a command makes.
-    fn calls(&self, args: &[&str]) -> u32 {
+    pub fn calls(&self, args: &[&str]) -> u32 {
         let place = self.place();
         let count = place.path("count");
         let ran = place.command(args).env("LD_PRELOAD", &self.library).env("KILL_COUNT", &count).output();
@@ -46,8 +46,16 @@ impl Scene {
         std::fs::read_to_string(count).expect("a count").trim().parse().expect("a number")
     }
 
+    /// Runs a command on a disk that is full from its `at`th call on, and what that gave.
+    pub fn filled(&self, args: &[&str], at: u32) -> (Place, crate::support::Ran) {
+        let place = self.place();
+        let mut command = place.command(args);
+        let output = command.env("LD_PRELOAD", &self.library).env("FULL_AT", at.to_string()).output();
+        (place, crate::support::ran(output.expect("the binary runs")))
+    }
+
     /// Kills a command before its `at`th call; `None` if it did not come as far as recording anything.
-    fn killed(&self, args: &[&str], at: u32) -> Option<Place> {
+    pub fn killed(&self, args: &[&str], at: u32) -> Option<Place> {
         let place = self.place();
         let entries = "SELECT count(*) FROM entries";
         let before = place.sql(entries);

@@ -1,7 +1,9 @@
 /* Ends its process without warning before its Nth call that the disk or a file could notice, N from KILL_AT; for tests
- * of what is left. Counts those calls into the file KILL_COUNT when the process ends by itself. Preloaded. */
+ * of what is left. From the Nth call on, N from FULL_AT, nothing more can be written: the disk is full. Counts those calls
+ * into the file KILL_COUNT when the process ends by itself. Preloaded. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -36,8 +38,21 @@ __attribute__((destructor)) static void report(void) {
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+static int is_full(void) {
+    static long at = -1;
+    if (at == -1) {
+        const char *text = getenv("FULL_AT");
+        at = text ? atol(text) : 0;
+    }
+    return at > 0 && calls >= at;
+}
+
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
     count();
+    if (is_full()) {
+        errno = ENOSPC;
+        return -1;
+    }
     return REAL(pwrite64)(fd, data, size, offset);
 }
 

@@ -300,13 +300,16 @@ fn a_signed_artifact_is_found_by_its_hashes() {
     let (before, after) = (acts::fixed("file", 1), acts::fixed("signed file", 1));
     let id = "c-1".parse().unwrap();
     for hash in [before, after] {
-        assert_eq!(query::signed_as(&log.tables, &id, "sign", &hash, seq + 1).unwrap(), Some(seq));
+        assert_eq!(query::all_signed_as(&log.tables, &id, "sign", &hash, seq + 1).unwrap(), [seq]);
         assert_eq!(
-            query::signed_as(&log.tables, &id, "sign", &hash, seq).unwrap(),
-            None,
+            query::all_signed_as(&log.tables, &id, "sign", &hash, seq).unwrap(),
+            [0u64; 0],
             "it is not in front of itself"
         );
-        assert_eq!(query::signed_as(&log.tables, &"c-2".parse().unwrap(), "sign", &hash, seq + 1).unwrap(), None);
+        assert_eq!(
+            query::all_signed_as(&log.tables, &"c-2".parse().unwrap(), "sign", &hash, seq + 1).unwrap(),
+            [0u64; 0]
+        );
     }
     assert_eq!(query::signed_into(&log.tables, &after).unwrap(), Some(seq));
     assert_eq!(query::signed_into(&log.tables, &before).unwrap(), None);
