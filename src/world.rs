@@ -141,7 +141,7 @@ impl World {
     pub fn open_with(workspace: Workspace, globals: Globals, store: Option<Store>) -> Result<Self> {
         let Workspace { dir, config } = workspace;
         let config = Config::load(&config)?;
-        let ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
+        let mut ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
         let genesis = query::genesis(ledger.connection())?;
         if config.environment != genesis.environment {
             let message = format!("keyctl.toml says {}, the workspace is {}", config.environment, genesis.environment);
@@ -149,6 +149,7 @@ impl World {
                 .hint("an environment never changes; make another workspace"));
         }
         let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
+        ledger.trusting(pin.trust());
         let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
         store.pin(query::tokens(ledger.connection())?);
         let store = Arc::new(store);

@@ -24,8 +24,8 @@ pub const APPLICATION_ID: i32 = 0x6b63_746c;
 /// `PRAGMA user_version`: the version of the schema.
 pub const SCHEMA_VERSION: i32 = 1;
 
-/// SQL that a connection keeps ready; a signature takes some thirty.
-const SENTENCES: usize = 64;
+/// SQL that a connection keeps ready; a signature takes some thirty, and the digest over the register as many.
+const SENTENCES: usize = 128;
 
 /// How long a writer waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
@@ -101,7 +101,7 @@ fn ledger(connection: Connection, clock: Clock) -> Ledger {
     let name = rustix::system::uname();
     let name: String = name.nodename().to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
     let host = if name.is_empty() { "localhost".to_owned() } else { name };
-    Ledger { connection, clock, host }
+    Ledger { connection, clock, host, trust: None, proven: None }
 }
 
 /// The absolute path, through a resolved parent, so that SQLite sees neither a URI nor a link.
@@ -373,7 +373,7 @@ mod tests {
             assert_eq!(read.head().unwrap(), head);
             assert!(read.connection.execute_batch("DROP TRIGGER nodes_stay").is_err());
         }
-        let alone = Ledger { connection: immutable(&copy).unwrap(), clock: clock(), host: "h".into() };
+        let alone = super::ledger(immutable(&copy).unwrap(), clock());
         assert_eq!(alone.head().unwrap(), head);
         // Where the folder cannot be written and one is not root, only the second way is open.
         let sealed = folder.path().join("sealed");

@@ -1,15 +1,21 @@
 //! Appending: one transaction, one time, any number of entries.
 
 use super::entry::{Entry, NewEntry, Schema};
-use super::{Ledger, Reader, Sql, projection, sql_int};
+use super::proof::{Proven, prove};
+use super::register::Register;
+use super::{Head, Ledger, Reader, Sql, projection, sql_int};
 use crate::clock::{Time, rfc3339};
 use crate::crypto::merkle;
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use serde_json::json;
 
 /// How far the clock may lie behind the newest entry before writing stops.
 const MAX_BEHIND: TimeDelta = TimeDelta::minutes(5);
+
+/// The entry that brings a ledger of an earlier version forward: from it on each leaf says what the tables are.
+pub const BROUGHT_FORWARD: &str = "LEDGER_BROUGHT_FORWARD";
 
 /// The write lock of a ledger. Nothing is kept unless [`Self::commit`] is reached.
 #[derive(Debug)]
@@ -20,15 +26,23 @@ pub struct Writer<'l> {
     /// The newest entry's time.
     newest: Option<Time>,
     size: u64,
+    /// The digest over the tables that decide.
+    register: Option<Register>,
+    /// No entry says that digest yet.
+    is_old: bool,
+    /// What the process will know when this is durable.
+    proven: &'l mut Option<Proven>,
     /// An append failed half-way.
     spoiled: bool,
 }
 
 impl Ledger {
-    /// Takes the write lock, waiting up to ten seconds, and reads the clock once for all entries to come.
+    /// Takes the write lock, waiting up to ten seconds, [proves](super::proof) what will be decided by, and reads the
+    /// clock once for all entries to come.
     ///
     /// # Errors
-    /// `ledger_busy`, `ledger_unwritable`, `ledger_corrupt` if the newest entry is not what was written.
+    /// `ledger_busy`, `ledger_unwritable`, `ledger_corrupt` if the newest entry is not what was written;
+    /// `tables_changed`, `tail_unproven`, `ledger_forked` (blocked).
     pub fn writer(&mut self) -> Result<Writer<'_>> {
         let transaction = begin(&mut self.connection)?;
         // After the lock, so that the time is not that of a wait before other writers' entries.
@@ -36,7 +50,10 @@ impl Ledger {
         let reader = Reader::new(&transaction);
         let size = reader.size()?;
         let newest = size.checked_sub(1).map(|seq| reader.entry(seq)).transpose()?.map(|entry| entry.time);
-        Ok(Writer { transaction, host: &self.host, now, newest, size, spoiled: false })
+        let standing = prove(&transaction, self.trust.as_ref(), self.proven.as_ref())?;
+        let (host, register, is_old) = (self.host.as_str(), standing.register, standing.is_old);
+        let proven = &mut self.proven;
+        Ok(Writer { transaction, host, now, newest, size, register, is_old, proven, spoiled: false })
     }
 }
 
@@ -53,7 +70,10 @@ impl Writer<'_> {
     /// [`Entry::to_bytes`] and [`projection::apply`] refuse; database errors. If the database or the projection
     /// refused, the writer can no longer commit.
     pub fn append(&mut self, new: NewEntry) -> Result<Entry> {
-        let entry = Entry {
+        if self.is_old {
+            self.bring_forward(&new)?;
+        }
+        let mut entry = Entry {
             schema: Schema::V1,
             seq: self.size,
             entry_type: new.entry_type,
@@ -62,14 +82,35 @@ impl Writer<'_> {
             host: self.host.to_owned(),
             correlation_id: new.correlation_id,
             body: new.body,
+            register: None,
         };
-        let leaf = entry.to_bytes()?;
+        // Asked for before anything is written.
+        entry.to_bytes()?;
         self.spoiled = true;
-        insert(&self.transaction, &entry, &leaf)?;
+        projection::apply(&self.transaction, &entry)?;
+        let register = match self.register {
+            Some(before) => before.after(&self.transaction, &entry)?,
+            None => Register::read(&self.transaction, entry.time)?,
+        };
+        entry.register = Some(register.digest());
+        grow(&self.transaction, &entry, &entry.to_bytes()?)?;
         self.spoiled = false;
+        self.register = Some(register);
         self.size += 1;
         self.newest = Some(entry.time);
         Ok(entry)
+    }
+
+    /// The first entry in a ledger whose entries say nothing of the tables yet. They were built anew just now.
+    fn bring_forward(&mut self, next: &NewEntry) -> Result<()> {
+        self.is_old = false;
+        let by_hand = NewEntry {
+            entry_type: BROUGHT_FORWARD.parse()?,
+            actor: next.actor.clone(),
+            correlation_id: next.correlation_id.clone(),
+            body: json!({ "entries": self.size, "from": "keyctl.entry/v1 without a register" }),
+        };
+        self.append(by_hand).map(drop)
     }
 
     /// For reads within the transaction, projections included.
@@ -107,12 +148,32 @@ impl Writer<'_> {
         if self.spoiled {
             return Err(Error::bug("a transaction of the ledger was to be committed after a failed append"));
         }
-        self.transaction.commit().sql("committing to the ledger")
+        let head = Head { size: self.size, root: merkle::root(&self.reader(), self.size)? };
+        let now = self.register.map(|register| Proven { head, register });
+        self.check_register()?;
+        self.transaction.commit().sql("committing to the ledger")?;
+        *self.proven = now;
+        Ok(())
+    }
+
+    /// While it is being developed, what was kept up entry by entry is compared with the tables.
+    fn check_register(&self) -> Result<()> {
+        let Some(register) = self.register.filter(|_| cfg!(debug_assertions)) else { return Ok(()) };
+        match Register::read(&self.transaction, register.time())? == register {
+            true => Ok(()),
+            false => Err(Error::bug("an entry moved a table that the digest over the register says it did not")),
+        }
     }
 }
 
 /// Adds the leaf and the nodes it completes, and takes the entry into the projections.
 pub(super) fn insert(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Result<()> {
+    grow(connection, entry, leaf)?;
+    projection::apply(connection, entry)
+}
+
+/// Adds the leaf and the nodes it completes.
+fn grow(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Result<()> {
     let hash = merkle::leaf_hash(leaf);
     let new = merkle::append(&Reader::new(connection), entry.seq, hash)?;
     connection
@@ -125,7 +186,7 @@ pub(super) fn insert(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Res
             .and_then(|mut insert| insert.execute(params![node.level, sql_int(node.index), node.hash.0]))
             .sql("storing a node of the tree")?;
     }
-    projection::apply(connection, entry)
+    Ok(())
 }
 
 #[cfg(test)]
