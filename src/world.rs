@@ -150,6 +150,8 @@ impl World {
         }
         let pin = trusted_pin(&globals, &dir, &ledger, &genesis)?;
         ledger.trusting(pin.trust());
+        let odd = ledger::heads::check(&state_dir()?, &dir, &ledger, &pin.trust())?;
+        odd.iter().for_each(|odd| globals.ui.warn(odd));
         let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
         store.pin(query::tokens(ledger.connection())?);
         let store = Arc::new(store);
@@ -284,7 +286,7 @@ impl World {
             store.checkpoint_key(&key.identity, &verifier)?.sign(text)
         })?;
         self.pin.advance(&state_dir()?, &self.ledger, &note)?;
-        safe::write_atomic(&self.dir.join("published/checkpoint"), note.to_string().as_bytes(), 0o644)?;
+        ledger::heads::publish(&self.dir, &self.ledger, &self.pin.trust(), &note)?;
         Ok(note)
     }
 

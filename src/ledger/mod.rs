@@ -22,6 +22,7 @@ pub mod export;
 #[cfg(test)]
 mod fixtures;
 pub mod genesis;
+pub mod heads;
 mod judge;
 mod open;
 mod outside;

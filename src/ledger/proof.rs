@@ -18,7 +18,7 @@ use super::judge::Judge;
 use super::read::Leaves;
 use super::register::Register;
 use super::verify::{Trust, empty_projections};
-use super::{Entry, Head, Reader, genesis::Genesis, projection, sql_int};
+use super::{Entry, Head, Reader, genesis::Genesis, heads, projection, sql_int};
 use crate::crypto::merkle::{self, Nodes};
 use crate::error::{Error, Result};
 use crate::model::Hash256;
@@ -95,8 +95,8 @@ fn trusted(reader: &Reader<'_>, trust: Option<&Trust>) -> Result<Trust> {
     })
 }
 
-/// The greatest part that is proven: by this process, or by the newest checkpoint. One that does not verify or is of
-/// other entries proves nothing, and then the tail is longer.
+/// The greatest part that is proven: by this process, or by the newest checkpoint. One that does not verify
+/// proves nothing, and then the tail is longer.
 fn base(reader: &Reader<'_>, size: u64, trust: &Trust, known: Option<&Proven>) -> Result<Base> {
     if let Some(known) = known.filter(|known| known.head.size <= size)
         && reader.root_at(known.head.size)? == known.head.root
@@ -107,9 +107,7 @@ fn base(reader: &Reader<'_>, size: u64, trust: &Trust, known: Option<&Proven>) -
     let nothing = Base { size: 0, digest: None };
     let Ok(Some(note)) = reader.latest_checkpoint() else { return Ok(nothing) };
     let Ok(head) = note.verify_checkpoint(&trust.ledger_keys, &trust.origin) else { return Ok(nothing) };
-    if head.size > size || reader.root_at(head.size)? != head.root {
-        return Ok(nothing);
-    }
+    heads::covers(reader, &head)?;
     let Some(last) = head.size.checked_sub(1) else { return Ok(nothing) };
     let entry = reader.entry(last)?;
     let path = reader.inclusion_proof(last, head.size)?;

@@ -179,3 +179,41 @@ fn db_editor_a_forged_signature_is_not_laundered_by_an_honest_one() {
     assert_eq!(std::fs::read(place.published("checkpoint")).expect("a head"), head);
     place.keyctl(&["audit", "log"]).exits(6).says("entry_unproven");
 }
+
+#[test]
+fn whole_disk_rollback_any_one_head_beside_the_ledger_stops_it() {
+    let place = sandbox();
+    let (db, anchors) = (place.workspace().join("ledger.db"), place.path("state/keyctl/anchors"));
+    place.keyctl(&["sign", "a.exe"]).ok();
+    let pin = std::fs::read_dir(&anchors).expect("pins").map(|entry| entry.expect("a pin").path());
+    let pin = pin.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "json")).expect("a pin");
+    let earlier = (std::fs::read(&db).expect("a ledger"), std::fs::read(&pin).expect("a pin"));
+    place.keyctl(&["sign", "b.exe"]).ok();
+    let good = (std::fs::read(&db).expect("a ledger"), std::fs::read(&pin).expect("a pin"));
+    let restore = |(ledger, known): &(Vec<u8>, Vec<u8>)| {
+        std::fs::write(&db, ledger).expect("written");
+        std::fs::write(&pin, known).expect("written");
+    };
+
+    // The ledger and this user's memory of it are rolled back together.
+    restore(&earlier);
+    place.copy(&real_pe_files()[3], "c.exe");
+    let published = place.published("checkpoint");
+    let head = std::fs::read(&published).expect("a head");
+    place.keyctl(&["sign", "c.exe"]).fails(4, "ledger_rolled_back").says("published/checkpoint");
+    assert_eq!(std::fs::read(&published).expect("a head"), head, "it was not overwritten");
+    place.keyctl(&["audit", "log"]).exits(6).says("anchor_ahead");
+    std::fs::remove_file(&published).expect("removed");
+    place.keyctl(&["sign", "c.exe"]).fails(4, "ledger_rolled_back").says("evidence/");
+    assert!(!published.exists(), "nothing was published");
+
+    // What is no head does no harm, and is told.
+    restore(&good);
+    std::fs::write(&published, b"not a note at all").expect("written");
+    place.keyctl(&["sign", "c.exe"]).ok().says("is no head of this ledger");
+    assert_eq!(
+        std::fs::read(&published).expect("a head").split(|b| *b == b'\n').next(),
+        head.split(|b| *b == b'\n').next()
+    );
+    place.keyctl(&["audit", "log"]).ok();
+}
