@@ -139,6 +139,9 @@ impl Bench<'_> {
         let document = ApprovalRequest::parse(bytes.as_bytes()).map_err(|error| self.no(error.full()))?;
         let roster = self.judge.roster()?.ok_or_else(|| self.no("the workspace has no roster"))?;
         let settings = self.judge.settings()?;
+        // What only restricts was counted by the clock as it was, right or wrong.
+        let made = document.created_at.max(document.not_before);
+        let now = if document.only_restricts() { made } else { self.entry.time };
         let in_force = InForce {
             workspace_id: &self.genesis.workspace_id,
             origin: &self.genesis.origin,
@@ -147,7 +150,7 @@ impl Bench<'_> {
             settings_sha256: settings.sha256,
             roster: &roster,
             suspended: &query::suspended(self.tables)?,
-            now: self.entry.time,
+            now,
         };
         let requester = people.iter().find(|person| person.part == Part::Requester);
         let others = people.iter().filter(|person| person.part != Part::Requester);

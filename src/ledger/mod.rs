@@ -46,7 +46,7 @@ pub use sql::Sql;
 pub(crate) use sql::sql_int;
 pub use writer::Writer;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::crypto::note::SignedNote;
 use crate::error::Result;
 use crate::model::Hash256;
@@ -66,6 +66,8 @@ pub struct Ledger {
     host: String,
     /// What is trusted about it; without that, what its own entry 0 says.
     trust: Option<Trust>,
+    /// When the file was last written, by its own account, as it was opened.
+    written: Option<Time>,
     /// What this process has proved so far.
     proven: Option<Proven>,
 }

@@ -6,7 +6,7 @@
 //! trigger would run in our transactions.
 
 use super::{Ledger, Sql, projection};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::error::{Context, Error, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -59,7 +59,7 @@ impl Ledger {
     /// ledger of this form, `ledger_version`, `ledger_corrupt`, `ledger_unwritable`, `ledger_busy`.
     pub fn open(path: &Path, clock: Clock) -> Result<Self> {
         let path = located(path)?;
-        check_file(&path, true)?;
+        let written = check_file(&path, true)?;
         let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         if connection.is_readonly("main").sql("opening the ledger")? {
             return Err(Error::failed("ledger_unwritable", format!("{} is read-only", path.display())));
@@ -70,7 +70,7 @@ impl Ledger {
             let message = format!("{}: the schema was changed: {object} {difference}", path.display());
             return Err(Error::failed("ledger_schema", message).hint("keyctl audit log"));
         }
-        Ok(ledger(connection, clock))
+        Ok(Ledger { written, ..ledger(connection, clock) })
     }
 
     /// Opens a ledger, or a copy of one, for reading only. Nobody's file is refused for its owner, nor for a changed
@@ -101,7 +101,7 @@ fn ledger(connection: Connection, clock: Clock) -> Ledger {
     let name = rustix::system::uname();
     let name: String = name.nodename().to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
     let host = if name.is_empty() { "localhost".to_owned() } else { name };
-    Ledger { connection, clock, host, trust: None, proven: None }
+    Ledger { connection, clock, host, trust: None, written: None, proven: None }
 }
 
 /// The absolute path, through a resolved parent, so that SQLite sees neither a URI nor a link.
@@ -114,7 +114,8 @@ fn located(path: &Path) -> Result<PathBuf> {
     Ok(parent.join(name))
 }
 
-fn check_file(path: &Path, ours: bool) -> Result<()> {
+/// Checks what kind of file it is, and whose; gives when it was last written.
+fn check_file(path: &Path, ours: bool) -> Result<Option<Time>> {
     let refuse = |what: &str| Err(Error::failed("ledger_file", format!("{} {what}", path.display())));
     let found =
         fs::symlink_metadata(path).or_failed("ledger_file", || format!("{} cannot be opened", path.display()))?;
@@ -127,7 +128,7 @@ fn check_file(path: &Path, ours: bool) -> Result<()> {
     if ours && found.mode() & 0o022 != 0 {
         return refuse("can be written by others");
     }
-    Ok(())
+    Ok(Time::from_timestamp(found.mtime(), 0))
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {

@@ -3,16 +3,23 @@
 use super::entry::{Entry, NewEntry, Schema};
 use super::proof::{Proven, prove};
 use super::register::Register;
-use super::{Head, Ledger, Reader, Sql, projection, sql_int};
+use super::{Head, Ledger, Reader, Sql, projection, query, sql_int};
 use crate::clock::{Time, rfc3339};
 use crate::crypto::merkle;
 use crate::error::{Error, Result};
+use crate::model::Environment;
+use crate::people::ApprovalRequest;
+use crate::request::Kind;
 use chrono::TimeDelta;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::json;
 
 /// How far the clock may lie behind the newest entry before writing stops.
 const MAX_BEHIND: TimeDelta = TimeDelta::minutes(5);
+
+/// How far the clock may lie ahead of the newest entry, and of the time at which the file was last written: a workspace
+/// in use has an entry at least as often as its keys are rotated. An entry from then would stop all writing until then.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(100);
 
 /// The entry that brings a ledger of an earlier version forward: from it on each leaf says what the tables are.
 pub const BROUGHT_FORWARD: &str = "LEDGER_BROUGHT_FORWARD";
@@ -23,6 +30,10 @@ pub struct Writer<'l> {
     transaction: Transaction<'l>,
     host: &'l str,
     now: Time,
+    /// When the file was last written.
+    written: Option<Time>,
+    /// Only what restricts is written, whatever the clock says.
+    restricts: bool,
     /// The newest entry's time.
     newest: Option<Time>,
     size: u64,
@@ -52,8 +63,19 @@ impl Ledger {
         let newest = size.checked_sub(1).map(|seq| reader.entry(seq)).transpose()?.map(|entry| entry.time);
         let standing = prove(&transaction, self.trust.as_ref(), self.proven.as_ref())?;
         let (host, register, is_old) = (self.host.as_str(), standing.register, standing.is_old);
-        let proven = &mut self.proven;
-        Ok(Writer { transaction, host, now, newest, size, register, is_old, proven, spoiled: false })
+        Ok(Writer {
+            transaction,
+            host,
+            now,
+            written: self.written,
+            restricts: false,
+            newest,
+            size,
+            register,
+            is_old,
+            proven: &mut self.proven,
+            spoiled: false,
+        })
     }
 }
 
@@ -66,8 +88,8 @@ impl Writer<'_> {
     /// Appends an entry and takes it into the projections.
     ///
     /// # Errors
-    /// `clock_behind` (blocked) if the clock is more than five minutes behind the newest entry; what
-    /// [`Entry::to_bytes`] and [`projection::apply`] refuse; database errors. If the database or the projection
+    /// `clock_behind` (blocked) if the clock is more than five minutes behind the newest entry, `clock_ahead` if it is
+    /// months ahead of it and of the file; what [`Entry::to_bytes`] and [`projection::apply`] refuse; database errors. If the database or the projection
     /// refused, the writer can no longer commit.
     pub fn append(&mut self, new: NewEntry) -> Result<Entry> {
         if self.is_old {
@@ -123,21 +145,55 @@ impl Writer<'_> {
         Reader::new(&self.transaction)
     }
 
+    /// Says what will be written. An act that only restricts works whatever the clock says: its entry has the time of
+    /// the one before, so that a wrong clock stops nobody and is not made everybody's.
+    pub fn is_for(&mut self, kind: Kind) {
+        self.restricts = kind.only_restricts();
+    }
+
+    /// As [`Self::is_for`], for the acts of an approval request.
+    pub fn is_for_steps(&mut self, request: &ApprovalRequest) {
+        self.restricts = request.only_restricts();
+    }
+
+    /// The time to decide by: that of the next entry; for what only restricts the clock's, or the newest entry's if that
+    /// is later, which is when the request for it was made.
+    ///
+    /// # Errors
+    /// As [`Self::time`].
+    pub fn deciding_time(&self) -> Result<Time> {
+        let latest = self.newest.map_or(self.now, |newest| self.now.max(newest));
+        if self.restricts { Ok(latest) } else { self.time() }
+    }
+
     /// The time that the next entry will have.
     ///
     /// # Errors
-    /// `clock_behind`, as in [`Self::append`].
+    /// `clock_behind` and `clock_ahead`, as in [`Self::append`].
     pub fn time(&self) -> Result<Time> {
-        match self.newest {
-            Some(newest) if self.now < newest - MAX_BEHIND => {
-                let (now, newest) = (rfc3339(self.now), rfc3339(newest));
-                let message = format!("the clock says {now}, but the newest entry is of {newest}");
-                Err(Error::blocked("clock_behind", message).hint("set the clock right, then try again"))
-            }
+        let Some(newest) = self.newest else { return Ok(self.now) };
+        match self.check_clock(newest) {
+            Err(_) if self.restricts => Ok(newest),
             // Clocks are slewed and differ a little; times in the ledger still never go back.
-            Some(newest) if self.now < newest => Ok(newest),
-            _ => Ok(self.now),
+            checked => checked.map(|()| self.now.max(newest)),
         }
+    }
+
+    fn check_clock(&self, newest: Time) -> Result<()> {
+        let (now, of) = (rfc3339(self.now), rfc3339(newest));
+        if self.now < newest - MAX_BEHIND {
+            let message = format!("the clock says {now}, but the newest entry is of {of}");
+            return Err(Error::blocked("clock_behind", message).hint("set the clock right, then try again"));
+        }
+        let last = self.written.map_or(newest, |written| newest.max(written));
+        // In a sandbox people try what comes later.
+        if self.now <= last + MAX_AHEAD || query::genesis(&self.transaction)?.environment == Environment::Sandbox {
+            return Ok(());
+        }
+        let days = MAX_AHEAD.num_days();
+        let message = format!("the clock says {now}, more than {days} days after the newest entry ({of})");
+        Err(Error::blocked("clock_ahead", message)
+            .hint("set the clock right; if it is right: touch ledger.db in the workspace, which says so"))
     }
 
     /// Makes the entries durable and releases the lock.
@@ -230,6 +286,21 @@ mod tests {
         drop(writer);
         test.clock.turn(TimeDelta::minutes(6));
         assert_eq!(test.append("NOTE", json!({})).time, first + TimeDelta::seconds(59));
+    }
+
+    #[test]
+    fn what_only_restricts_is_written_under_any_clock_and_at_no_other_time() {
+        let mut test = testing::ledger(9);
+        let first = test.ledger.entry(8).unwrap().time;
+        for turn in [TimeDelta::days(-2000), TimeDelta::days(4000)] {
+            test.clock.turn(turn);
+            let mut writer = test.ledger.writer().unwrap();
+            writer.is_for(Kind::SuspendKey);
+            assert_eq!(writer.deciding_time().unwrap(), first.max(test.clock.now()));
+            // In a sandbox the clock may go ahead.
+            let expected = if test.clock.now() < first { first } else { test.clock.now() };
+            assert_eq!(writer.append(new_entry("NOTE", json!({}))).unwrap().time, expected);
+        }
     }
 
     #[test]

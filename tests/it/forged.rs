@@ -217,3 +217,31 @@ fn whole_disk_rollback_any_one_head_beside_the_ledger_stops_it() {
     );
     place.keyctl(&["audit", "log"]).ok();
 }
+
+#[test]
+fn clock_skew_far_ahead_is_refused_and_what_restricts_works_under_any_clock() {
+    let team = Team::founded();
+    let place = &team.place;
+    let key = |email: &str| team.key(email).to_str().expect("UTF-8").to_owned();
+    let at = |days: i64, email: &str, args: &[&str]| {
+        let identity = key(email);
+        let all = [&["--workspace", ".keyctl-sandbox", "--identity", &identity], args].concat();
+        place.keyctl_at(Clock::system().now() + chrono::TimeDelta::days(days), &all)
+    };
+    let request = asks(&team);
+    let id = request.file_stem().and_then(|stem| stem.to_str()).expect("an id");
+    let entries = place.entries().len();
+    at(4000, CAROL, &["run", id]).fails(4, "clock_ahead").says("touch ledger.db");
+    at(4000, CAROL, &["keygen", "root"]).fails(4, "clock_ahead");
+    assert_eq!(place.entries().len(), entries, "nothing was written");
+
+    at(4000, ALICE, &["roster", "suspend", ERIN, "--because", "left", "--yes"]).ok();
+    let year = |entry: &Value| entry["time"].as_str().expect("a time")[..4].to_owned();
+    assert!(place.entries().iter().all(|entry| year(entry) == year(&place.entries()[0])), "the clock is nobody's");
+    team.anyone(&["audit", "log"]).ok();
+
+    // An entry under a clock that was far ahead is there already, as an earlier version would have written it.
+    at(-1, ALICE, &["roster", "suspend", DAN, "--because", "left", "--yes"]).exits(4).says("PolicySatisfiable");
+    at(-1, CAROL, &["keygen", "root"]).fails(4, "clock_behind");
+    team.anyone(&["audit", "log"]).ok();
+}
