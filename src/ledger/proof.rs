@@ -184,3 +184,6 @@ pub(super) fn tables_changed(why: &str) -> Error {
     let message = format!("tables of the ledger that decide were changed by something else than keyctl: {why}");
     Error::blocked("tables_changed", message).hint("keyctl audit log")
 }
+
+#[cfg(test)]
+mod tests;

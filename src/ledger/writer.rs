@@ -295,7 +295,7 @@ mod tests {
         for turn in [TimeDelta::days(-2000), TimeDelta::days(4000)] {
             test.clock.turn(turn);
             let mut writer = test.ledger.writer().unwrap();
-            writer.is_for(Kind::SuspendKey);
+            writer.is_for(crate::request::Kind::SuspendKey);
             assert_eq!(writer.deciding_time().unwrap(), first.max(test.clock.now()));
             // In a sandbox the clock may go ahead.
             let expected = if test.clock.now() < first { first } else { test.clock.now() };
