@@ -229,7 +229,8 @@ pub struct Refusal {
 /// # Errors
 /// The ledger cannot be read, or the request is not for here and now.
 pub fn count(ledger: &mut Ledger, presented: &Presented) -> Result<Counted> {
-    let writer = ledger.writer()?;
+    let mut writer = ledger.writer()?;
+    writer.is_for_steps(presented.document());
     presented.count(&Ground::read(&writer)?, &writer)
 }
 
@@ -248,7 +249,7 @@ impl Ground {
         Ok(Ground {
             genesis: query::genesis(conn)?,
             settings: query::settings(conn)?,
-            now: writer.time()?,
+            now: writer.deciding_time()?,
             known: signing::Known::default(),
             suspended_keys: query::suspended_keys(conn)?,
         })
@@ -318,6 +319,7 @@ pub fn admit<O: Decide>(
     requests: Vec<Request<O>>,
 ) -> Result<Vec<Result<Permit<O>, Refusal>>> {
     let mut writer = ledger.writer()?;
+    writer.is_for(O::KIND);
     let ground = Ground::read(&writer)?;
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {

@@ -53,6 +53,7 @@ pub fn close<O: Operation, D: Completes<O>>(
     results: Vec<(Permit<O>, Result<D, Failure>)>,
 ) -> Result<Vec<Result<Receipt, Error>>> {
     let mut writer = ledger.writer()?;
+    writer.is_for(O::KIND);
     let genesis = query::genesis(writer.connection())?;
     let mut answers = Vec::with_capacity(results.len());
     for (permit, result) in results {

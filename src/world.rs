@@ -92,7 +92,7 @@ impl World {
     pub fn open_with(workspace: Workspace, globals: Globals, store: Option<Store>) -> Result<Self> {
         let Workspace { dir, config } = workspace;
         let config = Config::load(&config)?;
-        let ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
+        let mut ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
         let genesis = query::genesis(ledger.connection())?;
         if config.environment != genesis.environment {
             let message = format!("keyctl.toml says {}, the workspace is {}", config.environment, genesis.environment);
@@ -100,6 +100,9 @@ impl World {
                 .hint("an environment never changes; make another workspace"));
         }
         let pin = trust::trusted_pin(&globals, &dir, &ledger, &genesis)?;
+        ledger.trusting(pin.trust());
+        let odd = ledger::heads::check(&state_dir()?, &dir, &ledger, &pin.trust())?;
+        odd.iter().for_each(|odd| globals.ui.warn(odd));
         let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
         store.pin(query::tokens(ledger.connection())?);
         let store = Arc::new(store);
@@ -232,7 +235,7 @@ impl World {
             store.checkpoint_key(&key.identity, &verifier)?.sign(text)
         })?;
         self.pin.advance(&state_dir()?, &self.ledger, &note)?;
-        safe::write_atomic(&self.dir.join("published/checkpoint"), note.to_string().as_bytes(), 0o644)?;
+        ledger::heads::publish(&self.dir, &self.ledger, &self.pin.trust(), &note)?;
         Ok(note)
     }
 

@@ -33,6 +33,8 @@ mod doctor;
 mod evidence;
 #[path = "it/first_signature.rs"]
 mod first_signature;
+#[path = "it/forged.rs"]
+mod forged;
 #[path = "it/hung.rs"]
 mod hung;
 #[path = "it/import.rs"]

@@ -5,6 +5,7 @@ use crate::crypto::note::SignedNote;
 use crate::error::{Error, Kind, Result};
 use crate::files::safe;
 use crate::ledger::anchor::{Pin, state_dir};
+use crate::ledger::heads::{self, Effort};
 use crate::ledger::{self, Ledger, query, verify};
 use crate::ui::{Row, Worst};
 use crate::world::Globals;
@@ -13,7 +14,9 @@ use std::path::PathBuf;
 /// Check the ledger against what is known outside of it
 ///
 /// Every leaf is hashed again, the tree and every checkpoint recomputed, the tables rebuilt and compared, and
-/// the result held against this user's pin and any other anchor given. Exit 6 if something does not hold.
+/// the result held against this user's pin, every head in published/ and evidence/, and any other anchor given. Each
+/// entry is judged again: the signatures of approvals are counted by the roster of their time, and what waits for people
+/// has to be what they agreed to. Exit 6 if something does not hold.
 ///
 /// Examples:
 ///   keyctl audit log
@@ -54,6 +57,13 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
     let mut notes: Vec<SignedNote> = pin.anchor()?.into_iter().collect();
     for path in anchors {
         notes.push(SignedNote::parse(&safe::read_bounded(path, 64 << 10)?)?);
+    }
+    let beside = heads::find(&dir, &pin.trust(), Effort::Thorough);
+    beside.odd.iter().for_each(|odd| globals.ui.warn(odd));
+    for (_, note) in beside.anchors {
+        if !notes.iter().any(|known| known.text() == note.text()) {
+            notes.push(note);
+        }
     }
     let report = verify::verify(&ledger, &pin.trust(), &notes)?;
     let rows: Vec<_> = report

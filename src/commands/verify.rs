@@ -225,5 +225,18 @@ fn verify_fragment(path: &Path, source: &Source, held: &Held) -> Result<Row> {
         .with("file", path.to_string_lossy().into_owned())
         .with("verdict", "valid")
         .with("detail", detail)
-        .with("fragment_id", text("fragment_id")))
+        .with("fragment_id", text("fragment_id"))
+        .with("checked", "entry and intent as they stand under a checkpoint of the given ledger keys")
+        .with("not_checked", unchecked(&checked.value)))
+}
+
+/// What a fragment cannot show by itself: what people signed is in the ledger, and so is what the gate decided by.
+fn unchecked(fragment: &serde_json::Value) -> String {
+    let approvals = fragment.get("approvals").and_then(|list| list.as_array()).map_or(0, Vec::len);
+    let people = match approvals {
+        0 => String::new(),
+        1 => "the signature of its 1 approval, over a request that is not in it; ".to_owned(),
+        several => format!("the signatures of its {several} approvals, over a request that is not in it; "),
+    };
+    format!("{people}what its gates decided by; where the ledger is: keyctl audit log")
 }

@@ -29,6 +29,7 @@ pub fn preview_on<O: Decide>(
     requests: &[Request<O>],
 ) -> Result<Vec<Decision>> {
     let mut writer = ledger.writer()?;
+    writer.is_for(O::KIND);
     handed_in.map(|handed_in| handed_in.take(&mut writer)).transpose()?;
     let ground = Ground::read(&writer)?;
     let mut uses = 0;

@@ -220,7 +220,8 @@ fn folder_path(base: &Path, folder: &Path) -> PathBuf {
     base.join("folders").join(Hash256::of(folder.as_os_str().as_bytes()).to_string())
 }
 
-fn contains(reader: &Reader<'_>, size: u64, root: &Hash256) -> Result<()> {
+/// Whether a ledger contains a head.
+pub(super) fn contains(reader: &Reader<'_>, size: u64, root: &Hash256) -> Result<()> {
     let have = reader.size()?;
     if have < size {
         return Err(rolled_back(have, size));

@@ -4,6 +4,7 @@
 //! newest one, and no key signs two heads of one size. Whether the signature verifies is known to whoever asked
 //! the token for it; [`verify`](super::verify::verify()) checks all of them against pinned keys.
 
+use super::proof::prove;
 use super::writer::begin;
 use super::{Ledger, Reader, Sql, sql_int};
 use crate::crypto::note::{Checkpoint, SignedNote};
@@ -16,7 +17,7 @@ impl Ledger {
     /// `sign` is not called.
     ///
     /// # Errors
-    /// `ledger_empty`; `checkpoint_refused` if the newest checkpoint is of another log or covers more than there is;
+    /// `ledger_empty`; `tables_changed` and `tail_unproven` as for a writer; `checkpoint_refused` if the newest checkpoint is of another log or covers more than there is;
     /// whatever `sign` returns, and then nothing was kept; a bug if it signed another text.
     pub fn checkpoint(&mut self, origin: &str, sign: impl FnOnce(&str) -> Result<SignedNote>) -> Result<SignedNote> {
         let transaction = begin(&mut self.connection)?;
@@ -25,6 +26,8 @@ impl Ledger {
         if head.size == 0 {
             return Err(Error::failed("ledger_empty", "the ledger has no entries to make a checkpoint of"));
         }
+        // What is signed here is believed everywhere.
+        prove(&transaction, self.trust.as_ref(), self.proven.as_ref())?;
         let text = Checkpoint { origin: origin.to_owned(), size: head.size, root: head.root }.text();
         if let Some(newest) = reader.latest_checkpoint()? {
             if newest.text() == text {

@@ -16,6 +16,9 @@ pub const MAX_LEAF: usize = 1 << 20;
 const MAX_HOST: usize = 255;
 const MAX_ROLE: usize = 64;
 
+/// The member of a leaf's body that holds [`Entry::register`].
+const REGISTER: &str = "register";
+
 /// The version of the entry's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Schema {
@@ -91,6 +94,10 @@ pub struct Entry {
     pub correlation_id: CorrelationId,
     /// The rest, an object; `phase` tells intents from outcomes.
     pub body: Value,
+    /// The digest over the tables that decide, as this entry left them ([`super::register`]); in the leaf it is the
+    /// member `register` of the body. The first ledgers had none.
+    #[serde(skip)]
+    pub register: Option<Hash256>,
 }
 
 /// What a caller says of an entry; the writer adds place, time and host.
@@ -114,7 +121,14 @@ impl Entry {
     /// no canonical form.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
-        let bytes = jcs::to_vec(self)?;
+        let bytes = match self.register {
+            None => jcs::to_vec(self)?,
+            Some(register) => {
+                let mut value = serde_json::to_value(self).or_failed("bad_entry", || "an entry has no form".into())?;
+                value["body"][REGISTER] = register.to_string().into();
+                jcs::to_vec(&value)?
+            }
+        };
         if bytes.len() > MAX_LEAF {
             let message = format!("a {} entry of {} bytes exceeds {MAX_LEAF}", self.entry_type, bytes.len());
             return Err(Error::failed("entry_too_large", message));
@@ -127,8 +141,13 @@ impl Entry {
     /// # Errors
     /// `bad_json` or `not_canonical` for bytes that are not canonical JSON, `bad_entry` for another value.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let value = jcs::parse_canonical(bytes, MAX_LEAF)?;
-        let entry: Entry = serde_json::from_value(value).or_failed("bad_entry", || "not a ledger entry".into())?;
+        let mut value = jcs::parse_canonical(bytes, MAX_LEAF)?;
+        let register = value.get_mut("body").and_then(Value::as_object_mut).and_then(|body| body.remove(REGISTER));
+        let mut entry: Entry = serde_json::from_value(value).or_failed("bad_entry", || "not a ledger entry".into())?;
+        entry.register = register
+            .map(serde_json::from_value)
+            .transpose()
+            .or_failed("bad_entry", || "the digest over the register is none".into())?;
         // Times and numbers have one spelling here, too, though serde would take others.
         if entry.to_bytes()? != bytes {
             return Err(Error::failed("bad_entry", "a field of the entry is not in its one form"));
@@ -168,8 +187,9 @@ impl Entry {
         if self.actor.role.as_ref().is_some_and(|role| role.is_empty() || role.len() > MAX_ROLE) {
             return bad("actor role is not 1 to 64 bytes");
         }
-        if !self.body.is_object() {
-            return bad("body is not an object");
+        let Some(body) = self.body.as_object() else { return bad("body is not an object") };
+        if body.contains_key(REGISTER) {
+            return bad("body says something of the register by itself");
         }
         Ok(())
     }
@@ -191,6 +211,7 @@ mod tests {
             host: "signer".into(),
             correlation_id: "c-1".parse().unwrap(),
             body: json!({"z": 1, "a": [null]}),
+            register: None,
         }
     }
 
@@ -226,6 +247,21 @@ mod tests {
             assert_eq!(Entry::from_bytes(text.replace(from, to).as_bytes()).unwrap_err().code(), "bad_entry", "{to}");
         }
         assert_eq!(Entry::from_bytes(format!("{text} ").as_bytes()).unwrap_err().code(), "not_canonical");
+    }
+
+    #[test]
+    fn the_digest_over_the_register_stands_in_the_body() {
+        let with = Entry { register: Some(Hash256::of(b"tables")), ..entry() };
+        let text = String::from_utf8(with.to_bytes().unwrap()).unwrap();
+        let member = format!(r#""body":{{"a":[null],"register":"{}","z":1}}"#, Hash256::of(b"tables"));
+        assert!(text.contains(&member), "{text}");
+        assert_eq!(Entry::from_bytes(text.as_bytes()).unwrap(), with);
+        for wrong in ["7", "null", "\"ABCD\""] {
+            let text = text.replace(&format!("\"{}\"", Hash256::of(b"tables")), wrong);
+            assert_eq!(Entry::from_bytes(text.as_bytes()).unwrap_err().code(), "bad_entry", "{wrong}");
+        }
+        let own = Entry { body: json!({ "register": "x" }), ..entry() };
+        assert_eq!(own.to_bytes().unwrap_err().code(), "bad_entry");
     }
 
     #[test]

@@ -220,11 +220,28 @@ fn the_ledger_of_version_1_still_verifies_and_goes_on() {
 
     let mut writer = ledger.writer().unwrap();
     let intent = writer.reader().entry(42).unwrap();
-    writer.append(acts::not_done(&intent, "unknown")).unwrap();
+    let outcome = writer.append(acts::not_done(&intent, "unknown")).unwrap();
     writer.commit().unwrap();
+    let forward = ledger.entry(43).unwrap();
+    assert_eq!((forward.entry_type.as_str(), outcome.seq), ("LEDGER_BROUGHT_FORWARD", 44));
+    assert!(intent.register.is_none() && forward.register.is_some() && outcome.register.is_some());
     ledger.checkpoint(testing::ORIGIN, |text| Ok(Signer::fixed().sign(text))).unwrap();
     let report = verify(&ledger, &pin.trust(), &[]).unwrap();
-    assert_eq!((report.findings, report.open_intents, report.checkpointed_size), (vec![], vec![], 44));
+    assert_eq!((report.findings, report.open_intents, report.checkpointed_size), (vec![], vec![], 45));
+}
+
+#[test]
+fn a_ledger_of_version_1_decides_only_by_tables_that_follow_from_its_entries() {
+    let (exported, _) = files();
+    let (mut ledger, _place) = open(exported);
+    let forge = "UPDATE generations SET state = 'active', doc = json_set(doc, '$.state', 'active')
+                 WHERE key = 'windows' AND number = 2";
+    ledger
+        .connection()
+        .execute("UPDATE generations SET state = 'retired' WHERE key = 'windows' AND number = 3", [])
+        .unwrap();
+    ledger.connection().execute(forge, []).unwrap();
+    assert_eq!(ledger.writer().unwrap_err().code(), "tables_changed");
 }
 
 #[test]

@@ -8,6 +8,9 @@
 //! **What is promised.** A commit returns after the bytes are on the disk (WAL, `synchronous=FULL`). There is one
 //! writer at a time; times never go back. A file of another form, or with another schema, is not written to.
 //!
+//! **What decides.** Before anything is decided, written or signed, the tables that decide are [compared](proof) with
+//! what the newest leaf says of them, and what no checkpoint covers yet is judged again from its leaves.
+//!
 //! **What proves it.** Whoever can write the file can rewrite all of it. Only heads that are held elsewhere show
 //! that: the [pin](anchor::Pin) in the user's state folder and any other signed note given to verification.
 
@@ -19,11 +22,15 @@ pub mod export;
 #[cfg(test)]
 mod fixtures;
 pub mod genesis;
+pub mod heads;
+mod judge;
 mod open;
 mod outside;
 pub mod projection;
+mod proof;
 pub mod query;
 mod read;
+mod register;
 mod rows;
 mod sql;
 #[cfg(test)]
@@ -39,12 +46,14 @@ pub use sql::Sql;
 pub(crate) use sql::sql_int;
 pub use writer::Writer;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::crypto::note::SignedNote;
 use crate::error::Result;
 use crate::model::Hash256;
+use proof::Proven;
 use rusqlite::Connection;
 use std::ops::Range;
+use verify::Trust;
 
 /// The ledger's file name in a workspace.
 pub const FILE: &str = "ledger.db";
@@ -55,9 +64,21 @@ pub struct Ledger {
     connection: Connection,
     clock: Clock,
     host: String,
+    /// What is trusted about it; without that, what its own entry 0 says.
+    trust: Option<Trust>,
+    /// When the file was last written, by its own account, as it was opened.
+    written: Option<Time>,
+    /// What this process has proved so far.
+    proven: Option<Proven>,
 }
 
 impl Ledger {
+    /// From here on heads count if these keys signed them, and only behind this entry 0.
+    pub fn trusting(&mut self, trust: Trust) {
+        self.trust = Some(trust);
+        self.proven = None;
+    }
+
     /// For queries on the projections. Writing goes through [`Self::writer`].
     pub fn connection(&self) -> &Connection {
         &self.connection

@@ -6,7 +6,7 @@
 //! trigger would run in our transactions.
 
 use super::{Ledger, Sql, projection};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::error::{Context, Error, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -24,8 +24,8 @@ pub const APPLICATION_ID: i32 = 0x6b63_746c;
 /// `PRAGMA user_version`: the version of the schema.
 pub const SCHEMA_VERSION: i32 = 1;
 
-/// SQL that a connection keeps ready; a signature takes some thirty.
-const SENTENCES: usize = 64;
+/// SQL that a connection keeps ready; a signature takes some thirty, and the digest over the register as many.
+const SENTENCES: usize = 128;
 
 /// How long a writer waits for another process.
 const BUSY: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl Ledger {
     /// ledger of this form, `ledger_version`, `ledger_corrupt`, `ledger_unwritable`, `ledger_busy`.
     pub fn open(path: &Path, clock: Clock) -> Result<Self> {
         let path = located(path)?;
-        check_file(&path, true)?;
+        let written = check_file(&path, true)?;
         let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         if connection.is_readonly("main").sql("opening the ledger")? {
             return Err(Error::failed("ledger_unwritable", format!("{} is read-only", path.display())));
@@ -70,7 +70,7 @@ impl Ledger {
             let message = format!("{}: the schema was changed: {object} {difference}", path.display());
             return Err(Error::failed("ledger_schema", message).hint("keyctl audit log"));
         }
-        Ok(ledger(connection, clock))
+        Ok(Ledger { written, ..ledger(connection, clock) })
     }
 
     /// Opens a ledger, or a copy of one, for reading only. Nobody's file is refused for its owner, nor for a changed
@@ -101,7 +101,7 @@ fn ledger(connection: Connection, clock: Clock) -> Ledger {
     let name = rustix::system::uname();
     let name: String = name.nodename().to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
     let host = if name.is_empty() { "localhost".to_owned() } else { name };
-    Ledger { connection, clock, host }
+    Ledger { connection, clock, host, trust: None, written: None, proven: None }
 }
 
 /// The absolute path, through a resolved parent, so that SQLite sees neither a URI nor a link.
@@ -114,7 +114,8 @@ fn located(path: &Path) -> Result<PathBuf> {
     Ok(parent.join(name))
 }
 
-fn check_file(path: &Path, ours: bool) -> Result<()> {
+/// Checks what kind of file it is, and whose; gives when it was last written.
+fn check_file(path: &Path, ours: bool) -> Result<Option<Time>> {
     let refuse = |what: &str| Err(Error::failed("ledger_file", format!("{} {what}", path.display())));
     let found =
         fs::symlink_metadata(path).or_failed("ledger_file", || format!("{} cannot be opened", path.display()))?;
@@ -127,7 +128,7 @@ fn check_file(path: &Path, ours: bool) -> Result<()> {
     if ours && found.mode() & 0o022 != 0 {
         return refuse("can be written by others");
     }
-    Ok(())
+    Ok(Time::from_timestamp(found.mtime(), 0))
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
@@ -373,7 +374,7 @@ mod tests {
             assert_eq!(read.head().unwrap(), head);
             assert!(read.connection.execute_batch("DROP TRIGGER nodes_stay").is_err());
         }
-        let alone = Ledger { connection: immutable(&copy).unwrap(), clock: clock(), host: "h".into() };
+        let alone = super::ledger(immutable(&copy).unwrap(), clock());
         assert_eq!(alone.head().unwrap(), head);
         // Where the folder cannot be written and one is not root, only the second way is open.
         let sealed = folder.path().join("sealed");

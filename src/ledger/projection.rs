@@ -21,7 +21,7 @@ use rusqlite::{Connection, params};
 use serde_json::Value;
 
 mod artifacts;
-mod authority;
+pub(super) mod authority;
 mod body;
 pub mod cab;
 mod life;

@@ -31,6 +31,7 @@ mod life;
 mod people;
 pub mod rotation;
 
+pub(super) use authority::consumed_bytes;
 pub use authority::{
     Consumed, FollowUp, broken_glass, consumed, follow_ups, has_follow_up, seen_sizes, steps, touched,
 };

@@ -159,7 +159,8 @@ impl Leaf {
         Ok(Leaf { seq: row.get(0)?, bytes: bytes(row, 1)?, hash: bytes(row, 2)? })
     }
 
-    fn decode(&self, seq: u64) -> Result<Entry> {
+    /// The entry, its bytes checked against the stored leaf hash.
+    pub fn decode(&self, seq: u64) -> Result<Entry> {
         if merkle::leaf_hash(&self.bytes).0.as_slice() != self.hash {
             return Err(corrupt(format!("entry {seq} does not have the hash it was written with")));
         }

@@ -1,15 +1,28 @@
 //! Appending: one transaction, one time, any number of entries.
 
 use super::entry::{Entry, NewEntry, Schema};
-use super::{Ledger, Reader, Sql, projection, sql_int};
+use super::proof::{Proven, prove};
+use super::register::Register;
+use super::{Head, Ledger, Reader, Sql, projection, query, sql_int};
 use crate::clock::{Time, rfc3339};
 use crate::crypto::merkle;
 use crate::error::{Error, Result};
+use crate::model::Environment;
+use crate::people::ApprovalRequest;
+use crate::request::Kind;
 use chrono::TimeDelta;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use serde_json::json;
 
 /// How far the clock may lie behind the newest entry before writing stops.
 const MAX_BEHIND: TimeDelta = TimeDelta::minutes(5);
+
+/// How far the clock may lie ahead of the newest entry, and of the time at which the file was last written: a workspace
+/// in use has an entry at least as often as its keys are rotated. An entry from then would stop all writing until then.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(100);
+
+/// The entry that brings a ledger of an earlier version forward: from it on each leaf says what the tables are.
+pub const BROUGHT_FORWARD: &str = "LEDGER_BROUGHT_FORWARD";
 
 /// The write lock of a ledger. Nothing is kept unless [`Self::commit`] is reached.
 #[derive(Debug)]
@@ -17,18 +30,30 @@ pub struct Writer<'l> {
     transaction: Transaction<'l>,
     host: &'l str,
     now: Time,
+    /// When the file was last written.
+    written: Option<Time>,
+    /// Only what restricts is written, whatever the clock says.
+    restricts: bool,
     /// The newest entry's time.
     newest: Option<Time>,
     size: u64,
+    /// The digest over the tables that decide.
+    register: Option<Register>,
+    /// No entry says that digest yet.
+    is_old: bool,
+    /// What the process will know when this is durable.
+    proven: &'l mut Option<Proven>,
     /// An append failed half-way.
     spoiled: bool,
 }
 
 impl Ledger {
-    /// Takes the write lock, waiting up to ten seconds, and reads the clock once for all entries to come.
+    /// Takes the write lock, waiting up to ten seconds, [proves](super::proof) what will be decided by, and reads the
+    /// clock once for all entries to come.
     ///
     /// # Errors
-    /// `ledger_busy`, `ledger_unwritable`, `ledger_corrupt` if the newest entry is not what was written.
+    /// `ledger_busy`, `ledger_unwritable`, `ledger_corrupt` if the newest entry is not what was written;
+    /// `tables_changed`, `tail_unproven`, `ledger_forked` (blocked).
     pub fn writer(&mut self) -> Result<Writer<'_>> {
         let transaction = begin(&mut self.connection)?;
         // After the lock, so that the time is not that of a wait before other writers' entries.
@@ -36,7 +61,21 @@ impl Ledger {
         let reader = Reader::new(&transaction);
         let size = reader.size()?;
         let newest = size.checked_sub(1).map(|seq| reader.entry(seq)).transpose()?.map(|entry| entry.time);
-        Ok(Writer { transaction, host: &self.host, now, newest, size, spoiled: false })
+        let standing = prove(&transaction, self.trust.as_ref(), self.proven.as_ref())?;
+        let (host, register, is_old) = (self.host.as_str(), standing.register, standing.is_old);
+        Ok(Writer {
+            transaction,
+            host,
+            now,
+            written: self.written,
+            restricts: false,
+            newest,
+            size,
+            register,
+            is_old,
+            proven: &mut self.proven,
+            spoiled: false,
+        })
     }
 }
 
@@ -49,11 +88,14 @@ impl Writer<'_> {
     /// Appends an entry and takes it into the projections.
     ///
     /// # Errors
-    /// `clock_behind` (blocked) if the clock is more than five minutes behind the newest entry; what
-    /// [`Entry::to_bytes`] and [`projection::apply`] refuse; database errors. If the database or the projection
+    /// `clock_behind` (blocked) if the clock is more than five minutes behind the newest entry, `clock_ahead` if it is
+    /// months ahead of it and of the file; what [`Entry::to_bytes`] and [`projection::apply`] refuse; database errors. If the database or the projection
     /// refused, the writer can no longer commit.
     pub fn append(&mut self, new: NewEntry) -> Result<Entry> {
-        let entry = Entry {
+        if self.is_old {
+            self.bring_forward(&new)?;
+        }
+        let mut entry = Entry {
             schema: Schema::V1,
             seq: self.size,
             entry_type: new.entry_type,
@@ -62,14 +104,35 @@ impl Writer<'_> {
             host: self.host.to_owned(),
             correlation_id: new.correlation_id,
             body: new.body,
+            register: None,
         };
-        let leaf = entry.to_bytes()?;
+        // Asked for before anything is written.
+        entry.to_bytes()?;
         self.spoiled = true;
-        insert(&self.transaction, &entry, &leaf)?;
+        projection::apply(&self.transaction, &entry)?;
+        let register = match self.register {
+            Some(before) => before.after(&self.transaction, &entry)?,
+            None => Register::read(&self.transaction, entry.time)?,
+        };
+        entry.register = Some(register.digest());
+        grow(&self.transaction, &entry, &entry.to_bytes()?)?;
         self.spoiled = false;
+        self.register = Some(register);
         self.size += 1;
         self.newest = Some(entry.time);
         Ok(entry)
+    }
+
+    /// The first entry in a ledger whose entries say nothing of the tables yet. They were built anew just now.
+    fn bring_forward(&mut self, next: &NewEntry) -> Result<()> {
+        self.is_old = false;
+        let by_hand = NewEntry {
+            entry_type: BROUGHT_FORWARD.parse()?,
+            actor: next.actor.clone(),
+            correlation_id: next.correlation_id.clone(),
+            body: json!({ "entries": self.size, "from": "keyctl.entry/v1 without a register" }),
+        };
+        self.append(by_hand).map(drop)
     }
 
     /// For reads within the transaction, projections included.
@@ -82,21 +145,55 @@ impl Writer<'_> {
         Reader::new(&self.transaction)
     }
 
+    /// Says what will be written. An act that only restricts works whatever the clock says: its entry has the time of
+    /// the one before, so that a wrong clock stops nobody and is not made everybody's.
+    pub fn is_for(&mut self, kind: Kind) {
+        self.restricts = kind.only_restricts();
+    }
+
+    /// As [`Self::is_for`], for the acts of an approval request.
+    pub fn is_for_steps(&mut self, request: &ApprovalRequest) {
+        self.restricts = request.only_restricts();
+    }
+
+    /// The time to decide by: that of the next entry; for what only restricts the clock's, or the newest entry's if that
+    /// is later, which is when the request for it was made.
+    ///
+    /// # Errors
+    /// As [`Self::time`].
+    pub fn deciding_time(&self) -> Result<Time> {
+        let latest = self.newest.map_or(self.now, |newest| self.now.max(newest));
+        if self.restricts { Ok(latest) } else { self.time() }
+    }
+
     /// The time that the next entry will have.
     ///
     /// # Errors
-    /// `clock_behind`, as in [`Self::append`].
+    /// `clock_behind` and `clock_ahead`, as in [`Self::append`].
     pub fn time(&self) -> Result<Time> {
-        match self.newest {
-            Some(newest) if self.now < newest - MAX_BEHIND => {
-                let (now, newest) = (rfc3339(self.now), rfc3339(newest));
-                let message = format!("the clock says {now}, but the newest entry is of {newest}");
-                Err(Error::blocked("clock_behind", message).hint("set the clock right, then try again"))
-            }
+        let Some(newest) = self.newest else { return Ok(self.now) };
+        match self.check_clock(newest) {
+            Err(_) if self.restricts => Ok(newest),
             // Clocks are slewed and differ a little; times in the ledger still never go back.
-            Some(newest) if self.now < newest => Ok(newest),
-            _ => Ok(self.now),
+            checked => checked.map(|()| self.now.max(newest)),
         }
+    }
+
+    fn check_clock(&self, newest: Time) -> Result<()> {
+        let (now, of) = (rfc3339(self.now), rfc3339(newest));
+        if self.now < newest - MAX_BEHIND {
+            let message = format!("the clock says {now}, but the newest entry is of {of}");
+            return Err(Error::blocked("clock_behind", message).hint("set the clock right, then try again"));
+        }
+        let last = self.written.map_or(newest, |written| newest.max(written));
+        // In a sandbox people try what comes later.
+        if self.now <= last + MAX_AHEAD || query::genesis(&self.transaction)?.environment == Environment::Sandbox {
+            return Ok(());
+        }
+        let days = MAX_AHEAD.num_days();
+        let message = format!("the clock says {now}, more than {days} days after the newest entry ({of})");
+        Err(Error::blocked("clock_ahead", message)
+            .hint("set the clock right; if it is right: touch ledger.db in the workspace, which says so"))
     }
 
     /// Makes the entries durable and releases the lock.
@@ -107,12 +204,32 @@ impl Writer<'_> {
         if self.spoiled {
             return Err(Error::bug("a transaction of the ledger was to be committed after a failed append"));
         }
-        self.transaction.commit().sql("committing to the ledger")
+        let head = Head { size: self.size, root: merkle::root(&self.reader(), self.size)? };
+        let now = self.register.map(|register| Proven { head, register });
+        self.check_register()?;
+        self.transaction.commit().sql("committing to the ledger")?;
+        *self.proven = now;
+        Ok(())
+    }
+
+    /// While it is being developed, what was kept up entry by entry is compared with the tables.
+    fn check_register(&self) -> Result<()> {
+        let Some(register) = self.register.filter(|_| cfg!(debug_assertions)) else { return Ok(()) };
+        match Register::read(&self.transaction, register.time())? == register {
+            true => Ok(()),
+            false => Err(Error::bug("an entry moved a table that the digest over the register says it did not")),
+        }
     }
 }
 
 /// Adds the leaf and the nodes it completes, and takes the entry into the projections.
 pub(super) fn insert(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Result<()> {
+    grow(connection, entry, leaf)?;
+    projection::apply(connection, entry)
+}
+
+/// Adds the leaf and the nodes it completes.
+fn grow(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Result<()> {
     let hash = merkle::leaf_hash(leaf);
     let new = merkle::append(&Reader::new(connection), entry.seq, hash)?;
     connection
@@ -125,7 +242,7 @@ pub(super) fn insert(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Res
             .and_then(|mut insert| insert.execute(params![node.level, sql_int(node.index), node.hash.0]))
             .sql("storing a node of the tree")?;
     }
-    projection::apply(connection, entry)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -169,6 +286,21 @@ mod tests {
         drop(writer);
         test.clock.turn(TimeDelta::minutes(6));
         assert_eq!(test.append("NOTE", json!({})).time, first + TimeDelta::seconds(59));
+    }
+
+    #[test]
+    fn what_only_restricts_is_written_under_any_clock_and_at_no_other_time() {
+        let mut test = testing::ledger(9);
+        let first = test.ledger.entry(8).unwrap().time;
+        for turn in [TimeDelta::days(-2000), TimeDelta::days(4000)] {
+            test.clock.turn(turn);
+            let mut writer = test.ledger.writer().unwrap();
+            writer.is_for(crate::request::Kind::SuspendKey);
+            assert_eq!(writer.deciding_time().unwrap(), first.max(test.clock.now()));
+            // In a sandbox the clock may go ahead.
+            let expected = if test.clock.now() < first { first } else { test.clock.now() };
+            assert_eq!(writer.append(new_entry("NOTE", json!({}))).unwrap().time, expected);
+        }
     }
 
     #[test]

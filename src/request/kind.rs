@@ -139,6 +139,11 @@ pub enum Moves {
 }
 
 impl Kind {
+    /// Whether it only takes power away: such an act works whatever the clock says.
+    pub const fn only_restricts(self) -> bool {
+        matches!(self, Kind::SuspendPerson | Kind::SuspendKey | Kind::EndGrant)
+    }
+
     /// What it moves when it went well.
     pub const fn moves(self) -> Moves {
         match self {

@@ -320,16 +320,29 @@ fn an_older_copy_stops_everything_that_would_change_something() {
     assert!(scene.place.files() == files, "a file was changed");
     assert_eq!(std::fs::read(db(&scene.place)).expect("readable"), scene.earlier, "nothing was written");
 
-    // Somebody with another state folder goes on from the older copy: another history.
-    for name in ["c.exe", "d.exe"] {
+    // Somebody with another state folder goes on from the older copy, past the heads beside it: another history.
+    let other = |name: &str| {
         let mut other = scene.place.command(&["sign", name]);
         other.env("XDG_STATE_HOME", scene.place.path("other-state"));
-        crate::support::ran(other.output().expect("runs")).ok();
+        crate::support::ran(other.output().expect("runs"))
+    };
+    other("c.exe").fails(4, "ledger_rolled_back");
+    let (published, evidence) = (scene.place.published("checkpoint"), scene.place.workspace().join("evidence"));
+    std::fs::rename(&published, scene.place.path("head")).expect("moved");
+    std::fs::rename(&evidence, scene.place.path("evidence")).expect("moved");
+    std::fs::create_dir(&evidence).expect("made");
+    for name in ["c.exe", "d.exe"] {
+        other(name).ok();
     }
     scene.found_only("another history", &[("anchor_root_wrong", "anchor 0")]);
     scene.place.copy(&real_pe_files()[3], "e.exe");
     scene.place.keyctl(&["sign", "e.exe"]).fails(4, "ledger_forked");
     scene.restore(&scene.good);
+    scene.place.keyctl(&["sign", "e.exe"]).fails(4, "ledger_rolled_back");
+    std::fs::rename(scene.place.path("head"), &published).expect("moved");
+    scene.place.keyctl(&["sign", "e.exe"]).fails(4, "ledger_rolled_back");
+    std::fs::remove_dir_all(&evidence).expect("removed");
+    std::fs::rename(scene.place.path("evidence"), &evidence).expect("moved");
     scene.place.keyctl(&["sign", "e.exe"]).ok();
     scene.place.keyctl(&["audit", "log"]).ok();
 }
@@ -352,6 +365,8 @@ fn a_checkpoint_kept_elsewhere_is_an_anchor_too() {
     scene.restore(&scene.earlier);
     let pins = scene.place.path("state/keyctl/anchors");
     std::fs::remove_dir_all(&pins).expect("pins");
+    std::fs::remove_file(scene.place.published("checkpoint")).expect("a head");
+    std::fs::remove_dir_all(scene.place.workspace().join("evidence")).expect("evidence");
     scene.place.keyctl(&["status"]).ok().says("first use of workspace");
     scene.place.keyctl(&["audit", "log"]).ok();
     scene.place.keyctl(&["audit", "log", "--anchor", "kept"]).exits(6).says("anchor_ahead");

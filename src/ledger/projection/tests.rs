@@ -77,6 +77,7 @@ impl Log {
             host: "signer".into(),
             correlation_id: new.correlation_id,
             body: new.body,
+            register: None,
         }
     }
 

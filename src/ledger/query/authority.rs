@@ -4,6 +4,7 @@ use super::{READING, one, place};
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::ledger::Sql;
+use crate::ledger::proof::tables_changed;
 use crate::ledger::rows::parse;
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
@@ -29,8 +30,21 @@ pub fn consumed(conn: &Connection, request_id: &str) -> Result<Option<Consumed>>
     let sql = "SELECT seq, sha256, doc FROM requests WHERE request_id = ?1";
     let row: Option<(i64, String, String)> =
         one(conn, sql, [request_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional().sql(READING)?;
-    row.map(|(seq, sha256, doc)| Ok(Consumed { seq: place(seq), sha256: sha256.parse()?, document: parse(&doc)? }))
-        .transpose()
+    row.map(|(seq, sha256, doc)| {
+        let sha256: Hash256 = sha256.parse()?;
+        // The digest over the register covers the hash.
+        if Hash256::of(doc.as_bytes()) != sha256 {
+            return Err(tables_changed(&format!("the request {request_id} does not have its hash")));
+        }
+        Ok(Consumed { seq: place(seq), sha256, document: parse(&doc)? })
+    })
+    .transpose()
+}
+
+/// The exact bytes of a consumed request.
+pub(in crate::ledger) fn consumed_bytes(conn: &Connection, request_id: &str) -> Result<String> {
+    let sql = "SELECT doc FROM requests WHERE request_id = ?1";
+    one(conn, sql, [request_id], |row| row.get(0)).sql(READING)
 }
 
 /// How often the glass was broken in this workspace.

@@ -2,6 +2,7 @@
 
 use super::{READING, one, place};
 use crate::error::Result;
+use crate::ledger::proof::tables_changed;
 use crate::ledger::rows::{first, parse};
 use crate::ledger::{Sql, sql_int};
 use crate::model::{GenerationId, Hash256};
@@ -15,7 +16,12 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 pub fn cab_paper(conn: &Connection, sha256: &Hash256) -> Result<Option<Paper>> {
     let sql = "SELECT doc FROM cab_papers WHERE sha256 = ?1";
     let doc: Option<String> = one(conn, sql, [sha256.to_string()], |row| row.get(0)).optional().sql(READING)?;
-    doc.map(|doc| parse(&doc)).transpose()
+    let paper: Option<Paper> = doc.map(|doc| parse(&doc)).transpose()?;
+    match paper {
+        // Papers are as many as deployments, so the digest over the register leaves them out; each is its own proof.
+        Some(paper) if paper.sha256()? != *sha256 => Err(tables_changed("a paper of the board does not have its hash")),
+        paper => Ok(paper),
+    }
 }
 
 /// The entry by which the board withdrew an approval, if it did.

@@ -4,7 +4,9 @@ use super::{Findings, Trust};
 use crate::clock::{Time, rfc3339};
 use crate::crypto::merkle::{self, Frontier, Node};
 use crate::error::Result;
+use crate::ledger::judge::Judge;
 use crate::ledger::read::{Leaf, Leaves, bytes, out_of_order};
+use crate::ledger::register::Register;
 use crate::ledger::{Entry, Head, Sql, open, projection, sql_int};
 use crate::model::Hash256;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -26,12 +28,15 @@ pub(super) struct Walk {
 /// Walks over all rows of `entries`.
 pub(super) fn walk(connection: &Connection, trust: &Trust, wanted: BTreeSet<u64>, findings: &mut Findings) -> Walk {
     let rebuilt = empty_projections().map_err(|error| findings.unreadable("memory", &error)).ok();
+    let tables = rebuilt.as_ref();
     let mut walker = Walker {
         connection,
         trust,
         wanted,
         findings,
-        rebuilt,
+        tables,
+        judge: tables.map(|tables| Judge::new(tables, trust.genesis_leaf_hash)),
+        register: Said::Nothing,
         frontier: Frontier::default(),
         roots: BTreeMap::new(),
         open_intents: BTreeSet::new(),
@@ -44,10 +49,12 @@ pub(super) fn walk(connection: &Connection, trust: &Trust, wanted: BTreeSet<u64>
             Err(error) => walker.findings.unreadable("entries", &error),
         }
     }
-    walker.finish()
+    let walk = walker.finish();
+    Walk { rebuilt, ..walk }
 }
 
-fn empty_projections() -> Result<Connection> {
+/// The tables in memory, empty.
+pub(in crate::ledger) fn empty_projections() -> Result<Connection> {
     let memory = Connection::open_in_memory().sql("making projections in memory")?;
     open::harden(&memory)
         .and_then(|()| memory.execute_batch(projection::SCHEMA))
@@ -57,12 +64,26 @@ fn empty_projections() -> Result<Connection> {
     Ok(memory)
 }
 
+/// What the leaves say of the tables that decide.
+#[derive(Clone, Copy)]
+enum Said {
+    /// Nothing yet: the first ledgers did not.
+    Nothing,
+    /// The digest after the entry before.
+    Right(Register),
+    /// Something else than the tables are; one finding says it.
+    Wrong,
+}
+
 struct Walker<'a> {
     connection: &'a Connection,
     trust: &'a Trust,
     wanted: BTreeSet<u64>,
     findings: &'a mut Findings,
-    rebuilt: Option<Connection>,
+    /// The projections so far.
+    tables: Option<&'a Connection>,
+    judge: Option<Judge<'a>>,
+    register: Said,
     frontier: Frontier,
     roots: BTreeMap<u64, Hash256>,
     open_intents: BTreeSet<u64>,
@@ -128,11 +149,40 @@ impl Walker<'_> {
             }
             _ => {}
         }
+        let judged = self.judge.as_ref().map_or(Ok(()), |judge| judge.judge(entry));
+        if let Err(error) = judged {
+            self.findings.add("entry_unproven", object, error.full());
+        }
         // A refusal here has a finding above, or shows when the tables are compared.
-        let applied = self.rebuilt.as_ref().map_or(Ok(()), |rebuilt| projection::apply(rebuilt, entry));
+        let applied = self.tables.map_or(Ok(()), |tables| projection::apply(tables, entry));
         if let Err(error) = applied {
             self.findings.add("projection_refused", object, error.full());
         }
+        if let Err(error) = self.register(entry, object) {
+            self.findings.unreadable(object, &error);
+        }
+    }
+
+    /// Holds what the leaf says of the tables against what they are by now.
+    fn register(&mut self, entry: &Entry, object: &str) -> Result<()> {
+        let (Some(tables), Some(said)) = (self.tables, entry.register) else {
+            if matches!(self.register, Said::Right(_)) {
+                self.findings.add("register_missing", object, "says nothing of the tables, as the entry before does");
+                self.register = Said::Wrong;
+            }
+            return Ok(());
+        };
+        let now = match self.register {
+            Said::Nothing => Register::read(tables, entry.time)?,
+            Said::Right(before) => before.after(tables, entry)?,
+            Said::Wrong => return Ok(()),
+        };
+        self.register = Said::Right(now);
+        if now.digest() != said {
+            self.findings.add("register_wrong", object, "says of the tables what does not follow from the entries");
+            self.register = Said::Wrong;
+        }
+        Ok(())
     }
 
     fn node(&mut self, node: &Node) {
@@ -164,7 +214,7 @@ impl Walker<'_> {
             self.findings.unreadable("nodes", &error);
         }
         let head = Head { size, root: self.frontier.root() };
-        Walk { head, roots: self.roots, open_intents: self.open_intents, rebuilt: self.rebuilt }
+        Walk { head, roots: self.roots, open_intents: self.open_intents, rebuilt: None }
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! [`verify()`] is a pure function of one snapshot of the database, what the caller trusts, and the anchors he
 //! brings. It believes nothing stored that can be computed: from the leaf bytes alone it recomputes leaf hashes,
-//! inner nodes, the root at every size that somebody signed, and the projections, and compares. Trust comes
+//! inner nodes, the root at every size that somebody signed, and the projections, and compares. It
+//! [judges](super::judge) each entry by those: the signatures of every request that was consumed are counted again
+//! under the roster of its time, those of the board's papers checked where they were used, and an act that waits for
+//! people has to be a step of what they agreed to. Trust comes
 //! from outside: keys, origin and first entry from a pin, never from the database.
 //!
 //! What each attack shows up as:
@@ -15,6 +18,8 @@
 //! | the beginning replaced | `genesis_mismatch` |
 //! | an entry added by hand | `node_missing`, `entry_not_canonical`, `entry_invalid`, `time_backwards`, `outcome_unmatched`; done perfectly at the end, it is only *unanchored* |
 //! | a node, checkpoint or projection forged | `node_wrong`, `checkpoint_untrusted`, `checkpoint_malformed`, `projection_differs` |
+//! | an act that nobody agreed to, or other people than it says | `entry_unproven` |
+//! | tables forged, and the leaf that says what they are | `register_wrong`, `register_missing` |
 //! | triggers, views, tables or indices changed | `schema_changed` |
 //! | pages damaged | `database_corrupt`, `database_unreadable` |
 //!
@@ -26,6 +31,8 @@ mod heads;
 mod tables;
 #[cfg(test)]
 mod tests;
+
+pub(super) use entries::empty_projections;
 
 use super::{Head, Ledger, Sql};
 use crate::crypto::note::{SignedNote, VerifierKey};
