@@ -82,7 +82,7 @@ fn issuer_of(world: &World, generation: &Generation, key: &Key) -> Result<(Gener
         Issuer::Itself => Ok((generation.clone(), None)),
         Issuer::Key(name) => {
             // Two subkeys bound at once would each leave the other out.
-            let lock = world.lock_key(&name)?;
+            let lock = world.lock_key(name)?;
             Ok((world.active(name)?, Some(lock)))
         }
         Issuer::External => Err(Error::bug("an OpenPGP key has no external issuer")),

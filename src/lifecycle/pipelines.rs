@@ -371,7 +371,7 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
         _ => {
             let detail = "the pipeline's file was not changed, or was changed again";
             let error = Error::failed("interrupted", detail);
-            act::close_failed::<UpdatePipeline, Edited>(world, permit, Failure { error: error, unknown: false })?;
+            act::close_failed::<UpdatePipeline, Edited>(world, permit, Failure { error, unknown: false })?;
             Ok(("not-executed", detail.into()))
         }
     }

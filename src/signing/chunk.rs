@@ -4,7 +4,7 @@ use super::artifact::{self, Placed, Prepared, Watch};
 use super::inputs::Job;
 use super::options::{SignOptions, Signer};
 use super::request::{Generations, Terms, covered, request};
-use super::{Batch, Finished, How, Preview, Stored, admission, approval};
+use super::{Batch, Finished, Foretold, How, Stored, admission, approval};
 use crate::error::Result;
 use crate::files::shown_path;
 use crate::gate::{Failure, Permit};
@@ -92,7 +92,7 @@ pub(super) fn preview(
     plan: &Plan<'_>,
     jobs: Vec<Job>,
     stop: &AtomicBool,
-) -> Result<(Vec<Finished>, Vec<(PathBuf, Preview)>)> {
+) -> Result<(Vec<Finished>, Vec<Foretold>)> {
     let mut finished = Vec::new();
     let mut ready = prepare(plan, jobs, stop, &mut finished);
     let requests = resolve(world, plan, &mut ready, &mut finished)?;

@@ -84,6 +84,9 @@ pub struct Finished {
 /// A resolved request and what the gates would say to it.
 pub(crate) type Preview = (Request<SignArtifact>, Decision);
 
+/// A file of a dry run, and what would be done to it.
+type Foretold = (PathBuf, Preview);
+
 /// What there is to say, as it comes.
 #[derive(Debug)]
 pub enum Item {
@@ -197,7 +200,7 @@ struct Run<'a> {
     hung: bool,
     laps: Laps,
     /// In a dry run, what would be done to each file.
-    foreseen: Vec<(PathBuf, Preview)>,
+    foreseen: Vec<Foretold>,
 }
 
 impl Run<'_> {
