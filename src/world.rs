@@ -1,5 +1,6 @@
 //! What a command finds open: the workspace, its ledger, its tokens, the clock, the terminal. Each part is
-//! opened when it is first needed.
+//! opened when it is first needed. Here a plan and what allows it are brought to a consent ([`authority`]), and one act is taken
+//! through the gate and closed ([`act`]). What acts there are, and what is printed about them, has no place here.
 
 use crate::config::workspace::Workspace;
 use crate::config::{Config, Settings};

@@ -1,4 +1,6 @@
-//! One file per command: the doc comment of its arguments is the help, then `run`, then what only it needs.
+//! What is typed and what is printed: one file per command, where the doc comment of its arguments is the help. `run` turns
+//! arguments into plain data, brings a plan to a consent (`preview.rs`), has the rooms below do it, and prints what came of it.
+//! What is done to keys, files, rules or people does not live here; whoever needs that calls the rooms, and no command.
 
 pub mod adopt;
 pub mod approve;

@@ -5,9 +5,9 @@ use crate::ledger::query::OpenIntent;
 use crate::lifecycle::lists::issue;
 use crate::lifecycle::{destroy, pipelines};
 use crate::published::{certificates, keyrings, register, worktree};
+use crate::runbooks::announce;
 use crate::runbooks::evidence::late_evidence;
 use crate::runbooks::recover::{file_of, settle};
-use crate::runbooks::untold;
 use crate::signing::adopt::in_order;
 use crate::ui::{Row, Worst};
 use crate::world::World;
@@ -49,7 +49,7 @@ pub fn run(_args: &RecoverArgs, world: &mut World) -> Result<Worst> {
         rows.push(row.with("result", result).with("detail", detail));
     }
     let mut worst = Worst::default();
-    let told = untold::go_on(world, &mut worst)?;
+    let told = announce::go_on(world, &mut worst)?;
     if !told.is_empty() {
         world.ui().say("revocations that nobody was told of are published");
         issue::finish(world, &told, &mut worst)?;

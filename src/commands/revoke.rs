@@ -9,7 +9,7 @@ use crate::gate;
 use crate::keys::{RevocationReason, Terms};
 use crate::ledger::query;
 use crate::lifecycle::lists::{issue, list};
-use crate::lifecycle::revocation::channel::{self, Way};
+use crate::lifecycle::revocation::channel::{self, Channel};
 use crate::lifecycle::revocation::revoking::{Revoking, bare_request};
 use crate::lifecycle::revocation::tell::{list_request, tell, unpublished};
 use crate::lifecycle::revocation::{keyring, terms};
@@ -136,7 +136,7 @@ fn explain(world: &World, revoking: &Revoking) {
     let Terms { reason, revocation_date, invalidity_date } = revoking.terms;
     ui.say(&format!("{} will be revoked for {reason} from {} on", revoking.generation.id, rfc3339(revocation_date)));
     match &revoking.way {
-        Way::Register(why) => ui.say(why),
+        Channel::Register(why) => ui.say(why),
         way => ui.say(&format!("verifiers learn of it from {}", way.explain())),
     }
     if reason.is_compromise() && invalidity_date.is_none() {
@@ -152,12 +152,12 @@ fn judged(world: &mut World, revoking: &Revoking) -> Result<Vec<(usize, Decision
         return Ok(Vec::new());
     }
     let request = match &revoking.way {
-        Way::List(ca) => {
+        Channel::List(ca) => {
             let list = list::plan(world, ca, Some((&revoking.generation.id, revoking.terms)))?;
             list_request(world, revoking, &list)
         }
-        Way::Keyring(primary) => keyring::prepare(world, revoking, primary)?.0,
-        Way::Register(_) => bare_request(world, revoking),
+        Channel::Keyring(primary) => keyring::prepare(world, revoking, primary)?.0,
+        Channel::Register(_) => bare_request(world, revoking),
     };
     Ok(gate::preview(&mut world.ledger, std::slice::from_ref(&request))?.into_iter().map(|one| (0, one)).collect())
 }
@@ -177,7 +177,7 @@ fn describe(world: &World, revoking: &Revoking, receipts: &[Receipt]) -> Result<
         row = row.with("invalidity_date", rfc3339(date));
     }
     row = row.with("published", recorded.told.is_some());
-    if let Way::List(ca) = &revoking.way
+    if let Channel::List(ca) = &revoking.way
         && let Some(list) = query::published_crl(conn, &ca.id)?
     {
         row = row

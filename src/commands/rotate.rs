@@ -7,7 +7,7 @@ use crate::clock::{self, Time, rfc3339};
 use crate::commands::preview::{self, Leading};
 use crate::config::{Key, RotationMode};
 use crate::error::{Error, Result};
-use crate::keys::rotation::{self, Next, Step, Wait};
+use crate::keys::rotation::{self, Edge, Next, Wait};
 use crate::ledger::query::{self, rotation as recorded};
 use crate::lifecycle::rotation::advance::{Progress, advance};
 use crate::lifecycle::rotation::facts::Known;
@@ -226,7 +226,7 @@ fn row(world: &World, name: &KeyName, progress: &Progress) -> Result<Row> {
     if let Some(csr) = &progress.csr {
         row = row.with("csr", csr.to_string_lossy().into_owned());
     }
-    Ok(row.with("steps", progress.done.iter().map(Step::as_str).collect::<Vec<_>>()))
+    Ok(row.with("steps", progress.done.iter().map(Edge::as_str).collect::<Vec<_>>()))
 }
 
 /// What is printed of a takeover: only what the ledger says, so that a replay prints the same.

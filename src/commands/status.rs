@@ -1,6 +1,6 @@
 //! `status`: one screen.
 
-mod resign;
+mod re_sign;
 mod revocation;
 
 use crate::commands::{follow_up, grant, run, values};

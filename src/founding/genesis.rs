@@ -5,7 +5,7 @@ use crate::crypto::note::VerifierKey;
 use crate::crypto::{self, jcs};
 use crate::error::{Error, Result};
 use crate::files::safe;
-use crate::founding::request::{Plan, Unfounded, agreed};
+use crate::founding::request::{Proposal, Unfounded, agreed};
 use crate::founding::{earlier, tokens};
 use crate::gate;
 use crate::hsm::store::{PUBLIC_HALF, Store};
@@ -64,7 +64,7 @@ pub(crate) fn genesis(
     let intent = match begun {
         Some(intent) => intent,
         None => {
-            let plan = Plan { dir, config, settings: &settings, beginning: &beginning, earlier: earlier.as_ref() };
+            let plan = Proposal { dir, config, settings: &settings, beginning: &beginning, earlier: earlier.as_ref() };
             let founded = agreed(&plan, globals)?;
             // What the earlier workspace made today may have the same label.
             intent(config, &store, founded, earlier.is_some(), globals)?

@@ -52,7 +52,7 @@ pub(crate) struct Awaited {
 }
 
 /// A founding that is to be agreed to.
-pub(crate) struct Plan<'a> {
+pub(crate) struct Proposal<'a> {
     pub dir: &'a Path,
     pub config: &'a Config,
     pub settings: &'a Settings,
@@ -64,7 +64,7 @@ pub(crate) struct Plan<'a> {
 ///
 /// # Errors
 /// `approval_needed`, with who is missing and the literal next commands.
-pub(crate) fn agreed(plan: &Plan<'_>, globals: &Globals) -> Result<Founded, Unfounded> {
+pub(crate) fn agreed(plan: &Proposal<'_>, globals: &Globals) -> Result<Founded, Unfounded> {
     if plan.config.environment == Environment::Sandbox {
         // One person plays everyone there, and must not thereby get at keys that other people made.
         return match plan.earlier {
@@ -109,7 +109,7 @@ pub(crate) fn agreed(plan: &Plan<'_>, globals: &Globals) -> Result<Founded, Unfo
 }
 
 /// In a sandbox one person plays everyone.
-fn sandbox(plan: &Plan<'_>, globals: &Globals) -> Result<Founded> {
+fn sandbox(plan: &Proposal<'_>, globals: &Globals) -> Result<Founded> {
     let roster = &plan.beginning.roster;
     let founder = match roster.person(&SANDBOX_FOUNDER.parse()?) {
         Some((email, _)) => email.clone(),
@@ -134,7 +134,7 @@ fn first_key(roster: &Roster, email: &Email) -> Result<Requester> {
     Ok(Requester { email: email.clone(), key_sha256: key.key()?.fingerprint() })
 }
 
-fn document(plan: &Plan<'_>, requester: Requester, globals: &Globals) -> Result<ApprovalRequest> {
+fn document(plan: &Proposal<'_>, requester: Requester, globals: &Globals) -> Result<ApprovalRequest> {
     let roster = &plan.beginning.roster;
     let workspace_id = uuid::Uuid::new_v4().to_string();
     let rule = plan.settings.policy.rule(Operation::Roster);
@@ -167,7 +167,7 @@ fn document(plan: &Plan<'_>, requester: Requester, globals: &Globals) -> Result<
 }
 
 /// The newest founding request that says what would be asked now, and is not over.
-fn pending(plan: &Plan<'_>, globals: &Globals) -> Result<Option<(PathBuf, ApprovalRequest)>> {
+fn pending(plan: &Proposal<'_>, globals: &Globals) -> Result<Option<(PathBuf, ApprovalRequest)>> {
     let now = globals.clock.now();
     let mut found: Option<(PathBuf, ApprovalRequest)> = None;
     for entry in std::fs::read_dir(plan.dir.join(REQUESTS))? {
@@ -192,7 +192,7 @@ fn pending(plan: &Plan<'_>, globals: &Globals) -> Result<Option<(PathBuf, Approv
 }
 
 /// Writes a new one, by the person whose key this is.
-fn write(plan: &Plan<'_>, signer: &Signer, globals: &Globals) -> Result<(PathBuf, ApprovalRequest)> {
+fn write(plan: &Proposal<'_>, signer: &Signer, globals: &Globals) -> Result<(PathBuf, ApprovalRequest)> {
     let (email, ..) = plan.beginning.roster.holder(signer.public()).ok_or_else(|| {
         let message = format!("the roster has nobody with the key {}", signer.public().openssh_fingerprint());
         Error::blocked("not_in_roster", message).hint("--identity names one of your keys in roster.toml")
@@ -227,7 +227,7 @@ fn armours_beside(path: &Path) -> Result<Vec<String>> {
 }
 
 fn waits(
-    plan: &Plan<'_>,
+    plan: &Proposal<'_>,
     document: &ApprovalRequest,
     path: &Path,
     missing: &[Unsigned],

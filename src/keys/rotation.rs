@@ -100,7 +100,7 @@ pub struct Facts<'a> {
 
 /// One edge. Each has its own intent and outcome in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Edge {
     /// Make the successor's key pair.
     Generate,
     /// Have our issuer certify it.
@@ -127,41 +127,41 @@ pub enum Step {
     Discard(GenerationId),
 }
 
-impl Step {
+impl Edge {
     /// The word for it.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Step::Generate => "generate",
-            Step::Certify(_) => "certify",
-            Step::Request(_) => "request",
-            Step::Link(..) => "link",
-            Step::Publish(_) => "publish",
-            Step::Test(_) => "test",
-            Step::Stage(_) => "stage",
-            Step::UpdatePipelines(_) => "update-pipelines",
-            Step::Activate(_) => "activate",
-            Step::Retire(..) => "retire",
-            Step::Revoke(_) => "revoke",
-            Step::Discard(_) => "discard",
+            Edge::Generate => "generate",
+            Edge::Certify(_) => "certify",
+            Edge::Request(_) => "request",
+            Edge::Link(..) => "link",
+            Edge::Publish(_) => "publish",
+            Edge::Test(_) => "test",
+            Edge::Stage(_) => "stage",
+            Edge::UpdatePipelines(_) => "update-pipelines",
+            Edge::Activate(_) => "activate",
+            Edge::Retire(..) => "retire",
+            Edge::Revoke(_) => "revoke",
+            Edge::Discard(_) => "discard",
         }
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for Edge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Generate => f.write_str("generate the next generation"),
-            Step::Certify(id) => write!(f, "certify {id}"),
-            Step::Request(id) => write!(f, "request a certificate for {id}"),
-            Step::Link(id, link) => write!(f, "link {id} with its predecessor ({link})"),
-            Step::Publish(id) => write!(f, "publish {id}"),
-            Step::Test(id) => write!(f, "test {id}"),
-            Step::Stage(id) => write!(f, "stage {id}"),
-            Step::UpdatePipelines(id) => write!(f, "name {id} in the pipelines"),
-            Step::Activate(id) => write!(f, "activate {id}"),
-            Step::Retire(id, to) => write!(f, "move {id} to {to}"),
-            Step::Revoke(id) => write!(f, "revoke {id} as superseded"),
-            Step::Discard(id) => write!(f, "discard {id}, which is too old to take over"),
+            Edge::Generate => f.write_str("generate the next generation"),
+            Edge::Certify(id) => write!(f, "certify {id}"),
+            Edge::Request(id) => write!(f, "request a certificate for {id}"),
+            Edge::Link(id, link) => write!(f, "link {id} with its predecessor ({link})"),
+            Edge::Publish(id) => write!(f, "publish {id}"),
+            Edge::Test(id) => write!(f, "test {id}"),
+            Edge::Stage(id) => write!(f, "stage {id}"),
+            Edge::UpdatePipelines(id) => write!(f, "name {id} in the pipelines"),
+            Edge::Activate(id) => write!(f, "activate {id}"),
+            Edge::Retire(id, to) => write!(f, "move {id} to {to}"),
+            Edge::Revoke(id) => write!(f, "revoke {id} as superseded"),
+            Edge::Discard(id) => write!(f, "discard {id}, which is too old to take over"),
         }
     }
 }
@@ -181,7 +181,7 @@ pub enum Wait {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// This.
-    Do(Step),
+    Do(Edge),
     /// Nothing that can be done here and now.
     Wait(Wait),
     /// Nothing, before this time.
@@ -235,13 +235,13 @@ fn forward(facts: &Facts<'_>) -> Result<Next> {
     }
     let id = || successor.id.clone();
     Ok(match successor.state {
-        State::Planned => Next::Do(Step::Generate),
+        State::Planned => Next::Do(Edge::Generate),
         State::Generated => match facts.key.issuer {
             Issuer::External if facts.progress.requested => Next::Wait(Wait::Certificate(id())),
-            Issuer::External => Next::Do(Step::Request(id())),
-            _ => Next::Do(Step::Certify(id())),
+            Issuer::External => Next::Do(Edge::Request(id())),
+            _ => Next::Do(Edge::Certify(id())),
         },
-        _ if is_stale(facts, successor) => Next::Do(Step::Discard(id())),
+        _ if is_stale(facts, successor) => Next::Do(Edge::Discard(id())),
         _ => take_over(facts, successor),
     })
 }
@@ -251,18 +251,18 @@ fn take_over(facts: &Facts<'_>, successor: &Generation) -> Next {
     let (id, progress) = (successor.id.clone(), facts.progress);
     let missing = Link::ALL.iter().find(|link| is_linked(facts) && !progress.linked.contains(link));
     if let Some(link) = missing {
-        return Next::Do(Step::Link(id, *link));
+        return Next::Do(Edge::Link(id, *link));
     }
     let step = match (progress.published, progress.tested, successor.state) {
-        (false, _, _) => Step::Publish(id),
-        (_, false, _) => Step::Test(id),
-        (_, _, State::Certified) => Step::Stage(id),
-        _ if progress.pipelines_pending => Step::UpdatePipelines(id),
+        (false, _, _) => Edge::Publish(id),
+        (_, false, _) => Edge::Test(id),
+        (_, _, State::Certified) => Edge::Stage(id),
+        _ if progress.pipelines_pending => Edge::UpdatePipelines(id),
         _ => {
             let ready = clients_ready(facts, successor);
             return match ready {
                 Some(ready) if facts.now < ready => Next::Wait(Wait::Clients(id, ready)),
-                _ => Next::Do(Step::Activate(id)),
+                _ => Next::Do(Edge::Activate(id)),
             };
         }
     };
@@ -296,14 +296,14 @@ fn begin(facts: &Facts<'_>) -> Result<Next> {
         return Err(Error::usage("no_generation", message).hint(format!("keyctl keygen {}", facts.name)));
     }
     // Nobody signs: there is nothing to wait for.
-    let Some(active) = active(facts.generations) else { return Ok(Next::Do(Step::Generate)) };
+    let Some(active) = active(facts.generations) else { return Ok(Next::Do(Edge::Generate)) };
     let rolls = facts.review.is_some_and(|review| review.decision == ReviewDecision::Roll);
     let due = due(active, facts.key, facts.rotation, facts.review);
     Ok(match facts.key.rotation {
-        RotationMode::Review if rolls => Next::Do(Step::Generate),
+        RotationMode::Review if rolls => Next::Do(Edge::Generate),
         _ if !facts.early && facts.now < due => Next::Idle(due),
         RotationMode::Review => Next::Wait(Wait::Review(active.id.clone())),
-        RotationMode::Roll => Next::Do(Step::Generate),
+        RotationMode::Roll => Next::Do(Edge::Generate),
     })
 }
 
@@ -328,14 +328,14 @@ pub fn lead_days(key: &Key, rotation: &Rotation) -> u32 {
 }
 
 /// What is left of rotations that are done.
-fn aftercare(facts: &Facts<'_>) -> Option<Step> {
+fn aftercare(facts: &Facts<'_>) -> Option<Edge> {
     active(facts.generations)?;
     let retiring = facts.generations.iter().filter(|generation| generation.state == State::Retiring);
     let over =
         |generation: &&Generation| facts.now >= retires(generation, facts.retiring_since.get(&generation.id).copied());
     match retiring.clone().find(over) {
-        Some(generation) => Some(Step::Retire(generation.id.clone(), resting_state(generation.purpose))),
-        None => facts.superseded.first().cloned().map(Step::Revoke),
+        Some(generation) => Some(Edge::Retire(generation.id.clone(), resting_state(generation.purpose))),
+        None => facts.superseded.first().cloned().map(Edge::Revoke),
     }
 }
 

@@ -121,7 +121,7 @@ pub(crate) fn late_evidence(world: &mut World) -> Result<usize> {
     Ok(written)
 }
 
-/// Goes on under an intent whose process is gone (governance T7): what is gone is destroyed, what is there still goes now.
+/// Goes on under an intent whose process is gone (governance T7): a copy that is gone counts as destroyed, and one that is still there is destroyed now.
 pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
     let permit = orphans::resume::<DestroyKey>(world, orphan)?;
     let generation = world.generation(&permit.request().params.generation)?;

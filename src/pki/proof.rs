@@ -27,7 +27,7 @@ pub fn test_message(params: &TestKey, algorithm: KeyAlgorithm) -> Tbs {
 
 /// What verifiers find when they are given what is published.
 #[derive(Clone, Copy)]
-pub struct Published<'a> {
+pub struct AsPublished<'a> {
     /// The certificate, DER.
     pub certificate: &'a [u8],
     /// What kind it is.
@@ -63,7 +63,7 @@ impl Standing {
     ///
     /// # Errors
     /// No chain holds; `lint`.
-    pub fn of_certificate(published: &Published<'_>) -> Result<Self> {
+    pub fn of_certificate(published: &AsPublished<'_>) -> Result<Self> {
         let certificate = Certificate::parse(published.certificate)?;
         let profile = Profile::get(published.profile)?;
         let revocation = Revocation::IfKnown(published.crls);

@@ -1,6 +1,6 @@
 //! What closes the permit of a revocation.
 
-use super::crl::delivery::Published;
+use super::crl::delivery::Delivered;
 use super::openpgp::ending::Ended;
 use crate::gate::{Completes, sealed};
 use crate::request::RevokeKey;
@@ -15,14 +15,14 @@ pub struct Revoked {
 
 #[derive(Debug)]
 enum How {
-    Listed(Box<Published>),
+    Listed(Box<Delivered>),
     InKeyring(Box<Ended>),
     Registered,
 }
 
 impl Revoked {
     /// By a list that is published. `marks` is how many artifacts depend on the key.
-    pub fn listed(list: Published, marks: u64) -> Self {
+    pub fn listed(list: Delivered, marks: u64) -> Self {
         Revoked { how: How::Listed(Box::new(list)), marks }
     }
 

@@ -1,5 +1,6 @@
 //! Pure decisions: a request and the facts go in, gates with verdicts come out. Nothing here reads a file,
-//! a token, the ledger or the clock; the gate gathers the facts and asks.
+//! a token, the ledger or the clock; the gate gathers the facts and asks. What an
+//! operation is called and what its parameters are is said in `request`.
 
 pub mod every;
 pub mod gates;

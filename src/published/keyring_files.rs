@@ -144,7 +144,7 @@ pub fn write_package(dir: &Path, package: &Package<'_>, keyring: &Keyring) -> Re
 
 /// What is published for one key.
 #[derive(Clone, Debug)]
-pub struct Publication<'a> {
+pub struct KeyringFiles<'a> {
     /// File name without ending: the key's name.
     pub name: &'a str,
     /// The keyring.
@@ -155,7 +155,7 @@ pub struct Publication<'a> {
     pub sources: Option<String>,
 }
 
-impl Publication<'_> {
+impl KeyringFiles<'_> {
     /// Whether `dir` holds this keyring already, in both forms.
     pub fn is_in_place(&self, dir: &Path) -> bool {
         let same = |ending: &str, content: &[u8]| {
@@ -170,7 +170,7 @@ impl Publication<'_> {
     ///
     /// # Errors
     /// `write_failed`, `bad_package`; `keyring_changed` when the file does not read back as it was made.
-    pub fn publish(&self, dir: &Path) -> Result<Published> {
+    pub fn publish(&self, dir: &Path) -> Result<KeyringWritten> {
         let file = |ending: &str| dir.join(format!("{}.{ending}", self.name));
         self.replace_package(dir)?;
         if let Some(sources) = &self.sources {
@@ -183,7 +183,7 @@ impl Publication<'_> {
         if Hash256::of(&found) != sha256 {
             return Err(Error::failed("keyring_changed", "the published keyring does not read back as it was made"));
         }
-        Ok(Published { sha256 })
+        Ok(KeyringWritten { sha256 })
     }
 
     /// The tree is made aside, so that nobody builds half of it.
@@ -204,13 +204,13 @@ impl Publication<'_> {
 
 /// A keyring that was written and read back. It closes the permit.
 #[derive(Debug)]
-pub struct Published {
+pub struct KeyringWritten {
     sha256: Hash256,
 }
 
-impl sealed::Sealed for Published {}
+impl sealed::Sealed for KeyringWritten {}
 
-impl Completes<PublishKeyring> for Published {
+impl Completes<PublishKeyring> for KeyringWritten {
     fn done(&self) -> Value {
         json!({ "sha256": self.sha256 })
     }

@@ -10,7 +10,7 @@ use crate::ledger::query;
 use crate::model::{GenerationId, Hash256, KeyName};
 use crate::pki::openpgp::certificate::{Certificate, MAX_KEYRING};
 use crate::pki::openpgp::ending::{self, Ended};
-use crate::published::keyring_files::{Publication, apt_keys, in_keyring, keyring_path, merged, published_keyrings};
+use crate::published::keyring_files::{KeyringFiles, apt_keys, in_keyring, keyring_path, merged, published_keyrings};
 use crate::request::PublishKeyring;
 use crate::world::{World, act};
 
@@ -149,14 +149,14 @@ fn with_publication<T>(
     key: &KeyName,
     newest: &Generation,
     certificates: &[Certificate],
-    then: impl FnOnce(&Publication<'_>) -> Result<T>,
+    then: impl FnOnce(&KeyringFiles<'_>) -> Result<T>,
 ) -> Result<T> {
     let maintainer = match world.config.keys.get(key).map(|key| &key.issuer) {
         Some(Issuer::Key(primary)) => user_id(primary, &world.config.adopted().key(primary)?.clone())?,
         _ => return Err(Error::usage("unknown_key", format!("there is no [keys.{key}] with an issuer"))),
     };
     let package = format!("{}-keyring", key.as_str().replace('_', "-"));
-    then(&Publication {
+    then(&KeyringFiles {
         name: key.as_str(),
         keyring: published::keyring(certificates)?,
         package: Package {

@@ -26,7 +26,7 @@ fn publisher(world: &World) -> Result<Publisher> {
     Ok(Publisher::new(folder, settings, retry, secrets(world), crate::world::interrupts()?))
 }
 
-/// The PINs as far as they lie about: what must never be published. One that cannot be read is none of ours to publish.
+/// Every PIN that lies in a file which we may read: none of them may be published.
 fn secrets(world: &World) -> Secrets {
     let mut secrets = Secrets::default();
     let mut files = Vec::new();

@@ -175,7 +175,7 @@ impl Runbook {
         }
         // Telling what was decided takes what issuing a list takes.
         let only_tells = steps.is_empty() && !is_suspended && stage == Stage::Decided;
-        if stage != Stage::Told {
+        if stage != Stage::Announced {
             match self.compromise(None).step(world, id) {
                 Ok(revocation) => steps.push(revocation),
                 Err(error) => world.ui().warn(&format!("the revocation is left for later: {}", error.full())),

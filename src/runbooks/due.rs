@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::error::{Kind, Result};
 use crate::gate::Consent;
 use crate::governance::grants;
-use crate::keys::rotation::{self, Next, Step, Wait};
+use crate::keys::rotation::{self, Edge, Next, Wait};
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::alerts::{self, CertificateExpiry};
 use crate::ledger::query::{self, rotation as recorded};
@@ -100,7 +100,7 @@ pub(crate) fn rotation_of(
         None => Consent::of_sandbox(plan, &world.ledger)?,
     };
     let progress = advance::advance(world, &consent, name, &Options::default())?;
-    let steps: Vec<_> = progress.done.iter().map(Step::as_str).collect();
+    let steps: Vec<_> = progress.done.iter().map(Edge::as_str).collect();
     if let Next::Do(step) = &progress.next {
         let item = of_key(name, what(step), "waits for people").with("detail", step.to_string()).with("steps", steps);
         return Ok(Some((item.with("command", words::command_for(name, step)), Some(Kind::ApprovalNeeded))));
@@ -112,14 +112,14 @@ pub(crate) fn rotation_of(
 }
 
 /// The grant under which a step may be done without asking, where people have to be asked.
-fn grant_for(world: &World, known: &Known, step: &Step) -> Result<Option<String>> {
+fn grant_for(world: &World, known: &Known, step: &Edge) -> Result<Option<String>> {
     if !world.asks_people() {
         return Ok(None);
     }
     let active = known.active().map(|active| active.id.clone());
     let next = match rotation::successor(&known.generations) {
         Some(successor) => Some(successor.id.clone()),
-        None if *step == Step::Generate => {
+        None if *step == Edge::Generate => {
             let number = query::next_number(world.ledger.connection(), &known.name)?;
             Some(GenerationId { key: known.name.clone(), number })
         }
@@ -130,10 +130,10 @@ fn grant_for(world: &World, known: &Known, step: &Step) -> Result<Option<String>
     Ok(grants::covering(world, &next)?.map(|grant| grant.params.grant_id))
 }
 
-fn what(step: &Step) -> &'static str {
+fn what(step: &Edge) -> &'static str {
     match step {
-        Step::Retire(..) => "retirement",
-        Step::Revoke(_) => "revocation of a retired generation",
+        Edge::Retire(..) => "retirement",
+        Edge::Revoke(_) => "revocation of a retired generation",
         _ => "rotation",
     }
 }

@@ -15,7 +15,7 @@ use crate::pki::openpgp::certification::Certified;
 use crate::pki::proof::Tested;
 use crate::pki::published::InPlace;
 use crate::pki::takeover::TakenOver;
-use crate::published::keyring_files::Published;
+use crate::published::keyring_files::KeyringWritten;
 use crate::request::{
     ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, EndGrant,
     GiveGrant, ImportCertificate, IssueCertificate, Kind as Act, LinkRoots, MakeCsr, MarkArtifacts, Operation,
@@ -49,7 +49,7 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
             settle_as::<CertifyOpenPgp, Certified>(world, orphan, true, detail)
         }
         Act::PublishKeyring => {
-            settle_as::<PublishKeyring, Published>(world, orphan, false, "the keyring is published again")
+            settle_as::<PublishKeyring, KeyringWritten>(world, orphan, false, "the keyring is published again")
         }
         Act::MakeCsr => settle_as::<MakeCsr, CsrMade>(world, orphan, true, "the request may have been signed"),
         Act::ImportCertificate => settle_as::<ImportCertificate, Issued>(world, orphan, false, "nothing was imported"),

@@ -4,7 +4,7 @@
 
 pub(crate) mod release;
 
-use super::chunk::Plan;
+use super::chunk::Setup;
 use super::inputs::Job;
 use super::kept::{Folder, Kept};
 use super::replay::{Known, Wanted, still_stands};
@@ -59,7 +59,7 @@ impl Completes<SignArtifact> for Adopted {
 ///
 /// # Errors
 /// The ledger cannot be read or written.
-pub(super) fn split(world: &mut World, plan: &Plan<'_>, jobs: Vec<Job>) -> Result<(Vec<Finished>, Vec<Job>)> {
+pub(super) fn split(world: &mut World, plan: &Setup<'_>, jobs: Vec<Job>) -> Result<(Vec<Finished>, Vec<Job>)> {
     let mut open = orphans(world)?;
     open.retain(|intent| intent.kind == Kind::SignArtifact);
     in_order(world, &mut open);
@@ -91,7 +91,7 @@ pub(crate) fn in_order(world: &World, open: &mut [OpenIntent]) {
 }
 
 /// What comes of a file that may carry such a signature; none if it goes the way of all others.
-fn meet(world: &mut World, plan: &Plan<'_>, intents: &Intents, job: &Job) -> Result<Option<Result<(Stored, How)>>> {
+fn meet(world: &mut World, plan: &Setup<'_>, intents: &Intents, job: &Job) -> Result<Option<Result<(Stored, How)>>> {
     let target = job.destination.as_deref().unwrap_or(&job.file);
     let Some((orphan, adopted)) = seen_by(world, plan, intents, target)? else { return Ok(None) };
     let stored = close(world, orphan, *adopted)?;
@@ -105,7 +105,7 @@ fn meet(world: &mut World, plan: &Plan<'_>, intents: &Intents, job: &Job) -> Res
 
 /// Whether the adopted signature is what this run is asked for. Under the same correlation id, an operator who was told
 /// that the file is signed already may have said `--replace` meanwhile.
-fn is_wanted(world: &World, plan: &Plan<'_>, known: &Known) -> Result<bool> {
+fn is_wanted(world: &World, plan: &Setup<'_>, known: &Known) -> Result<bool> {
     let mut options = plan.options.words();
     let mut then = known.params.clone();
     let receipt = crate::outcome::Receipt::load(&world.ledger, known.seq)?;
@@ -119,7 +119,7 @@ fn is_wanted(world: &World, plan: &Plan<'_>, known: &Known) -> Result<bool> {
 
 fn seen_by<'a>(
     world: &World,
-    plan: &Plan<'_>,
+    plan: &Setup<'_>,
     intents: &'a Intents,
     file: &Path,
 ) -> Result<Option<(&'a OpenIntent, Box<Adopted>)>> {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 /// What is the same for every file of a run.
-pub(super) struct Plan<'t> {
+pub(super) struct Setup<'t> {
     /// What the requests say beside the files.
     pub terms: &'t Terms,
     /// The key with its chain.
@@ -41,7 +41,7 @@ pub(super) struct Read {
 }
 
 /// Reads the files of a chunk that an earlier run did not sign already. The key is not touched, nor is the ledger.
-pub(super) fn read(plan: &Plan<'_>, (mut finished, jobs): (Vec<Finished>, Vec<Job>), stop: &AtomicBool) -> Read {
+pub(super) fn read(plan: &Setup<'_>, (mut finished, jobs): (Vec<Finished>, Vec<Job>), stop: &AtomicBool) -> Read {
     let ready = prepare(plan, jobs, stop, &mut finished);
     Read { finished, ready }
 }
@@ -61,7 +61,7 @@ pub(super) struct Admitted {
 ///
 /// # Errors
 /// The token waits for `recover`; the ledger cannot be written. Refusals are in the answer.
-pub(super) fn admit(world: &mut World, plan: &Plan<'_>, Read { finished, mut ready }: Read) -> Result<Admitted> {
+pub(super) fn admit(world: &mut World, plan: &Setup<'_>, Read { finished, mut ready }: Read) -> Result<Admitted> {
     let mut rest = Batch { finished, ..Batch::default() };
     let mut work = Vec::new();
     if ready.is_empty() {
@@ -89,7 +89,7 @@ pub(super) fn admit(world: &mut World, plan: &Plan<'_>, Read { finished, mut rea
 /// The token waits for `recover`; the ledger cannot be read.
 pub(super) fn preview(
     world: &mut World,
-    plan: &Plan<'_>,
+    plan: &Setup<'_>,
     jobs: Vec<Job>,
     stop: &AtomicBool,
 ) -> Result<(Vec<Finished>, Vec<Foretold>)> {
@@ -101,7 +101,7 @@ pub(super) fn preview(
     Ok((finished, files.zip(previews).collect()))
 }
 
-fn prepare(plan: &Plan<'_>, jobs: Vec<Job>, stop: &AtomicBool, finished: &mut Vec<Finished>) -> Vec<(Job, Prepared)> {
+fn prepare(plan: &Setup<'_>, jobs: Vec<Job>, stop: &AtomicBool, finished: &mut Vec<Finished>) -> Vec<(Job, Prepared)> {
     let watch = Watch { stop, progress: &plan.progress };
     let prepared = in_parallel(jobs, plan.threads, |job| {
         let prepared =
@@ -121,7 +121,7 @@ fn prepare(plan: &Plan<'_>, jobs: Vec<Job>, stop: &AtomicBool, finished: &mut Ve
 /// The requests of a chunk; files that are not what they should be drop out.
 fn resolve(
     world: &World,
-    plan: &Plan<'_>,
+    plan: &Setup<'_>,
     ready: &mut Vec<(Job, Prepared)>,
     finished: &mut Vec<Finished>,
 ) -> Result<Vec<Request<SignArtifact>>> {
@@ -139,7 +139,7 @@ fn resolve(
     Ok(requests)
 }
 
-fn request_of(world: &World, plan: &Plan<'_>, prepared: &Prepared) -> Result<Request<SignArtifact>> {
+fn request_of(world: &World, plan: &Setup<'_>, prepared: &Prepared) -> Result<Request<SignArtifact>> {
     let (signer, subject) = (&plan.signer, prepared.subject());
     let generations = Generations { active: &signer.generation, cosigners: &[] };
     let known_as = subject.hash_before;

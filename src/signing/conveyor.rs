@@ -5,7 +5,7 @@
 //! thread than the one that asks the token, and by more of them, since most of that is waiting for the disk.
 
 use super::artifact::{Signed, Stamp};
-use super::chunk::{self, Admitted, Done, Plan, Read, Work, in_parallel};
+use super::chunk::{self, Admitted, Done, Read, Setup, Work, in_parallel};
 use super::inputs::Job;
 use super::kept::Folder;
 use super::{Batch, CHUNK, Run, approval, replay};
@@ -25,7 +25,7 @@ const PLACERS: usize = 8;
 /// What is the same for every chunk.
 #[derive(Clone, Copy)]
 struct Shared<'s> {
-    plan: &'s Plan<'s>,
+    plan: &'s Setup<'s>,
     stamp: Option<&'s dyn Stamp>,
     stop: &'s AtomicBool,
 }
@@ -87,7 +87,7 @@ impl Run<'_> {
     pub(super) fn sign_files(
         &mut self,
         world: &mut World,
-        plan: &Plan<'_>,
+        plan: &Setup<'_>,
         stamp: Option<&dyn Stamp>,
         jobs: &[Job],
         stop: &AtomicBool,

@@ -39,7 +39,7 @@ use crate::world::World;
 use crate::world::authority::{Foreseen, Pending, Planned};
 use artifact::Stamp;
 use authorities::Authorities;
-use chunk::Plan;
+use chunk::Setup;
 use inputs::Job;
 use options::SignOptions;
 use request::Terms;
@@ -151,11 +151,11 @@ pub fn sign(world: &mut World, options: &Options, jobs: Vec<Job>, show: &mut Sho
         let evidence = world.dir.join("evidence");
         let progress = Progress::over(world.ui(), files.len() as u64, inputs::sizes(&files), "signing");
         let options = sign_options;
-        let plan = Plan { terms: &terms, signer, options, threads, began, trusted, evidence, progress };
+        let plan = Setup { terms: &terms, signer, options, threads, began, trusted, evidence, progress };
         run.files(world, &plan, stamp.as_ref().map(|stamp| stamp as &dyn Stamp), &files, &stop)?;
     }
     if let Some(keys) = &keys {
-        let plan = repository::Plan { terms: &terms, keys, began };
+        let plan = repository::Setup { terms: &terms, keys, began };
         run.repositories(world, &plan, &repositories, &stop);
     }
     run.foresee(world, &terms)?;
@@ -185,7 +185,7 @@ fn signer(world: &World, options: &Options) -> Result<options::Signer> {
 pub(crate) fn sign_repository(world: &mut World, key: crate::model::KeyName, dir: &std::path::Path) -> Result<Stored> {
     let keys = repository::Keys::of(world, key)?;
     let terms = Terms::of(&Options::default())?;
-    let plan = repository::Plan { terms: &terms, keys: &keys, began: 0 };
+    let plan = repository::Setup { terms: &terms, keys: &keys, began: 0 };
     let mut batch = repository::sign(world, &plan, dir, &AtomicBool::new(false));
     assert!(batch.no_evidence.is_none() && !batch.hung);
     batch.finished.remove(0).result.map(|(stored, _)| stored)
@@ -263,7 +263,7 @@ impl Run<'_> {
     fn files(
         &mut self,
         world: &mut World,
-        plan: &Plan<'_>,
+        plan: &Setup<'_>,
         stamp: Option<&dyn Stamp>,
         jobs: &[Job],
         stop: &AtomicBool,
@@ -279,7 +279,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn repositories(&mut self, world: &mut World, plan: &repository::Plan<'_>, found: &[PathBuf], stop: &AtomicBool) {
+    fn repositories(&mut self, world: &mut World, plan: &repository::Setup<'_>, found: &[PathBuf], stop: &AtomicBool) {
         for dir in found {
             if !self.goes_on(world, stop) {
                 break;

@@ -2,7 +2,7 @@
 //! for it. A signed file is left alone; on a copy from before the signature the same edits are made that were made then.
 
 use super::artifact::{self, Paths};
-use super::chunk::{Plan, in_parallel};
+use super::chunk::{Setup, in_parallel};
 use super::inputs::{Job, hash_with};
 use super::kept::{Folder, Kept};
 use super::request::Terms;
@@ -40,7 +40,7 @@ enum Met {
 /// The ledger cannot be read.
 pub(super) fn split(
     world: &mut World,
-    plan: &Plan<'_>,
+    plan: &Setup<'_>,
     jobs: Vec<Job>,
     stop: &AtomicBool,
 ) -> Result<(Vec<Finished>, Vec<Job>)> {
@@ -62,7 +62,7 @@ pub(super) fn split(
     Ok((finished, left))
 }
 
-fn meet(world: &mut World, plan: &Plan<'_>, job: Job) -> Result<Met> {
+fn meet(world: &mut World, plan: &Setup<'_>, job: Job) -> Result<Met> {
     // A file that cannot be read is the later stages' to report.
     let Ok(hash) = hash_with(&job.file, plan.options.follow) else { return Ok(Met::New(job)) };
     let Some(known) = known(world, plan, &job, &hash)? else { return Ok(Met::New(job)) };
@@ -103,7 +103,7 @@ impl Known {
 
 /// Only what an earlier run signed: within one run, two files with the same bytes are two files. Of several artifacts
 /// that began with the same bytes, the one that this file is, or that was put where it goes, or that had its name.
-fn known(world: &World, plan: &Plan<'_>, job: &Job, hash: &Hash256) -> Result<Option<Known>> {
+fn known(world: &World, plan: &Setup<'_>, job: &Job, hash: &Hash256) -> Result<Option<Known>> {
     let id = &world.globals.correlation_id;
     let found = query::all_signed_as(world.ledger.connection(), id, "sign", hash, plan.began)?;
     let mut known = Vec::new();
@@ -132,7 +132,7 @@ enum Decided {
     Again(Stored, Box<Known>),
 }
 
-fn decide(world: &mut World, plan: &Plan<'_>, job: &Job, hash: &Hash256, known: Known) -> Result<Decided> {
+fn decide(world: &mut World, plan: &Setup<'_>, job: &Job, hash: &Hash256, known: Known) -> Result<Decided> {
     let options = plan.options.words();
     let wanted = Wanted { key: &plan.signer.generation.key, options: &options, terms: plan.terms };
     let stored = stored(world, &wanted, &known)?;

@@ -44,7 +44,7 @@ pub(crate) struct Keys {
 }
 
 /// What is the same for every repository of a run.
-pub(super) struct Plan<'t> {
+pub(super) struct Setup<'t> {
     /// What the requests say beside the repositories.
     pub terms: &'t Terms,
     /// Who signs.
@@ -146,7 +146,7 @@ fn leads_away(link: &Path) -> Error {
 }
 
 /// Signs one repository.
-pub(super) fn sign(world: &mut World, plan: &Plan<'_>, dir: &Path, stop: &AtomicBool) -> Batch {
+pub(super) fn sign(world: &mut World, plan: &Setup<'_>, dir: &Path, stop: &AtomicBool) -> Batch {
     let mut batch = Batch::default();
     let result = sign_one(world, plan, dir, stop, &mut batch);
     batch.finished.push(Finished { file: dir.to_owned(), result });
@@ -155,7 +155,7 @@ pub(super) fn sign(world: &mut World, plan: &Plan<'_>, dir: &Path, stop: &Atomic
 
 fn sign_one(
     world: &mut World,
-    plan: &Plan<'_>,
+    plan: &Setup<'_>,
     dir: &Path,
     stop: &AtomicBool,
     batch: &mut Batch,
@@ -193,7 +193,7 @@ fn sign_one(
 ///
 /// # Errors
 /// As signing.
-pub(super) fn preview(world: &mut World, plan: &Plan<'_>, dir: &Path) -> Result<Preview> {
+pub(super) fn preview(world: &mut World, plan: &Setup<'_>, dir: &Path) -> Result<Preview> {
     let dir = dir.canonicalize()?;
     let (_, request) = prepare(world, plan, &dir)?;
     admission::only(admission::preview(world, plan.terms, vec![request])?.into_iter().map(Ok).collect())
@@ -235,7 +235,7 @@ fn spare_strangers(world: &World, dir: &Path) -> Result<()> {
 
 /// What there is already, if this `Release` was signed under this correlation id: the signature files as they are, or
 /// put in place again as they were.
-fn replayed(world: &mut World, plan: &Plan<'_>, dir: &Path) -> Result<Option<(Stored, How)>> {
+fn replayed(world: &mut World, plan: &Setup<'_>, dir: &Path) -> Result<Option<(Stored, How)>> {
     let id = world.globals.correlation_id.clone();
     if !query::knows_correlation(world.ledger.connection(), &id, "sign")? {
         return Ok(None);
@@ -268,7 +268,7 @@ fn replayed(world: &mut World, plan: &Plan<'_>, dir: &Path) -> Result<Option<(St
 /// was made in this folder, else the oldest.
 fn known(
     world: &World,
-    plan: &Plan<'_>,
+    plan: &Setup<'_>,
     dir: &Path,
     release: &Hash256,
     in_release: Option<Hash256>,
@@ -280,7 +280,7 @@ fn known(
     Ok(known.min_by_key(|known| (Some(known.hash_after) != in_release, known.params.repository() != dir.to_str())))
 }
 
-fn options(plan: &Plan<'_>, dir: &Path) -> BTreeMap<String, String> {
+fn options(plan: &Setup<'_>, dir: &Path) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
     if let Some(hash) = plan.keys.keyring {
         options.insert(KEYRING_OPTION.to_owned(), hash.to_string());
@@ -291,7 +291,7 @@ fn options(plan: &Plan<'_>, dir: &Path) -> BTreeMap<String, String> {
     options
 }
 
-fn prepare(world: &World, plan: &Plan<'_>, dir: &Path) -> Result<(Prepared, Request<SignArtifact>)> {
+fn prepare(world: &World, plan: &Setup<'_>, dir: &Path) -> Result<(Prepared, Request<SignArtifact>)> {
     let (keys, now) = (plan.keys, world.globals.clock.now());
     let signers =
         keys.generations.iter().map(|generation| signer(keys, generation, now)).collect::<Result<Vec<_>>>()?;
@@ -333,7 +333,7 @@ fn signer(keys: &Keys, generation: &Generation, now: crate::clock::Time) -> Resu
 /// From the permit to the files under their names.
 fn finish(
     store: &Store,
-    plan: &Plan<'_>,
+    plan: &Setup<'_>,
     prepared: Prepared,
     evidence: &Path,
     permit: &Permit<SignArtifact>,

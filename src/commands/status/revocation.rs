@@ -1,7 +1,7 @@
 //! What `status` says of lists, of revocations that verifiers cannot know of, and of artifacts to be signed again.
 
 use crate::clock::{Time, rfc3339};
-use crate::commands::status::resign;
+use crate::commands::status::re_sign;
 use crate::error::Result;
 use crate::keys::{Generation, PublishedCrl, Revocation};
 use crate::ledger::query;
@@ -113,7 +113,7 @@ pub(crate) fn resign_required(world: &World) -> Result<()> {
     let marks = query::resign_required(world.ledger.connection())?;
     if !marks.is_empty() {
         world.ui().say("");
-        world.ui().rows(resign::COLUMNS, &marks.iter().map(resign::row).collect::<Vec<_>>());
+        world.ui().rows(re_sign::COLUMNS, &marks.iter().map(re_sign::row).collect::<Vec<_>>());
         let has =
             if marks.len() == 1 { "1 artifact has".to_owned() } else { format!("{} artifacts have", marks.len()) };
         world.ui().warn(&format!("{has} to be signed again"));

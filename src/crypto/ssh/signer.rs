@@ -27,11 +27,11 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub struct Signer {
     public: PublicKey,
-    way: Way,
+    holder: Holder,
 }
 
 #[derive(Debug)]
-enum Way {
+enum Holder {
     Agent(Agent),
     File(PrivateKey),
     /// A stub of a security key, by absolute path.
@@ -61,7 +61,7 @@ impl Signer {
         }
         let public = public_line(identity, &bytes)?;
         if let Some(agent) = agent.as_ref().filter(|agent| holds(agent, &public)) {
-            return Ok(Signer { public, way: Way::Agent(agent.clone()) });
+            return Ok(Signer { public, holder: Holder::Agent(agent.clone()) });
         }
         let private = identity.extension().filter(|extension| *extension == "pub").map(|_| identity.with_extension(""));
         let Some(private) = private.filter(|private| private.is_file()) else {
@@ -95,19 +95,19 @@ impl Signer {
         let public = file.public().clone();
         let locked = file.is_encrypted() || public.is_security_key();
         if let Some(agent) = agent.filter(|agent| locked && holds(agent, &public)) {
-            return Ok(Signer { public, way: Way::Agent(agent) });
+            return Ok(Signer { public, holder: Holder::Agent(agent) });
         }
         if public.is_security_key() {
             let path = std::path::absolute(path).or_failed("bad_identity", || "its folder cannot be named".into())?;
-            return Ok(Signer { public, way: Way::Keygen(path) });
+            return Ok(Signer { public, holder: Holder::Keygen(path) });
         }
         let key = unlock(&file, &shown(&path.display().to_string()), ask)?;
-        Ok(Signer { public, way: Way::File(key) })
+        Ok(Signer { public, holder: Holder::File(key) })
     }
 
     /// A key from memory.
     pub fn of(key: PrivateKey) -> Self {
-        Signer { public: key.public().clone(), way: Way::File(key) }
+        Signer { public: key.public().clone(), holder: Holder::File(key) }
     }
 
     /// The public key.
@@ -125,13 +125,13 @@ impl Signer {
     /// # Errors
     /// The agent or the security key is not there or refuses; what came back is not a good signature by this key.
     pub fn sign(&self, namespace: &str, message: &[u8]) -> Result<Signature> {
-        let signature = match &self.way {
-            Way::File(key) => key.sign(namespace, message)?,
-            Way::Agent(agent) => {
+        let signature = match &self.holder {
+            Holder::File(key) => key.sign(namespace, message)?,
+            Holder::Agent(agent) => {
                 let made = agent.sign(&self.public, &Signature::signed_data(namespace, message)?)?;
                 Signature::assemble(&self.public, namespace, &made)?
             }
-            Way::Keygen(path) => keygen(path, namespace, message)?,
+            Holder::Keygen(path) => keygen(path, namespace, message)?,
         };
         let verified = signature.verify(namespace, message)?;
         if verified.key != self.public {

@@ -115,21 +115,21 @@ impl Play {
     }
 
     /// Does a step as the program does.
-    fn take(&mut self, step: &Step) {
+    fn take(&mut self, step: &Edge) {
         self.early = false;
         match step {
-            Step::Generate => self.generate(),
-            Step::Certify(_) => self.certify(),
-            Step::Request(_) => self.progress.requested = true,
-            Step::Link(_, link) => drop(self.progress.linked.insert(*link)),
-            Step::Publish(_) => {
+            Edge::Generate => self.generate(),
+            Edge::Certify(_) => self.certify(),
+            Edge::Request(_) => self.progress.requested = true,
+            Edge::Link(_, link) => drop(self.progress.linked.insert(*link)),
+            Edge::Publish(_) => {
                 self.progress.published = true;
                 self.progress.in_keyring_since = Some(self.now);
             }
-            Step::Test(_) => self.progress.tested = true,
-            Step::Stage(_) => self.newest().state = State::Staged,
-            Step::UpdatePipelines(_) => self.progress.pipelines_pending = false,
-            Step::Activate(_) => {
+            Edge::Test(_) => self.progress.tested = true,
+            Edge::Stage(_) => self.newest().state = State::Staged,
+            Edge::UpdatePipelines(_) => self.progress.pipelines_pending = false,
+            Edge::Activate(_) => {
                 let now = self.now;
                 if let Some(old) = self.generations.iter_mut().find(|g| g.state == State::Active) {
                     old.state = State::Retiring;
@@ -138,17 +138,17 @@ impl Play {
                 self.newest().state = State::Active;
                 self.review = None;
             }
-            Step::Retire(id, to) => {
+            Edge::Retire(id, to) => {
                 self.generations.iter_mut().find(|g| g.id == *id).unwrap().state = *to;
                 if *to == State::Retired {
                     self.superseded.push(id.clone());
                 }
             }
-            Step::Revoke(id) => {
+            Edge::Revoke(id) => {
                 self.superseded.retain(|known| known != id);
                 self.generations.iter_mut().find(|g| g.id == *id).unwrap().state = State::Revoked;
             }
-            Step::Discard(_) => self.newest().state = State::Retired,
+            Edge::Discard(_) => self.newest().state = State::Retired,
         }
         for pair in [State::Active, State::Staged, State::Certified, State::Generated, State::Planned] {
             let there = self.generations.iter().filter(|g| g.state == pair).count();
@@ -330,15 +330,15 @@ fn wherever_it_stops_it_goes_on_with_the_same_successor() {
 fn what_is_published_is_looked_after_until_the_takeover() {
     let mut play = Play::new("windows");
     play.early = true;
-    while play.next() != Next::Do(Step::Activate("windows/2".parse().unwrap())) {
+    while play.next() != Next::Do(Edge::Activate("windows/2".parse().unwrap())) {
         let Next::Do(step) = play.next() else { panic!() };
         play.take(&step);
     }
     play.progress.published = false;
-    assert_eq!(play.next(), Next::Do(Step::Publish("windows/2".parse().unwrap())), "the file was spoilt");
+    assert_eq!(play.next(), Next::Do(Edge::Publish("windows/2".parse().unwrap())), "the file was spoilt");
     play.progress.published = true;
     play.progress.tested = false;
-    assert_eq!(play.next(), Next::Do(Step::Test("windows/2".parse().unwrap())));
+    assert_eq!(play.next(), Next::Do(Edge::Test("windows/2".parse().unwrap())));
 }
 
 #[test]
@@ -352,9 +352,9 @@ fn a_successor_that_waited_too_long_is_given_up_and_another_is_made() {
         }
         play.newest().state = state;
         play.pass(89);
-        assert!(!matches!(play.next(), Next::Do(Step::Discard(_))));
+        assert!(!matches!(play.next(), Next::Do(Edge::Discard(_))));
         play.pass(1);
-        assert_eq!(play.next(), Next::Do(Step::Discard("windows/2".parse().unwrap())));
+        assert_eq!(play.next(), Next::Do(Edge::Discard("windows/2".parse().unwrap())));
         assert!(state.may_become(State::Retired));
         assert_eq!(play.run()[..2], ["discard", "generate"]);
         assert_eq!(play.states(), [State::Retiring, State::Retired, State::Active]);
@@ -365,11 +365,11 @@ fn a_successor_that_waited_too_long_is_given_up_and_another_is_made() {
 fn a_planned_pair_that_was_never_made_keeps_its_number() {
     let mut play = Play::new("windows");
     play.early = true;
-    play.take(&Step::Generate);
+    play.take(&Edge::Generate);
     play.newest().state = State::Planned;
     play.newest().identities.clear();
-    assert_eq!(play.next(), Next::Do(Step::Generate));
-    play.take(&Step::Generate);
+    assert_eq!(play.next(), Next::Do(Edge::Generate));
+    play.take(&Edge::Generate);
     assert_eq!(play.generations.len(), 2);
 }
 
@@ -377,7 +377,7 @@ fn a_planned_pair_that_was_never_made_keeps_its_number() {
 fn a_quarantined_successor_stops_everything_and_the_active_one_stays() {
     let mut play = Play::new("windows");
     play.early = true;
-    play.take(&Step::Generate);
+    play.take(&Edge::Generate);
     play.newest().quarantined = Some("CKA_EXTRACTABLE".into());
     let error = next(&play.facts()).unwrap_err();
     assert_eq!((error.code(), error.advice()), ("quarantined", Some("keyctl destroy windows/2")));
@@ -393,7 +393,7 @@ fn where_nobody_signs_any_more_a_successor_is_made_at_once_and_nobody_retires() 
     play.generations.insert(0, Generation { state: State::Retiring, ..revoked.clone() });
     play.generations[1] = Generation { id, ..revoked };
     play.pass(365);
-    assert_eq!(play.next(), Next::Do(Step::Generate), "rather than retiring the last one that could come back");
+    assert_eq!(play.next(), Next::Do(Edge::Generate), "rather than retiring the last one that could come back");
 }
 
 #[test]

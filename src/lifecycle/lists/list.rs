@@ -10,7 +10,7 @@ use crate::keys::{Credential, Generation, Terms};
 use crate::ledger::query;
 use crate::model::{GenerationId, HashAlgorithm, Purpose, hex, unhex};
 use crate::pki::certificate::Certificate;
-use crate::pki::crl::delivery::{self, Published};
+use crate::pki::crl::delivery::{self, Delivered};
 use crate::pki::crl::{Crl, CrlDraft, CrlPlan, LintedCrl, Revocation, Scope, rehearse};
 use crate::policy::revocation::list_life;
 use crate::published::lists::{certificate, path};
@@ -102,7 +102,7 @@ impl List {
     ///
     /// # Errors
     /// As the token reports; as [`LintedCrl::publish`].
-    pub fn sign<O: Operation>(&mut self, store: &Store, permit: &Permit<O>) -> Result<Published, Failure> {
+    pub fn sign<O: Operation>(&mut self, store: &Store, permit: &Permit<O>) -> Result<Delivered, Failure> {
         let key = store.open(permit, Role::Issuer, self.ca.identity()?)?;
         let signature = self.laps.lap("sign", || key.sign(&self.linted.tbs()))?;
         Ok(self.linted.publish(&signature, &self.path, &self.serials, &mut self.laps)?)

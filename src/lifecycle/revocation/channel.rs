@@ -8,7 +8,7 @@ use crate::request::{Operation, RevokeKey};
 use crate::world::World;
 
 /// How verifiers learn of a revocation.
-pub enum Way {
+pub enum Channel {
     /// From the list of this CA.
     List(Box<Generation>),
     /// From the OpenPGP certificate of this primary key.
@@ -17,13 +17,13 @@ pub enum Way {
     Register(String),
 }
 
-impl Way {
+impl Channel {
     /// In words.
     pub fn explain(&self) -> String {
         match self {
-            Way::List(ca) => format!("the revocation list of {}", ca.id),
-            Way::Keyring(primary) => format!("the published keyrings with the certificate of {}", primary.id),
-            Way::Register(why) => why.clone(),
+            Channel::List(ca) => format!("the revocation list of {}", ca.id),
+            Channel::Keyring(primary) => format!("the published keyrings with the certificate of {}", primary.id),
+            Channel::Register(why) => why.clone(),
         }
     }
 }
@@ -38,7 +38,7 @@ pub fn is_external(generation: &Generation) -> bool {
 /// # Errors
 /// `nothing_to_revoke`; `reference_needed` for an external issuer's certificate, `reference_not_wanted` for ours;
 /// `ca_cannot_list`.
-pub fn of(world: &World, generation: &Generation, reference: Option<&str>) -> Result<Way> {
+pub fn of(world: &World, generation: &Generation, reference: Option<&str>) -> Result<Channel> {
     let id = &generation.id;
     let Some(credential) = generation.credential() else {
         let message = format!("{id} is {} and has no certificate", generation.state);
@@ -62,27 +62,27 @@ pub fn of(world: &World, generation: &Generation, reference: Option<&str>) -> Re
     }
     match credential {
         Credential::X509 { issued_by: None, issuer, .. } => {
-            Ok(Way::Register(format!("only the external issuer can put it on a list: {}", shown(issuer))))
+            Ok(Channel::Register(format!("only the external issuer can put it on a list: {}", shown(issuer))))
         }
         Credential::X509 { issued_by: Some(ca), .. } if ca == id => {
-            Ok(Way::Register("a root is on no list: have it removed from wherever it is trusted".into()))
+            Ok(Channel::Register("a root is on no list: have it removed from wherever it is trusted".into()))
         }
         Credential::X509 { issued_by: Some(ca), .. } => listing(world, world.generation(ca)?),
         Credential::OpenPgp { .. } => in_keyring(world, generation),
     }
 }
 
-fn listing(world: &World, ca: Generation) -> Result<Way> {
+fn listing(world: &World, ca: Generation) -> Result<Channel> {
     if issue::can_list(&ca, world.globals.clock.now()) {
-        return Ok(Way::List(Box::new(ca)));
+        return Ok(Channel::List(Box::new(ca)));
     }
     let over = ca.credential().is_some_and(|credential| world.globals.clock.now() >= credential.validity().1);
     match ca.state {
         _ if over => {
-            Ok(Way::Register(format!("the certificate of its CA {} has expired, and with it its lists", ca.id)))
+            Ok(Channel::Register(format!("the certificate of its CA {} has expired, and with it its lists", ca.id)))
         }
-        State::Revoked => Ok(Way::Register(format!("its CA {} is revoked itself", ca.id))),
-        _ if ca.quarantined.is_some() => Ok(Way::Register(format!("its CA {} is worth nothing itself", ca.id))),
+        State::Revoked => Ok(Channel::Register(format!("its CA {} is revoked itself", ca.id))),
+        _ if ca.quarantined.is_some() => Ok(Channel::Register(format!("its CA {} is worth nothing itself", ca.id))),
         state => {
             let message = format!("{} is {state} and signs no lists any more", ca.id);
             Err(Error::blocked("ca_cannot_list", message).hint("keyctl status"))
@@ -90,14 +90,14 @@ fn listing(world: &World, ca: Generation) -> Result<Way> {
     }
 }
 
-fn in_keyring(world: &World, generation: &Generation) -> Result<Way> {
+fn in_keyring(world: &World, generation: &Generation) -> Result<Channel> {
     let issuer = query::issuer(world.ledger.connection(), &generation.id)?;
     let issuer = issuer.ok_or_else(|| Error::bug("an OpenPGP key that nobody certified"))?;
     let primary = world.generation(&issuer)?;
     if primary.id != generation.id && matches!(primary.state, State::Revoked | State::Destroyed) {
-        return Ok(Way::Register(format!("its primary key {} is {} itself", primary.id, primary.state)));
+        return Ok(Channel::Register(format!("its primary key {} is {} itself", primary.id, primary.state)));
     }
-    Ok(Way::Keyring(Box::new(primary)))
+    Ok(Channel::Keyring(Box::new(primary)))
 }
 
 /// What was said of an external issuer when the revocation was decided.

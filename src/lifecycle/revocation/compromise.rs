@@ -30,7 +30,7 @@ pub(crate) enum Stage {
     /// It does, and others cannot know yet.
     Decided,
     /// They can.
-    Told,
+    Announced,
 }
 
 impl Compromise<'_> {
@@ -57,7 +57,7 @@ impl Compromise<'_> {
         Ok(match recorded.filter(|recorded| recorded.terms == terms) {
             None => Stage::Open,
             Some(recorded) if recorded.told.is_none() => Stage::Decided,
-            Some(_) => Stage::Told,
+            Some(_) => Stage::Announced,
         })
     }
 

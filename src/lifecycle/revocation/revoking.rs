@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gate::{Plan, step};
 use crate::keys::{Generation, Revocation, RevocationReason, Terms};
 use crate::ledger::query;
-use crate::lifecycle::revocation::channel::{self, Way};
+use crate::lifecycle::revocation::channel::{self, Channel};
 use crate::lifecycle::revocation::terms;
 use crate::model::GenerationId;
 use crate::people::request::BreakGlass;
@@ -17,7 +17,7 @@ use crate::world::World;
 pub(crate) struct Revoking {
     pub(crate) generation: Generation,
     pub(crate) terms: Terms,
-    pub(crate) way: Way,
+    pub(crate) way: Channel,
     pub(crate) reference: Option<String>,
     /// The revocation certificate that was put aside.
     pub(crate) put_aside: Option<String>,
@@ -42,8 +42,8 @@ impl Revoking {
     /// Who tells it is on no token.
     pub(crate) fn plan(&self, command: Vec<String>, break_glass: Option<BreakGlass>) -> Result<Plan> {
         let tokens = match &self.way {
-            Way::List(issuer) | Way::Keyring(issuer) => vec![issuer.copy()?.hsm.clone()],
-            Way::Register(_) => Vec::new(),
+            Channel::List(issuer) | Channel::Keyring(issuer) => vec![issuer.copy()?.hsm.clone()],
+            Channel::Register(_) => Vec::new(),
         };
         let object = self.generation.id.to_string();
         Ok(Plan {
@@ -62,8 +62,8 @@ impl Revoking {
         RevokeKey {
             generation: self.generation.id.clone(),
             issuer: match &self.way {
-                Way::List(issuer) | Way::Keyring(issuer) => Some(issuer.id.clone()),
-                Way::Register(_) => None,
+                Channel::List(issuer) | Channel::Keyring(issuer) => Some(issuer.id.clone()),
+                Channel::Register(_) => None,
             },
             reason: self.terms.reason,
             revocation_date: self.terms.revocation_date,
@@ -87,7 +87,7 @@ pub(crate) fn can_be_listed(world: &World, generation: &Generation) -> Result<bo
     if generation.identities.first().is_none_or(|identity| identity.x509().is_none()) {
         return Ok(false);
     }
-    Ok(matches!(channel::of(world, generation, None), Ok(Way::List(_))))
+    Ok(matches!(channel::of(world, generation, None), Ok(Channel::List(_))))
 }
 
 /// `reference` is for an external issuer; nobody else gets it.

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::gate::Failure;
 use crate::ledger::query::{self, OpenIntent};
-use crate::pki::crl::delivery::Published;
+use crate::pki::crl::delivery::Delivered;
 use crate::pki::revoked::Revoked;
 use crate::published::{keyrings, lists};
 use crate::request::{IssueCrl, RevokeKey};
@@ -25,7 +25,7 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
         (Some(issuer), Some(plan), _) => {
             let ca = world.generation(issuer)?;
             let path = lists::path(world, issuer);
-            let found = Published::found(&path, &lists::certificate(&ca)?, plan, &[])?;
+            let found = Delivered::found(&path, &lists::certificate(&ca)?, plan, &[])?;
             found.map(|list| Revoked::listed(list, marks))
         }
         (_, _, Some(_)) => {
@@ -55,12 +55,12 @@ pub(crate) fn settle_list(world: &mut World, orphan: &OpenIntent) -> Result<(&'s
     let IssueCrl { generation, crl: plan, .. } = permit.request().params.clone();
     let ca = world.generation(&generation)?;
     let path = lists::path(world, &generation);
-    if let Some(list) = Published::found(&path, &lists::certificate(&ca)?, &plan, &[])? {
+    if let Some(list) = Delivered::found(&path, &lists::certificate(&ca)?, &plan, &[])? {
         act::close(world, permit, Ok(list))?;
         return Ok(("taken-over", format!("the list {} is published", plan.number)));
     }
     let detail = format!("the list may have been signed; its number {} is used up", plan.number);
-    act::close_failed::<IssueCrl, Published>(
+    act::close_failed::<IssueCrl, Delivered>(
         world,
         permit,
         Failure { error: Error::failed("interrupted", detail.clone()), unknown: true },

@@ -5,7 +5,7 @@ use crate::gate::{Consent, unplanned};
 use crate::keys::{Revocation, RevocationReason};
 use crate::ledger::query;
 use crate::lifecycle::lists::{issue, list, served};
-use crate::lifecycle::revocation::channel::{self, Way};
+use crate::lifecycle::revocation::channel::{self, Channel};
 use crate::lifecycle::revocation::keyring;
 use crate::lifecycle::revocation::revoking::{Revoking, bare_request, plain};
 use crate::model::GenerationId;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// What telling came to.
-pub(crate) struct Told {
+pub(crate) struct Announced {
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) failure: Option<Error>,
 }
@@ -32,10 +32,10 @@ pub(crate) fn tell(
     revoking: &Revoking,
     fetch: bool,
     stop: &Arc<AtomicBool>,
-) -> Told {
+) -> Announced {
     let mut receipts = Vec::new();
     let failure = tell_into(world, (consent, revoking), fetch, stop, &mut receipts).err();
-    Told { receipts, failure }
+    Announced { receipts, failure }
 }
 
 fn tell_into(
@@ -48,7 +48,7 @@ fn tell_into(
     if !revoking.is_done() {
         receipts.push(decide(world, consent, revoking)?);
     }
-    if matches!(revoking.way, Way::Keyring(_)) {
+    if matches!(revoking.way, Channel::Keyring(_)) {
         keyrings::publish(world)?;
     }
     // Certificates by further CAs, such as a former generation's over its successor.
@@ -61,7 +61,7 @@ fn tell_into(
     }
     // Where files go by git, they are to be there before anybody looks.
     worktree::publish_now(world)?;
-    if let Way::List(ca) = &revoking.way {
+    if let Channel::List(ca) = &revoking.way {
         served::confirm(world, ca, fetch, stop)?;
     }
     Ok(())
@@ -70,7 +70,7 @@ fn tell_into(
 /// The revocation: one intent for the decision and for telling it.
 fn decide(world: &mut World, consent: &Consent, revoking: &Revoking) -> Result<Receipt> {
     match &revoking.way {
-        Way::List(ca) => {
+        Channel::List(ca) => {
             let _lock = world.lock_key(&ca.id.key)?;
             let mut list = list::plan(world, ca, Some((&revoking.generation.id, revoking.terms)))?;
             let permit = act::admit(world, consent, list_request(world, revoking, &list))?;
@@ -79,8 +79,8 @@ fn decide(world: &mut World, consent: &Consent, revoking: &Revoking) -> Result<R
             world.ui().detail(&format!("time of the list: {}", list.laps()));
             act::close_for_evidence(world, permit, listed)
         }
-        Way::Keyring(primary) => keyring::decide(world, consent, revoking, primary),
-        Way::Register(_) => {
+        Channel::Keyring(primary) => keyring::decide(world, consent, revoking, primary),
+        Channel::Register(_) => {
             let permit = act::admit(world, consent, bare_request(world, revoking))?;
             let marks = query::resign_count(world.ledger.connection(), &revoking.generation.id)?;
             act::close_for_evidence(world, permit, Ok(Revoked::registered(marks)))

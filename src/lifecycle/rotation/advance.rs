@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gate::Consent;
-use crate::keys::rotation::{self, Next, Step, Wait};
+use crate::keys::rotation::{self, Edge, Next, Wait};
 use crate::ledger::query::rotation as recorded;
 use crate::lifecycle::rotation::facts::Known;
 use crate::lifecycle::rotation::options::{MAX_STEPS, Options};
@@ -20,7 +20,7 @@ pub(crate) struct Progress {
     /// Whose rotation.
     pub name: KeyName,
     /// What was done, in order.
-    pub done: Vec<Step>,
+    pub done: Vec<Edge>,
     /// What comes next.
     pub next: Next,
     /// The takeover, if it happened in this run or under this correlation id before.
@@ -71,7 +71,7 @@ fn walk(
     world: &mut World,
     consent: &Consent,
     (name, options): (&KeyName, &Options),
-    done: &mut Vec<Step>,
+    done: &mut Vec<Edge>,
 ) -> Result<(Next, Option<Receipt>)> {
     let mut takeover = resume::orphans(world, name, consent.request())?;
     // Early is the beginning of one rotation; the one after it waits for its time.
@@ -100,21 +100,21 @@ fn walk(
 
 /// What became due after the rest was planned is for the next time. A revocation is a plan of its own: people who agreed to
 /// the rotation did not agree to that.
-fn is_beyond(consent: &Consent, name: &KeyName, step: &Step) -> bool {
+fn is_beyond(consent: &Consent, name: &KeyName, step: &Edge) -> bool {
     let plan = consent.plan();
     let has = |kind: Kind, id: &GenerationId| plan.find(kind, &id.to_string()).is_some();
     match step {
-        Step::Generate => !plan.steps.iter().any(|one| {
+        Edge::Generate => !plan.steps.iter().any(|one| {
             one.operation == Kind::GenerateKey.name() && one.object.split('/').next() == Some(name.as_str())
         }),
-        Step::Certify(id) => !has(Kind::IssueCertificate, id) && !has(Kind::CertifyOpenPgp, id),
-        Step::Request(id) => !has(Kind::MakeCsr, id),
-        Step::Link(..) => !plan.steps.iter().any(|one| one.operation == Kind::LinkRoots.name()),
-        Step::Test(id) => !has(Kind::TestKey, id),
-        Step::Activate(id) => !has(Kind::ActivateKey, id),
-        Step::Stage(id) | Step::Retire(id, _) | Step::Discard(id) => !has(Kind::ChangeState, id),
-        Step::Publish(_) | Step::UpdatePipelines(_) => false,
-        Step::Revoke(_) => consent.also(plan.clone()).is_none(),
+        Edge::Certify(id) => !has(Kind::IssueCertificate, id) && !has(Kind::CertifyOpenPgp, id),
+        Edge::Request(id) => !has(Kind::MakeCsr, id),
+        Edge::Link(..) => !plan.steps.iter().any(|one| one.operation == Kind::LinkRoots.name()),
+        Edge::Test(id) => !has(Kind::TestKey, id),
+        Edge::Activate(id) => !has(Kind::ActivateKey, id),
+        Edge::Stage(id) | Edge::Retire(id, _) | Edge::Discard(id) => !has(Kind::ChangeState, id),
+        Edge::Publish(_) | Edge::UpdatePipelines(_) => false,
+        Edge::Revoke(_) => consent.also(plan.clone()).is_none(),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::clock::Time;
 use crate::config::{Issuer, Key, RevokeRetired, Rotation, Settings};
 use crate::error::{Error, Result};
-use crate::keys::rotation::{self, Facts, Link, Progress, Review, Step};
+use crate::keys::rotation::{self, Edge, Facts, Link, Progress, Review};
 use crate::keys::{Credential, Generation, Identity, State};
 use crate::ledger::query::{self, rotation as recorded};
 use crate::lifecycle::pipelines;
@@ -112,9 +112,9 @@ impl Known {
     ///
     /// # Errors
     /// Only a bug.
-    pub fn pretend(&mut self, step: &Step, now: Time) -> Result<()> {
+    pub fn pretend(&mut self, step: &Edge, now: Time) -> Result<()> {
         match step {
-            Step::Generate => {
+            Edge::Generate => {
                 let number = self.generations.last().map_or(1, |last| match last.state {
                     State::Planned => last.id.number,
                     _ => last.id.number.saturating_add(1),
@@ -131,17 +131,17 @@ impl Known {
                 });
                 self.progress = Progress::default();
             }
-            Step::Certify(id) => self.move_to(id, State::Certified)?,
-            Step::Request(_) => self.progress.requested = true,
-            Step::Link(_, link) => drop(self.progress.linked.insert(*link)),
-            Step::Publish(_) => {
+            Edge::Certify(id) => self.move_to(id, State::Certified)?,
+            Edge::Request(_) => self.progress.requested = true,
+            Edge::Link(_, link) => drop(self.progress.linked.insert(*link)),
+            Edge::Publish(_) => {
                 self.progress.published = true;
                 self.progress.in_keyring_since.get_or_insert(now);
             }
-            Step::Test(_) => self.progress.tested = true,
-            Step::Stage(id) => self.move_to(id, State::Staged)?,
-            Step::UpdatePipelines(_) => self.progress.pipelines_pending = false,
-            Step::Activate(id) => {
+            Edge::Test(_) => self.progress.tested = true,
+            Edge::Stage(id) => self.move_to(id, State::Staged)?,
+            Edge::UpdatePipelines(_) => self.progress.pipelines_pending = false,
+            Edge::Activate(id) => {
                 // An active one may be missing: revoked, after a compromise.
                 let kin = self.generations.iter().rev().find(|kin| kin.id != *id && kin.credential().is_some());
                 let identities = kin.map(|kin| kin.identities.clone()).unwrap_or_default();
@@ -153,9 +153,9 @@ impl Known {
                 self.move_to(id, State::Active)?;
                 self.review = None;
             }
-            Step::Retire(id, to) => self.move_to(id, *to)?,
-            Step::Revoke(id) => self.superseded.retain(|known| known != id),
-            Step::Discard(id) => self.move_to(id, State::Retired)?,
+            Edge::Retire(id, to) => self.move_to(id, *to)?,
+            Edge::Revoke(id) => self.superseded.retain(|known| known != id),
+            Edge::Discard(id) => self.move_to(id, State::Retired)?,
         }
         Ok(())
     }

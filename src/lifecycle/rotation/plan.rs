@@ -7,7 +7,7 @@ use crate::config::Issuer;
 use crate::crypto;
 use crate::error::{Error, Result};
 use crate::gate::{Plan, step};
-use crate::keys::rotation::{self, Link, Next, Step};
+use crate::keys::rotation::{self, Edge, Link, Next};
 use crate::keys::{Generation, State};
 use crate::lifecycle::rotation::facts::Known;
 use crate::lifecycle::rotation::options::{self, Options};
@@ -94,7 +94,7 @@ pub(crate) fn ahead(world: &World, name: &KeyName, options: &Options, rolls: boo
     for _ in 0..options::MAX_STEPS {
         let Next::Do(step) = rotation::next(&known.facts(world, early))? else { return Ok(planned) };
         // One successor at a time: the one after it waits for its own day.
-        if matches!(step, Step::Generate) && planned.iter().any(|one| one.operation == GenerateKey::NAME) {
+        if matches!(step, Edge::Generate) && planned.iter().any(|one| one.operation == GenerateKey::NAME) {
             return Ok(planned);
         }
         early = false;
@@ -105,7 +105,7 @@ pub(crate) fn ahead(world: &World, name: &KeyName, options: &Options, rolls: boo
 }
 
 /// One edge as people see it. What is published needs nobody's leave.
-fn one(world: &World, known: &mut Known, next: &Step, options: &Options) -> Result<Option<Planned>> {
+fn one(world: &World, known: &mut Known, next: &Edge, options: &Options) -> Result<Option<Planned>> {
     let key = known.key.clone();
     let state = |known: &Known, id: &GenerationId, to: State, reason: &str| {
         let from = known.generation(id)?.state;
@@ -113,19 +113,19 @@ fn one(world: &World, known: &mut Known, next: &Step, options: &Options) -> Resu
         step(id.to_string(), &params).map(Some)
     };
     match next {
-        Step::Generate => {
+        Edge::Generate => {
             let pair = generate::next_pair(world, &known.name, &key)?;
             known.planned_at = pair.created;
             step(pair.generation.to_string(), &pair).map(Some)
         }
-        Step::Certify(id) => {
+        Edge::Certify(id) => {
             let created = known.generation(id)?.identities.first().and_then(|identity| identity.created);
             let (step, specimen) = certify::certification(world, id, &key, created.or(known.planned_at))?;
             known.specimen = specimen;
             Ok(Some(step))
         }
-        Step::Request(id) => csr::request(id, &key).map(Some),
-        Step::Link(id, link) => {
+        Edge::Request(id) => csr::request(id, &key).map(Some),
+        Edge::Link(id, link) => {
             let old = known.active().ok_or_else(|| Error::bug("a root without a predecessor is not linked"))?;
             let (subject, issuer) = match link {
                 Link::NewWithOld => (known.generation(id)?, old),
@@ -133,19 +133,19 @@ fn one(world: &World, known: &mut Known, next: &Step, options: &Options) -> Resu
             };
             link_step(world, known, subject, issuer).map(Some)
         }
-        Step::Test(id) => {
+        Edge::Test(id) => {
             let nonce = hex(&crypto::random::<32>()?);
             let params = TestKey { generation: id.clone(), certificate: String::new(), nonce };
             step(id.to_string(), &params).map(Some)
         }
-        Step::Activate(id) => {
+        Edge::Activate(id) => {
             let params: ActivateKey = steps::activation(known, id, options, None);
             step(id.to_string(), &params).map(Some)
         }
-        Step::Stage(id) => state(known, id, State::Staged, steps::STAGED),
-        Step::Retire(id, to) => state(known, id, *to, steps::RETIRED),
-        Step::Discard(id) => state(known, id, State::Retired, steps::DISCARDED),
-        Step::Publish(_) | Step::UpdatePipelines(_) | Step::Revoke(_) => Ok(None),
+        Edge::Stage(id) => state(known, id, State::Staged, steps::STAGED),
+        Edge::Retire(id, to) => state(known, id, *to, steps::RETIRED),
+        Edge::Discard(id) => state(known, id, State::Retired, steps::DISCARDED),
+        Edge::Publish(_) | Edge::UpdatePipelines(_) | Edge::Revoke(_) => Ok(None),
     }
 }
 

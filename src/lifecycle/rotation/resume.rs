@@ -16,7 +16,7 @@ use crate::pki::issue::Validity;
 use crate::pki::issued::{CsrMade, Issued};
 use crate::pki::takeover::TakenOver;
 use crate::policy::{Decide, Decision};
-use crate::published::keyring_files::Published;
+use crate::published::keyring_files::KeyringWritten;
 use crate::request::{
     ActivateKey, CertifyOpenPgp, ChangeState, GenerateKey, IssueCertificate, Kind as Act, LinkRoots, MakeCsr,
     Operation, PublishKeyring, ReviewKey, TestKey,
@@ -64,7 +64,7 @@ fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent, agreed: O
             .map_or(Ok(()), |permit| act::close(world, permit, Ok(Recorded::new()))),
         // A request may be made as often as one likes, and a keyring is published again.
         Act::MakeCsr => close::<MakeCsr, CsrMade>(world, orphan),
-        Act::PublishKeyring => close::<PublishKeyring, Published>(world, orphan),
+        Act::PublishKeyring => close::<PublishKeyring, KeyringWritten>(world, orphan),
         Act::UpdatePipeline => pipelines::settle(world, orphan).map(drop),
         Act::RevokeKey => settle::settle(world, orphan).map(drop),
         // A takeover is completed by our caller. Artifacts that were being signed are not ours, nor is what people decide

@@ -12,7 +12,7 @@ use crate::pki::lint::Origin;
 use crate::pki::openpgp::certificate::Certificate;
 use crate::pki::pem;
 use crate::pki::profile::ProfileName;
-use crate::pki::proof::{Published, Standing};
+use crate::pki::proof::{AsPublished, Standing};
 use crate::pki::published::Files;
 use crate::published::{certificates, keyring_files, lists};
 use crate::world::World;
@@ -74,7 +74,7 @@ fn of_certificate(
     let (candidates, roots) = around(world, generation)?;
     let crls = lists::all(&world.dir.join("published/crl"))?;
     let ours = matches!(generation.credential(), Some(Credential::X509 { issued_by: Some(_), .. }));
-    let published = Published {
+    let published = AsPublished {
         certificate: &leaf,
         profile: certify::profile(world, &generation.id.key, generation.purpose)?,
         candidates: &candidates,
@@ -90,7 +90,7 @@ fn of_certificate(
     let linked = |subject: &GenerationId, issuer: &GenerationId| {
         let certificate = read(world, &link_file(subject, issuer))?;
         let roots = [published_certificate(world, issuer)?];
-        let link = Published {
+        let link = AsPublished {
             certificate: &certificate,
             profile: ProfileName::RootLink,
             candidates: &[],

@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::files::safe;
 use crate::gate::{Consent, Failure, Permit};
-use crate::keys::rotation::{Link, Step};
+use crate::keys::rotation::{Edge, Link};
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query::rotation as recorded;
 use crate::lifecycle::revocation::tell;
@@ -43,21 +43,21 @@ pub(crate) fn take(
     world: &mut World,
     consent: &Consent,
     known: &Known,
-    step: &Step,
+    step: &Edge,
     options: &Options,
 ) -> Result<Option<Receipt>> {
     let key = &known.key;
     match step {
-        Step::Generate => {
+        Edge::Generate => {
             reach(world, key.first_hsm()?)?;
             generate::generate(world, consent, &known.name).map(drop)?;
         }
-        Step::Certify(id) => {
+        Edge::Certify(id) => {
             let generation = known.generation(id)?;
             certify::certify(world, consent, generation, key).map(drop)?;
         }
-        Step::Request(id) => request_certificate(world, consent, known, id, options)?,
-        Step::Link(id, link) => {
+        Edge::Request(id) => request_certificate(world, consent, known, id, options)?,
+        Edge::Link(id, link) => {
             let (new, old) = (known.generation(id)?, predecessor(known)?);
             let (subject, issuer) = match link {
                 Link::NewWithOld => (new, old),
@@ -65,20 +65,20 @@ pub(crate) fn take(
             };
             link_roots(world, consent, subject, issuer)?;
         }
-        Step::Publish(id) => publish(world, known, id)?,
-        Step::Test(id) => test(world, consent, known, id)?,
-        Step::Stage(id) => {
+        Edge::Publish(id) => publish(world, known, id)?,
+        Edge::Test(id) => test(world, consent, known, id)?,
+        Edge::Stage(id) => {
             act::change_state(world, consent, known.generation(id)?, State::Staged, STAGED).map(drop)?;
         }
-        Step::UpdatePipelines(id) => {
+        Edge::UpdatePipelines(id) => {
             pipelines::update(world, known.generation(id)?, known.active()).map(drop)?;
         }
-        Step::Activate(id) => return activate(world, consent, known, id, options).map(Some),
-        Step::Retire(id, to) => {
+        Edge::Activate(id) => return activate(world, consent, known, id, options).map(Some),
+        Edge::Retire(id, to) => {
             act::change_state(world, consent, known.generation(id)?, *to, RETIRED).map(drop)?;
         }
-        Step::Revoke(id) => tell::supersede(world, consent, id)?,
-        Step::Discard(id) => {
+        Edge::Revoke(id) => tell::supersede(world, consent, id)?,
+        Edge::Discard(id) => {
             act::change_state(world, consent, known.generation(id)?, State::Retired, DISCARDED).map(drop)?;
         }
     }

@@ -3,15 +3,15 @@
 use crate::clock::rfc3339;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::keys::rotation::{self, Next, Step, Wait};
+use crate::keys::rotation::{self, Edge, Next, Wait};
 use crate::lifecycle::rotation::facts::Known;
 use crate::model::{GenerationId, KeyName};
 use crate::world::World;
 
 /// The command that does a step.
-pub(crate) fn command_for(name: &KeyName, step: &Step) -> String {
+pub(crate) fn command_for(name: &KeyName, step: &Edge) -> String {
     match step {
-        Step::Revoke(id) => format!("keyctl revoke {id} --reason superseded"),
+        Edge::Revoke(id) => format!("keyctl revoke {id} --reason superseded"),
         _ => format!("keyctl rotate {name}"),
     }
 }

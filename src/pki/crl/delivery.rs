@@ -15,9 +15,9 @@ use crate::request::{ConfirmCrl, IssueCrl, NewCrl};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A list that is in its file. Made by [`LintedCrl::publish`] and [`Published::found`] only.
+/// A list that is in its file. Made by [`LintedCrl::publish`] and [`Delivered::found`] only.
 #[derive(Clone, Debug)]
-pub struct Published {
+pub struct Delivered {
     crl: Crl,
     number: u64,
     next_update: Time,
@@ -35,7 +35,7 @@ impl LintedCrl {
         path: &Path,
         serials: &[Vec<u8>],
         laps: &mut Laps,
-    ) -> Result<Published> {
+    ) -> Result<Delivered> {
         let made = laps.lap("verify", || self.assemble(signature))?;
         laps.lap("publish", || safe::write_atomic(path, made.der(), 0o644))?;
         laps.lap("read back", || {
@@ -43,12 +43,12 @@ impl LintedCrl {
             if found.der() != made.der() {
                 return Err(Error::failed("crl_read_back", "the published list is not the one that was written"));
             }
-            Published::check(found, self.draft().issuer(), serials)
+            Delivered::check(found, self.draft().issuer(), serials)
         })
     }
 }
 
-impl Published {
+impl Delivered {
     /// The published list, if it is the one that was planned: what a process that was killed behind the writing left.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Published {
         }
         let number = number(&crl)?.ok_or_else(|| Error::failed("crl_read_back", "the published list has no number"))?;
         let next = crl.next_update().ok_or_else(|| Error::failed("crl_read_back", "the list has no nextUpdate"))?;
-        Ok(Published { next_update: next.time, number, crl })
+        Ok(Delivered { next_update: next.time, number, crl })
     }
 
     /// The list.
@@ -123,9 +123,9 @@ pub fn number(crl: &Crl) -> Result<Option<u64>> {
     number.map(Some).ok_or_else(refused)
 }
 
-impl sealed::Sealed for Published {}
+impl sealed::Sealed for Delivered {}
 
-impl Completes<IssueCrl> for Published {
+impl Completes<IssueCrl> for Delivered {
     fn done(&self) -> Value {
         json!({ "crl": self.value() })
     }

@@ -2,8 +2,8 @@ use super::*;
 use crate::pki::lint::Origin;
 use crate::pki::testing::{Hierarchy, Key, now, time};
 
-fn published<'a>(h: &'a Hierarchy, candidates: &'a [Vec<u8>], roots: &'a [Vec<u8>]) -> Published<'a> {
-    Published {
+fn published<'a>(h: &'a Hierarchy, candidates: &'a [Vec<u8>], roots: &'a [Vec<u8>]) -> AsPublished<'a> {
+    AsPublished {
         certificate: h.leaf.der(),
         profile: ProfileName::Authenticode,
         candidates,
@@ -33,9 +33,9 @@ fn a_key_stands_as_its_published_chain_says() {
     let strangers = [other.root.der().to_vec()];
     assert_eq!(Standing::of_certificate(&published(&h, &pool, &strangers)).unwrap_err().code(), "unknown_issuer");
     assert_eq!(Standing::of_certificate(&published(&h, &[], &roots)).unwrap_err().code(), "unknown_issuer");
-    let late = Published { at: time("2030-01-01T00:00:00Z"), ..good };
+    let late = AsPublished { at: time("2030-01-01T00:00:00Z"), ..good };
     assert_eq!(Standing::of_certificate(&late).unwrap_err().code(), "certificate_expired");
-    let unlike = Published { profile: ProfileName::Installer, ..good };
+    let unlike = AsPublished { profile: ProfileName::Installer, ..good };
     assert_eq!(Standing::of_certificate(&unlike).unwrap_err().code(), "wrong_purpose");
 }
 
@@ -44,12 +44,12 @@ fn a_ca_stands_without_a_leaf_below_it() {
     let h = Hierarchy::new();
     let roots = [h.root.der().to_vec()];
     let leaf = published(&h, &[], &roots);
-    let ca = Published { certificate: h.intermediate.der(), profile: ProfileName::IntermediateCa, ..leaf };
+    let ca = AsPublished { certificate: h.intermediate.der(), profile: ProfileName::IntermediateCa, ..leaf };
     assert_eq!(Standing::of_certificate(&ca).unwrap().chain.len(), 2);
-    let root = Published { certificate: h.root.der(), profile: ProfileName::RootCa, ..leaf };
+    let root = AsPublished { certificate: h.root.der(), profile: ProfileName::RootCa, ..leaf };
     assert_eq!(Standing::of_certificate(&root).unwrap().chain.len(), 1);
     let pretender =
-        Published { profile: ProfileName::IntermediateCa, candidates: &[h.intermediate.der().to_vec()], ..leaf };
+        AsPublished { profile: ProfileName::IntermediateCa, candidates: &[h.intermediate.der().to_vec()], ..leaf };
     assert_eq!(Standing::of_certificate(&pretender).unwrap_err().code(), "not_an_issuer");
 }
 
