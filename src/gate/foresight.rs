@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::model::{Actor, CorrelationId};
 use crate::people::request::Step;
+use crate::policy::people::People;
 use crate::policy::{Decide, Decision, every};
 use crate::request::{Kind, Request};
 
@@ -28,13 +29,24 @@ pub fn preview_on<O: Decide>(
     handed_in: Option<&HandedIn>,
     requests: &[Request<O>],
 ) -> Result<Vec<Decision>> {
+    judge(ledger, handed_in, requests, false)
+}
+
+/// With `agreed`, as if whoever has to agree had done so.
+fn judge<O: Decide>(
+    ledger: &mut Ledger,
+    handed_in: Option<&HandedIn>,
+    requests: &[Request<O>],
+    agreed: bool,
+) -> Result<Vec<Decision>> {
     let mut writer = ledger.writer()?;
     writer.is_for(O::KIND);
     handed_in.map(|handed_in| handed_in.take(&mut writer)).transpose()?;
     let ground = Ground::read(&writer)?;
     let mut uses = 0;
     let mut decide = |request| {
-        let mut facts = ground.facts(&writer, request, Weighed::unasked(&ground).people)?;
+        let people = if agreed { People::Shown(Vec::new()) } else { Weighed::unasked(&ground).people };
+        let mut facts = ground.facts(&writer, request, people)?;
         facts.signing.iter_mut().for_each(|signing| signing.uses = signing.uses.saturating_add(uses));
         let decision = O::decide(request, &facts);
         uses += u64::from(matches!(decision, Decision::Allow(_)));
@@ -43,15 +55,21 @@ pub fn preview_on<O: Decide>(
     requests.iter().map(&mut decide).collect()
 }
 
-/// What the gates would say to a planned act now, if all of its parameters are known. Nothing is written.
+/// What the gates would say to a planned act now, if all of its parameters are known; with `agreed`, as if whoever has to
+/// agree had done so. Nothing is written.
 ///
 /// # Errors
 /// The ledger cannot be read.
-pub fn foresee(ledger: &mut Ledger, step: &Step, actor: &Actor, id: &CorrelationId) -> Result<Option<Decision>> {
+pub fn foresee(
+    ledger: &mut Ledger,
+    step: &Step,
+    (actor, id): (&Actor, &CorrelationId),
+    agreed: bool,
+) -> Result<Option<Decision>> {
     // What is open is known when it is done, and judged then.
     let kind = Kind::of_name(&step.operation).filter(|kind| kind.open().is_empty());
     let Some(kind) = kind else { return Ok(None) };
-    every::visit(kind, Foreseeing { ledger, step, actor, id })
+    every::visit(kind, Foreseeing { ledger, step, actor, id, agreed })
 }
 
 struct Foreseeing<'a> {
@@ -59,6 +77,7 @@ struct Foreseeing<'a> {
     step: &'a Step,
     actor: &'a Actor,
     id: &'a CorrelationId,
+    agreed: bool,
 }
 
 impl every::VisitDecide for Foreseeing<'_> {
@@ -67,7 +86,7 @@ impl every::VisitDecide for Foreseeing<'_> {
     fn visit<O: Decide>(self) -> Self::Output {
         let Ok(params) = serde_json::from_value::<O>(self.step.params.clone()) else { return Ok(None) };
         let request = Request::new(self.step.object.clone(), params, self.actor.clone(), self.id.clone());
-        Ok(preview(self.ledger, std::slice::from_ref(&request))?.pop())
+        Ok(judge(self.ledger, None, std::slice::from_ref(&request), self.agreed)?.pop())
     }
 }
 

@@ -13,6 +13,7 @@ use super::genesis::Genesis;
 use super::projection::authority::CONSUMED;
 use super::query;
 use super::rows::first;
+use super::writer::only_restricts;
 use crate::config::policy::{Operation as Rules, Rule};
 use crate::error::{Error, Result};
 use crate::keys::State;
@@ -141,7 +142,7 @@ impl Bench<'_> {
         let settings = self.judge.settings()?;
         // What only restricts was counted by the clock as it was, right or wrong.
         let made = document.created_at.max(document.not_before);
-        let now = if document.only_restricts() { made } else { self.entry.time };
+        let now = if only_restricts(&document) { made } else { self.entry.time };
         let in_force = InForce {
             workspace_id: &self.genesis.workspace_id,
             origin: &self.genesis.origin,

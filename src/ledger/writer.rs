@@ -9,6 +9,7 @@ use crate::crypto::merkle;
 use crate::error::{Error, Result};
 use crate::model::Environment;
 use crate::people::ApprovalRequest;
+use crate::people::request::Step;
 use crate::request::Kind;
 use chrono::TimeDelta;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -153,7 +154,7 @@ impl Writer<'_> {
 
     /// As [`Self::is_for`], for the acts of an approval request.
     pub fn is_for_steps(&mut self, request: &ApprovalRequest) {
-        self.restricts = request.only_restricts();
+        self.restricts = only_restricts(request);
     }
 
     /// The time to decide by: that of the next entry; for what only restricts the clock's, or the newest entry's if that
@@ -243,6 +244,12 @@ fn grow(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Result<()> {
             .sql("storing a node of the tree")?;
     }
     Ok(())
+}
+
+/// Whether all acts of an approval request only take power away.
+pub(super) fn only_restricts(request: &ApprovalRequest) -> bool {
+    let restricts = |step: &Step| Kind::of_name(&step.operation).is_some_and(Kind::only_restricts);
+    !request.steps.is_empty() && request.steps.iter().all(restricts)
 }
 
 #[cfg(test)]

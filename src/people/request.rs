@@ -11,7 +11,6 @@ pub(crate) mod tests;
 use crate::clock::Time;
 use crate::config::policy::Operation;
 use crate::model::{Email, Environment, Hash256, HsmName, Tool};
-use crate::request::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -86,14 +85,6 @@ impl ApprovalRequest {
     /// The rule that applies: in a declared incident that of break-glass, whatever is done (B16).
     pub fn rule(&self) -> Operation {
         if self.break_glass.is_some() { Operation::BreakGlass } else { self.operation }
-    }
-}
-
-impl ApprovalRequest {
-    /// Whether all of its acts only take power away.
-    pub fn only_restricts(&self) -> bool {
-        let restricts = |step: &Step| Kind::of_name(&step.operation).is_some_and(Kind::only_restricts);
-        !self.steps.is_empty() && self.steps.iter().all(restricts)
     }
 }
 

@@ -311,7 +311,7 @@ impl Signed {
     ///
     /// # Errors
     /// The source changed meanwhile, or the destination cannot be written; the original stays as it was.
-    pub(super) fn place(self, folder: &Folder<'_>) -> Result<Placed> {
+    pub fn place(self, folder: &Folder<'_>) -> Result<Placed> {
         let Signed { file, mut done } = self;
         done.kept.write(folder)?;
         // It is not needed any more, and may be long.

@@ -92,7 +92,7 @@ impl Kept {
 
 /// Where what belongs to one artifact is kept.
 #[derive(Clone, Debug)]
-pub(super) struct Folder<'a> {
+pub struct Folder<'a> {
     evidence: &'a Path,
     artifact_id: &'a str,
 }

@@ -15,7 +15,7 @@ mod choose;
 mod chunk;
 mod conveyor;
 pub mod inputs;
-mod kept;
+pub mod kept;
 pub mod options;
 mod pack;
 mod re_sign;

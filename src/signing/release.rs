@@ -118,7 +118,7 @@ impl Signed {
     ///
     /// # Errors
     /// As [`put`]; they cannot be kept.
-    pub(super) fn place(self, folder: &Folder<'_>) -> Result<Placed> {
+    pub fn place(self, folder: &Folder<'_>) -> Result<Placed> {
         let kept = kept::write_release(folder, &self.signed);
         kept.and_then(|()| put(&self.dir, &self.signed)).inspect_err(|_| folder.clear())?;
         Ok(Placed {

@@ -198,17 +198,17 @@ impl World {
             false => (0, Vec::new()),
         };
         let verdicts = match judged.is_empty() {
-            true => self.verdicts(&plan)?,
+            true => self.verdicts(&plan, false)?,
             false => judged.into_iter().map(|(step, decision)| Verdict::new(step, decision)).collect(),
         };
         Ok(Foreseen { schema: "keyctl.plan/v1", plan, threshold, must_include, verdicts })
     }
 
     /// What comes first can be judged, and nothing behind it: by then the register says something else.
-    fn verdicts(&mut self, plan: &Plan) -> Result<Vec<Verdict>> {
+    fn verdicts(&mut self, plan: &Plan, agreed: bool) -> Result<Vec<Verdict>> {
         let Some(first) = plan.steps.first() else { return Ok(Vec::new()) };
         let (actor, id) = (self.asker()?, self.globals.correlation_id.clone());
-        let decision = gate::foresee(&mut self.ledger, first, &actor, &id)?;
+        let decision = gate::foresee(&mut self.ledger, first, (&actor, &id), agreed)?;
         Ok(decision.into_iter().map(|decision| Verdict::new(0, decision)).collect())
     }
 
@@ -237,7 +237,7 @@ impl World {
             Error::blocked("no_roster", format!("{} takes other people, and there is no roster", plan.rule))
         })?;
         let refused = |verdict: &Verdict| gate::refusal(&plan.object, &verdict.decision);
-        if let Some(error) = self.verdicts(&plan)?.first().and_then(refused) {
+        if let Some(error) = self.verdicts(&plan, true)?.first().and_then(refused) {
             return Err(error);
         }
         let signer = self.signer(&plan)?;

@@ -1,6 +1,7 @@
 // error: E0599
 use keyctl::signing::artifact::{Placed, Prepared};
 use keyctl::gate::Failure;
-pub fn skip(prepared: Prepared) -> Result<Placed, Failure> {
-    Ok(prepared.place()?)
+use keyctl::signing::kept::Folder;
+pub fn skip(prepared: Prepared, folder: &Folder<'_>) -> Result<Placed, Failure> {
+    Ok(prepared.place(folder)?)
 }
