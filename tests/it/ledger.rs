@@ -395,7 +395,7 @@ fn an_edited_setting_waits_for_adopt() {
     place.keyctl(&["status"]).ok().says("rotation_days");
 
     let dry = place.keyctl(&["--dry-run", "adopt"]).ok().says("rotation_days  90  60");
-    assert_eq!(dry.one()["operation"], "settings");
+    assert_eq!((&dry.one()["operation"], &dry.one()["object"]), (&"adopt".into(), &"settings".into()));
     assert_eq!(scene.size(), entries, "a dry run changes nothing");
     let row = place.keyctl(&["adopt"]).ok().one();
     assert!(row["setting"].as_str().expect("a name").contains("rotation_days"), "{row}");

@@ -1,10 +1,16 @@
 //! What every command makes of a key in every state, as the tables in `src/keys/state.rs` say it.
 //!
-//! A sandbox is copied for each cell, its register is told the state (gates believe the register; only an audit would
-//! notice), and the real command is run.
+//! A sandbox is put into each state by a process that may write its ledger and sign its checkpoints (gates believe the
+//! register then; only an audit would notice), it is copied for each cell, and the real command is run.
 
 use crate::support::{Place, Ran, real_pe_files, tool};
+use keyctl::clock::Clock;
+use keyctl::ledger::NewEntry;
+use keyctl::model::CorrelationId;
+use keyctl::ui::{Output, Ui};
+use keyctl::world::{Globals, World};
 use std::collections::BTreeMap;
+use std::process::Command;
 
 /// The commands of a table, and what each state says to them.
 type Table = (Vec<String>, BTreeMap<String, Vec<String>>);
@@ -72,7 +78,43 @@ fn put(place: &Place, key: &str, state: &str) {
             assert!(tool("sqlite3").arg(database).arg(gone).status().expect("sqlite3").success());
         }
     }
-    place.sql(&format!("UPDATE generations SET state = '{state}', doc = {set} WHERE key = '{key}' AND number = 1"));
+    let sql = format!("UPDATE generations SET state = '{state}', doc = {set} WHERE key = '{key}' AND number = 1");
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command.args(["--exact", "life::tells_the_register", "--ignored"]).env("KEYCTL_TEST_SQL", sql);
+    let output = place.as_if(command).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "run by the tests below, in a process of its own"]
+fn tells_the_register() {
+    let sql = std::env::var("KEYCTL_TEST_SQL").expect("run by the tests below");
+    let correlation_id = CorrelationId::generate();
+    let ui = Ui { output: Output::Json, quiet: true, verbose: false, correlation_id: correlation_id.clone() };
+    let globals = Globals {
+        workspace: Some(std::env::var_os("KEYCTL_WORKSPACE").expect("run by the tests below").into()),
+        actor: None,
+        identity: None,
+        because: None,
+        ticket: None,
+        yes: false,
+        correlation_id,
+        dry_run: false,
+        sessions: 1,
+        clock: Clock::system(),
+        ui,
+    };
+    let mut world = World::open(globals).expect("a sandbox");
+    let actor = world.globals.actor();
+    let mut writer = world.ledger.writer().expect("sound until now");
+    writer.connection().execute_batch(&sql).expect("a statement");
+    let entry_type = "LEDGER_BROUGHT_FORWARD".parse().expect("a type");
+    let correlation_id = "the-register-is-told".parse().expect("an id");
+    let body = serde_json::json!({});
+    writer.append(NewEntry { entry_type, actor, correlation_id, body }).expect("appended");
+    writer.commit().expect("committed");
+    world.checkpoint().expect("signed");
 }
 
 fn state(place: &Place, key: &str, number: u32) -> String {
@@ -172,12 +214,13 @@ fn holds(table: &str, key: &str) {
     template.copy(&real_pe_files()[3], "app.exe");
     let mut wrong = Vec::new();
     for name in &states {
+        let prepared = copy_of(&template);
+        put(&prepared, key, name);
         let said = rows.get(name).unwrap_or_else(|| panic!("the table of {table} says nothing of {name}"));
         let found: Vec<_> = columns
             .iter()
             .map(|column| {
-                let place = copy_of(&template);
-                put(&place, key, name);
+                let place = copy_of(&prepared);
                 let before = state(&place, key, 1);
                 let words = command(column, key);
                 let ran = place.keyctl(&words.iter().map(String::as_str).collect::<Vec<_>>());

@@ -15,7 +15,6 @@ const LONG: &[(&str, &str, &str)] = &[
     ("config/render.rs", "sandbox", "the text of one file, from its first line to its last"),
     ("config/tests/refusals.rs", "what_does_not_fit_together_names_its_line", "a table"),
     ("crypto/ssh/tests/forms.rs", "keys_that_do_not_count_are_refused", "a table"),
-    ("runbooks/recover.rs", "settle", "a table of what each operation leaves behind"),
     ("publication/private/tests.rs", "what_other_programs_write_is_told_apart", "a table"),
 ];
 

@@ -89,8 +89,14 @@ impl Place {
     /// The binary, with this place as its home and current folder.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyctl"));
-        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYCTL_")) {
+        command.args(args);
+        self.as_if(command)
+    }
+
+    /// A command with the surroundings that the binary has here.
+    pub fn as_if(&self, mut command: Command) -> Command {
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYCTL_") && name != "KEYCTL_TEST_SQL") {
             command.env_remove(name);
         }
         command.env("HOME", self.dir.path()).env("XDG_STATE_HOME", self.path("state"));

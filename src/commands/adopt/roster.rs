@@ -3,7 +3,7 @@
 use crate::commands::preview::{self, Leading};
 use crate::config::policy::Operation;
 use crate::error::Result;
-use crate::gate::{Plan, step};
+use crate::gate::{Plan, Recorded, step};
 use crate::ledger::query;
 use crate::people::Roster;
 use crate::request::AdoptRoster;
@@ -50,7 +50,10 @@ impl Change {
             Leading::On(consent) => consent,
             Leading::Shown(worst) => return Ok(worst),
         };
-        act::record::<AdoptRoster>(world, &consent, &object)?;
+        // What the file says now: the gate holds it against what was agreed to.
+        let request = world.request(object.clone(), params);
+        let permit = act::admit(world, &consent, request)?;
+        act::close(world, permit, Ok(Recorded::new()))?;
         world.checkpoint()?;
         world.ui().say(&format!("{object} is in force"));
         Ok(Worst::default())
