@@ -173,7 +173,7 @@ impl Known {
         }
         let missing = || Error::bug(format!("{id} is no generation of the key"));
         let new = self.generations.iter_mut().find(|generation| generation.id == *id).ok_or_else(missing)?;
-        if new.credential().is_none() {
+        if new.credential().is_none() && !identities.is_empty() {
             new.identities = identities;
         }
         Ok(())
