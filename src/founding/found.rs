@@ -4,6 +4,7 @@ use crate::config::workspace::Workspace;
 use crate::config::{Config, Issuer, MAX_CONFIG, MAX_TRUST};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
+use crate::founding::people::Sources;
 use crate::founding::request::Unfounded;
 use crate::founding::{genesis, people, tokens};
 use crate::gate::{self, Consent};
@@ -21,14 +22,6 @@ pub(crate) fn template() -> String {
 
 /// The sandbox's folder where none is named.
 pub const SANDBOX: &str = ".keyctl-sandbox";
-
-/// The files that a workspace is founded with, where they are not in it already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sources<'a> {
-    pub from: Option<&'a Path>,
-    pub roster: Option<&'a Path>,
-    pub earlier: Option<&'a Path>,
-}
 
 /// Founds the workspace, or continues an interrupted founding; in a sandbox also makes its keys.
 pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Result<World, Unfounded> {

@@ -5,12 +5,19 @@ use crate::config::{Config, MAX_CONFIG};
 use crate::crypto::ssh::{PrivateFile, PrivateKey, generate_ed25519};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
-use crate::founding::found::Sources;
 use crate::gate;
 use crate::model::{Email, Environment};
 use crate::people::Roster;
 use crate::people::roster::{FILE, MAX_FILE, Person, SCHEMA, SigningKey, Unsatisfied};
 use std::path::{Path, PathBuf};
+
+/// The files that a workspace is founded with, where they are not in it already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sources<'a> {
+    pub from: Option<&'a Path>,
+    pub roster: Option<&'a Path>,
+    pub earlier: Option<&'a Path>,
+}
 
 /// The folder of a sandbox's people's SSH keys.
 pub const PEOPLE: &str = "people";

@@ -5,9 +5,9 @@
 pub(crate) mod release;
 
 use super::chunk::Setup;
+use super::earlier::{Known, Wanted, still_stands};
 use super::inputs::Job;
 use super::kept::{Folder, Kept};
-use super::replay::{Known, Wanted, still_stands};
 use super::{Finished, How, Stored, timestamps};
 use crate::clock::rfc3339;
 use crate::crypto::sha256::Sha256;

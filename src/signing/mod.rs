@@ -14,6 +14,7 @@ pub mod cab;
 mod choose;
 mod chunk;
 mod conveyor;
+mod earlier;
 pub mod inputs;
 pub mod kept;
 pub mod options;

@@ -1,7 +1,6 @@
 //! What is asked for, as plain data: [`Options`] for a whole run, and what follows from it for each file.
 
 use super::cab::CabFile;
-use super::timestamps::Timestamps;
 use crate::error::shown;
 use crate::formats::file::{Existing, Shape};
 use crate::gate::Presented;
@@ -46,6 +45,17 @@ pub struct Options {
     pub command: Vec<String>,
     /// What people agreed to, where it is that which is done.
     pub agreed: Option<Box<Presented>>,
+}
+
+/// What a run wants to have other than the settings say.
+#[derive(Clone, Debug, Default)]
+pub struct Timestamps {
+    /// Ask these authorities, in this order.
+    pub urls: Vec<String>,
+    /// There is to be no timestamp.
+    pub are_unwanted: bool,
+    /// Trust the certificates in these files (PEM).
+    pub roots: Vec<PathBuf>,
 }
 
 /// The key that will sign, with what goes along.

@@ -3,12 +3,12 @@
 //! One repository after the other, each under its own lock. The active generation signs, and with it the retiring
 //! ones that still may, so that clients with either keyring accept it.
 
+use super::earlier::{self, Known};
 use super::inputs::Job;
 use super::kept::{self, Folder};
 use super::options::Options;
 use super::release::{self, Placed, Prepared};
 use super::release_files::{self, Recovered};
-use super::replay::Known;
 use super::request::{Generations, Terms, covered, request};
 use super::{Batch, Finished, How, Preview, Stored, admission, adopt, approval, choose, replay};
 use crate::clock::Laps;
@@ -243,8 +243,8 @@ fn replayed(world: &mut World, plan: &Setup<'_>, dir: &Path) -> Result<Option<(S
     let Some(release) = hash_of(&dir.join("Release"))? else { return Ok(None) };
     let there = [hash_of(&dir.join("InRelease"))?, hash_of(&dir.join("Release.gpg"))?];
     let Some(known) = known(world, plan, dir, &release, there[0])? else { return Ok(None) };
-    let wanted = replay::Wanted { key: &plan.keys.name, options: &BTreeMap::new(), terms: plan.terms };
-    let stored = replay::stored(world, &wanted, &known)?;
+    let wanted = earlier::Wanted { key: &plan.keys.name, options: &BTreeMap::new(), terms: plan.terms };
+    let stored = earlier::stored(world, &wanted, &known)?;
     let done = stored.0.outcome().body.get("done").cloned().unwrap_or_default();
     let hash = |name: &str| done.get(name).and_then(|hash| hash.as_str()).and_then(|hash| hash.parse().ok());
     let then = [hash("in_release"), hash("release_gpg")];

@@ -1,6 +1,7 @@
 //! Timestamps of a run: which authorities are asked, and whose word counts.
 
 use super::authorities::{Authorities, Outside};
+use super::options::Timestamps;
 use crate::config::text::bad_url;
 use crate::config::{MAX_TRUST, Settings, Timestamp};
 use crate::error::{Error, Result};
@@ -18,17 +19,6 @@ use std::sync::atomic::AtomicBool;
 const MAX_ROOTS: usize = 100_000;
 /// The largest file of roots that is named on the command line, in bytes.
 const MAX_ROOTS_FILE: u64 = 64 << 20;
-
-/// What a run wants to have other than the settings say.
-#[derive(Clone, Debug, Default)]
-pub struct Timestamps {
-    /// Ask these authorities, in this order.
-    pub urls: Vec<String>,
-    /// There is to be no timestamp.
-    pub are_unwanted: bool,
-    /// Trust the certificates in these files (PEM).
-    pub roots: Vec<PathBuf>,
-}
 
 impl Timestamps {
     /// Whether authorities or their roots were named.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::files::absolute;
-use crate::signing::timestamps::Timestamps;
+use crate::signing::options::Timestamps;
 use std::path::PathBuf;
 
 /// Flags of commands that sign.
