@@ -13,7 +13,6 @@ use super::genesis::Genesis;
 use super::projection::authority::CONSUMED;
 use super::query;
 use super::rows::first;
-use super::writer::only_restricts;
 use crate::config::policy::{Operation as Rules, Rule};
 use crate::error::{Error, Result};
 use crate::keys::State;
@@ -330,4 +329,10 @@ fn read<T: serde::de::DeserializeOwned>(value: Option<&Value>) -> Result<T> {
     let value = value.cloned().unwrap_or_default();
     serde_json::from_value(value)
         .map_err(|error| Error::blocked("unproven", "an entry's body cannot be read").because(error))
+}
+
+/// Whether all acts of an approval request only take power away.
+pub(super) fn only_restricts(request: &ApprovalRequest) -> bool {
+    let restricts = |step: &Step| Kind::of_name(&step.operation).is_some_and(Kind::only_restricts);
+    !request.steps.is_empty() && request.steps.iter().all(restricts)
 }

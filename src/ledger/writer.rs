@@ -1,6 +1,7 @@
 //! Appending: one transaction, one time, any number of entries.
 
 use super::entry::{Entry, NewEntry, Schema};
+use super::judge::only_restricts;
 use super::proof::{Proven, prove};
 use super::register::Register;
 use super::{Head, Ledger, Reader, Sql, projection, query, sql_int};
@@ -9,7 +10,6 @@ use crate::crypto::merkle;
 use crate::error::{Error, Result};
 use crate::model::Environment;
 use crate::people::ApprovalRequest;
-use crate::people::request::Step;
 use crate::request::Kind;
 use chrono::TimeDelta;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -244,12 +244,6 @@ fn grow(connection: &Connection, entry: &Entry, leaf: &[u8]) -> Result<()> {
             .sql("storing a node of the tree")?;
     }
     Ok(())
-}
-
-/// Whether all acts of an approval request only take power away.
-pub(super) fn only_restricts(request: &ApprovalRequest) -> bool {
-    let restricts = |step: &Step| Kind::of_name(&step.operation).is_some_and(Kind::only_restricts);
-    !request.steps.is_empty() && request.steps.iter().all(restricts)
 }
 
 #[cfg(test)]
