@@ -11,9 +11,9 @@ use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
 use crate::model::{KeyName, Purpose, Tbs};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
-use crate::policy::people::People;
-use crate::policy::roster::RosterFacts;
-use crate::policy::rules::ListFacts;
+use crate::policy::facts::ListFacts;
+use crate::policy::facts::People;
+use crate::policy::facts::RosterFacts;
 use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
 use crate::request::{
     AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts,

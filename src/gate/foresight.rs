@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::model::{Actor, CorrelationId};
 use crate::people::request::Step;
-use crate::policy::people::People;
+use crate::policy::facts::People;
 use crate::policy::{Decide, Decision, every};
 use crate::request::{Kind, Request};
 

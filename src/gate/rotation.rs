@@ -7,7 +7,7 @@ use crate::ledger::query;
 use crate::ledger::query::rotation as recorded;
 use crate::model::{KeyName, Purpose};
 use crate::policy::Decide;
-use crate::policy::rotation::{OpenFailure, RotationFacts};
+use crate::policy::facts::{OpenFailure, RotationFacts};
 use crate::request::Request;
 use rusqlite::Connection;
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@ use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
 use crate::model::{Actor, CorrelationId, Email, Hash256};
 use crate::people::Roster;
 use crate::people::cab::{Here, Paper};
-use crate::policy::signing::SigningFacts;
+use crate::policy::facts::SigningFacts;
 use crate::request::SignArtifact;
 use rusqlite::Connection;
 use serde_json::json;

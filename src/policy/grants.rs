@@ -1,8 +1,8 @@
 //! What a standing approval allows (design §4), and how it comes about and ends.
 
+use super::facts::{Decide, Facts};
 use super::gates::{self, Decision, Gate};
 use super::people::with_people;
-use super::rules::{Decide, Facts};
 use crate::clock::{Time, rfc3339};
 use crate::ledger::query::Grant;
 use crate::model::{Email, GenerationId, Hash256};

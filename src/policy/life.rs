@@ -1,8 +1,8 @@
 //! The rules at the edges of a key's life: naming it in a pipeline's configuration, and destroying it.
 
+use super::facts::{Decide, Facts, unknown_generation};
 use super::gates::{self, Decision, Gate};
 use super::people::with_people;
-use super::rules::{Decide, Facts, unknown_generation};
 use crate::clock::{Time, rfc3339};
 use crate::keys::value;
 use crate::keys::{Generation, State, retention_cutoff};

@@ -1,11 +1,9 @@
 //! Pure decisions: a request and the facts go in, gates with verdicts come out. Nothing here reads a file,
 //! a token, the ledger or the clock; the gate gathers the facts and asks. What an
 //! operation is called and what its parameters are is said in `request`.
-//!
-//! `rules` names the facts of every family of operations in [`Facts`], and each family reads them from there: these files use
-//! each other, since the families are apart for the reader and the decision is one.
 
 pub mod every;
+pub mod facts;
 pub mod gates;
 pub mod grants;
 pub mod life;
@@ -19,5 +17,5 @@ mod suspension;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use facts::{Decide, Facts};
 pub use gates::{Decision, Gate, Verdict};
-pub use rules::{Decide, Facts};

@@ -1,21 +1,10 @@
 //! Which acts wait for people, and which of the policy's rules can allow which act.
 
+use super::facts::{Facts, People};
 use super::gates::{Decision, Gate};
-use super::rules::Facts;
 use crate::config::policy::Operation as Rule;
 use crate::model::Purpose;
 use crate::request::Kind;
-
-/// What people say to an act.
-#[derive(Clone, Debug)]
-pub enum People {
-    /// Nobody is asked: a sandbox, where one person tries everything.
-    Waived,
-    /// Nobody was asked yet.
-    Missing,
-    /// They were asked, and these gates tell what came of it.
-    Shown(Vec<Gate>),
-}
 
 /// The decision on an act that people have to agree to.
 pub fn with_people(mut gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {

@@ -3,9 +3,9 @@
 //! Signing a list is exempt from the age gate: a CA that stopped issuing long ago goes on saying what it revoked. To
 //! continue a revocation that was decided already asks nobody again.
 
+use super::facts::{Decide, Facts, unknown_generation};
 use super::gates::{self, Decision, Gate};
 use super::people::with_people;
-use super::rules::{Decide, Facts, unknown_generation};
 use crate::keys::{Generation, State};
 use crate::model::{GenerationId, Purpose};
 use crate::request::{ConfirmCrl, IssueCrl, MarkArtifacts, NewCrl, Request, RevokeKey};

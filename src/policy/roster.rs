@@ -1,39 +1,15 @@
 //! Who there is: taking over a roster, and whose signatures stop counting and count again.
 
+use super::facts::{Decide, Facts, RosterFacts};
 use super::gates::{self, Decision, Gate};
 use super::people::with_people;
-use super::rules::{Decide, Facts};
 use crate::config::{Policy, Settings};
-use crate::error::Result;
-use crate::ledger::query;
 use crate::model::Email;
-use crate::people::Roster;
 use crate::people::roster::Unsatisfied;
 use crate::request::{AdoptRoster, Request, RestorePerson, SuspendPerson};
-use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// The people of a workspace.
-#[derive(Clone, Debug)]
-pub struct RosterFacts {
-    /// The roster in force.
-    pub roster: Roster,
-    /// Who of it is suspended.
-    pub suspended: BTreeSet<Email>,
-}
-
-impl RosterFacts {
-    /// Reads them; `None` if the workspace has no people.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub fn read(conn: &Connection) -> Result<Option<Self>> {
-        let Some(roster) = query::roster(conn)? else { return Ok(None) };
-        Ok(Some(RosterFacts { roster, suspended: query::suspended(conn)? }))
-    }
-}
 
 /// `PolicySatisfiable`: for every operation there are people enough, whoever of them asks (D1).
 fn satisfiable(unsatisfied: &[Unsatisfied]) -> Gate {

@@ -1,47 +1,17 @@
 //! The rules of a rotation's own acts, and the gates that rotations put before others.
 
+use super::facts::{Decide, Facts, OpenFailure, RotationFacts, unknown_generation};
+use super::gates::Decision;
 use super::gates::{self, Gate};
 use super::people::with_people;
-use super::rules::{Facts, unknown_generation};
-use super::{Decide, Decision};
 use crate::clock::{Time, rfc3339};
 use crate::config::RotationMode;
 use crate::crypto::subject::subject_of;
-use crate::keys::rotation::{Link, Review};
+use crate::keys::rotation::Link;
 use crate::keys::{Credential, Generation, State};
 use crate::model::{Environment, GenerationId, Purpose};
 use crate::request::{ActivateKey, LinkRoots, PublishMetadata, Request, ReviewDecision, ReviewKey, TestKey};
 use chrono::TimeDelta;
-use std::collections::BTreeSet;
-
-/// What the gate knows of the rotation that a request belongs to, or that its key is in.
-#[derive(Clone, Debug, Default)]
-pub struct RotationFacts {
-    /// The key's active generation.
-    pub active: Option<Generation>,
-    /// The test that the generation passed under the certificate it has: the outcome's entry.
-    pub tested: Option<u64>,
-    /// The links of this root with the active one.
-    pub links: BTreeSet<Link>,
-    /// Whether the certificates of the generation are recorded as published.
-    pub is_published: bool,
-    /// The last review of the issuing generation, or of the generation itself where nobody issues.
-    pub review: Option<Review>,
-    /// The key's rotation failed: when, until when it is to be put right, and whether the new certificate was found
-    /// good since.
-    pub failure: Option<OpenFailure>,
-}
-
-/// A rotation that failed and was not completed since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenFailure {
-    /// The alert's entry.
-    pub seq: u64,
-    /// Until when it is to be put right (B24).
-    pub deadline: Time,
-    /// A test with the new certificate held since.
-    pub is_validated: bool,
-}
 
 /// `SigningKeyRotationComplete`: in production, a key whose rotation failed signs nothing until the new certificate
 /// was validated (B24).

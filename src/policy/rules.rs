@@ -1,114 +1,20 @@
 //! The rule for each operation: which gates it passes through, from which facts.
 
+use super::facts::{Decide, Facts, unknown_generation};
 use super::gates::{self, Decision, Gate, Verdict};
-use super::people::{People, with_people};
-use super::roster::{self, RosterFacts};
-use super::rotation::{RotationFacts, issuer_age, rotation_complete};
-use super::signing::{self, SigningFacts};
+use super::people::with_people;
+use super::roster;
+use super::rotation::{issuer_age, rotation_complete};
+use super::signing;
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::keys::{Credential, Generation, PublishedKeyring, Revocation, State};
-use crate::ledger::query::{LastFacts, Suspension};
-use crate::model::{Environment, HashAlgorithm, KeyName, Purpose};
+use crate::keys::{Credential, Generation, State};
+use crate::model::{Environment, HashAlgorithm, Purpose};
 use crate::people::approval::Participant;
 use crate::request::{
     AdoptSettings, CertifyOpenPgp, ChangeState, Format, GenerateKey, ImportCertificate, IssueCertificate, MakeCsr,
-    NewCrl, Operation, PublishKeyring, Request, SignArtifact, TIMESTAMP,
+    PublishKeyring, Request, SignArtifact, TIMESTAMP,
 };
-use std::collections::BTreeMap;
-
-/// What the gate knows when it asks. Everything comes from the ledger, read in the transaction that will
-/// hold the intent, and from the one clock.
-#[derive(Debug)]
-pub struct Facts<'a> {
-    /// The time.
-    pub now: Time,
-    /// The workspace's environment.
-    pub environment: Environment,
-    /// The adopted settings.
-    pub settings: &'a Settings,
-    /// The generation the request names, if the register has it.
-    pub generation: Option<Generation>,
-    /// The issuing generation, where there is one.
-    pub issuer: Option<Generation>,
-    /// Older generations that sign too, where the register has them.
-    pub cosigners: Vec<Generation>,
-    /// The key's keyring as it was last published.
-    pub keyring: Option<PublishedKeyring>,
-    /// Whether the register already has a generation of the same key that is active.
-    pub has_active: bool,
-    /// The number the key's next generation must have.
-    pub next_number: u32,
-    /// What was decided about the generation, if it is revoked.
-    pub revocation: Option<Revocation>,
-    /// The lists of the CA whose next one is asked for.
-    pub list: Option<ListFacts>,
-    /// What people say to it.
-    pub people: People,
-    /// What concerns rotations.
-    pub rotation: RotationFacts,
-    /// What else is known of a file that is to be signed.
-    pub signing: Option<SigningFacts<'a>>,
-    /// Keys that neither sign nor issue for the time being.
-    pub suspended_keys: BTreeMap<KeyName, Suspension>,
-    /// The people, where it is about them; `None` where the workspace has none.
-    pub roster: Option<RosterFacts>,
-    /// What else has to be known before a key is destroyed; empty for other acts.
-    pub destruction: LastFacts,
-}
-
-/// What the ledger knows of a CA's lists.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ListFacts {
-    /// The greatest number that a list ever had.
-    pub last_number: u64,
-    /// How many certificates belong on the next one.
-    pub entries: u64,
-}
-
-impl Facts<'_> {
-    /// The interval of the generation's key, if the settings have the key.
-    pub fn rotation_days(&self) -> Option<u32> {
-        let id = &self.generation.as_ref()?.id;
-        self.settings.keys.get(&id.key).map(|key| key.rotation_days)
-    }
-}
-
-/// What a policy says to a request of one operation.
-pub trait Decide: Operation {
-    /// Whether the decision needs to know who there is.
-    const IS_ABOUT_PEOPLE: bool = false;
-
-    /// The issuer whose record the decision needs, if any.
-    fn issuer(&self) -> Option<&crate::model::GenerationId> {
-        None
-    }
-
-    /// Older generations whose records the decision needs.
-    fn cosigners(&self) -> &[crate::model::GenerationId] {
-        &[]
-    }
-
-    /// Whether the decision needs all of [`Facts::rotation`], not only review and failure.
-    const TAKES_OVER: bool = false;
-    /// The file that is to be signed, if that is what is asked.
-    fn artifact(&self) -> Option<&SignArtifact> {
-        None
-    }
-
-    /// Who has to have agreed, besides those whose signatures a warrant brings. Asked of what is allowed.
-    fn approvers(_request: &Request<Self>, _facts: &Facts<'_>) -> Vec<Participant> {
-        Vec::new()
-    }
-
-    /// The list that would be signed, with its CA.
-    fn list(&self) -> Option<(&crate::model::GenerationId, &NewCrl)> {
-        None
-    }
-
-    /// The decision. Pure: the same request and facts give the same gates.
-    fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision;
-}
 
 /// The name of the option that carries the SHA-256 of the published keyring file, as it was found.
 pub const KEYRING_OPTION: &str = "keyring_sha256";
@@ -426,11 +332,6 @@ impl Decide for AdoptSettings {
         gates.extend(facts.roster.as_ref().map(|people| roster::satisfies(people, &params.settings, facts)));
         with_people(gates, facts)
     }
-}
-
-pub(super) fn unknown_generation<O: Operation>(request: &Request<O>) -> Decision {
-    let name = request.params.generation().to_string();
-    Decision::Block(vec![gates::holds("Status", format!("{name} unknown"), "in the register", false)])
 }
 
 #[cfg(test)]

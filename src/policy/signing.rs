@@ -1,40 +1,21 @@
 //! Who may sign, on whose approval, and what a signature may take the place of (domain §3; B20).
 
+use super::facts::{Facts, People, SigningFacts};
 use super::gates::{self, Gate};
-use super::people::People;
-use super::rules::Facts;
 use crate::config::policy::{Operation, Role, Rule};
 use crate::ledger::query::Artifact;
 use crate::model::{Assurance, Email, Environment};
 use crate::people::approval::Participant;
-use crate::people::cab::{self, Here, Holds, Paper, Question};
+use crate::people::cab::{self, Holds, Question};
 use crate::people::roster::{Person, assign};
 use crate::request::{Authentication, CabReference, Request, Resigns, SignArtifact};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 /// The gate that asks for the board's approval.
 pub const CAB_APPROVAL: &str = "CabApproval";
 
 /// The gate that says that an artifact whose file this is has to be signed again.
 pub const RE_SIGN_REQUIRED: &str = "ReSignRequired";
-
-/// What the gate knows besides, when a file is to be signed.
-#[derive(Clone, Debug)]
-pub struct SigningFacts<'a> {
-    /// The workspace and its people.
-    pub here: Here<'a>,
-    /// The approval that the request names, as it was recorded.
-    pub paper: Option<Rc<Paper>>,
-    /// How often approvals of that name were used.
-    pub uses: u64,
-    /// Whether the board withdrew it.
-    pub is_withdrawn: bool,
-    /// The artifact whose place the new one is to take, as the ledger has it.
-    pub resigned: Option<Artifact>,
-    /// An artifact that has to be signed again, whose file this is, signed or not.
-    pub marked: Option<Artifact>,
-}
 
 /// The gates about people, and who of them agreed.
 #[derive(Clone, Debug)]

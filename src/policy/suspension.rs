@@ -1,8 +1,8 @@
 //! Stopping a key for the time being, and letting it go on.
 
+use super::facts::{Decide, Facts};
 use super::gates::{self, Decision};
 use super::people::with_people;
-use super::rules::{Decide, Facts};
 use crate::request::{ReinstateKey, Request, SuspendKey};
 
 impl Decide for SuspendKey {

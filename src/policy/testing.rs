@@ -1,8 +1,6 @@
 //! A key, requests about it and facts, for the tests of rules.
 
-use super::people::People;
-use super::rotation::RotationFacts;
-use super::rules::Facts;
+use super::facts::{Facts, People, RotationFacts};
 use super::signing;
 use crate::clock::{Time, parse};
 use crate::config::{Config, Settings};

@@ -7,7 +7,7 @@ use crate::keys::{AttributeFact, AttributeState, Copy, Credential, Identity, Tok
 use crate::ledger::query::LastFacts;
 use crate::model::{CkaId, Custody, Environment, Hash256, KeyAlgorithm, Purpose};
 use crate::policy::Verdict;
-use crate::policy::people::People;
+use crate::policy::facts::People;
 use crate::policy::testing::{self, request};
 use chrono::TimeDelta;
 use std::path::Path;

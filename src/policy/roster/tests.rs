@@ -2,9 +2,10 @@ use super::*;
 use crate::clock::{Time, parse};
 use crate::config::Config;
 use crate::model::{Assurance, Environment};
+use crate::people::Roster;
 use crate::people::roster::testing::{Hand, email, four, person};
 use crate::policy::Verdict;
-use crate::policy::people::People;
+use crate::policy::facts::People;
 use crate::policy::testing::request;
 use crate::request::{AdoptSettings, Operation};
 

@@ -1,9 +1,10 @@
 use super::*;
 use crate::clock::parse;
 use crate::config::{Config, Settings};
+use crate::keys::rotation::Review;
 use crate::keys::{AttributeFact, AttributeState, Copy, Identity, TokenFacts};
 use crate::model::{CkaId, Custody, Hash256, KeyAlgorithm};
-use crate::policy::people::People;
+use crate::policy::facts::People;
 use crate::policy::testing::{self, request};
 use crate::policy::{Decide, Verdict};
 use crate::request::IssueCertificate;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::Time;
+use crate::people::cab::Here;
 
 /// A workspace without people, and a file that nothing is known of.
 pub(crate) fn nobody<'a>(environment: Environment, now: Time) -> SigningFacts<'a> {

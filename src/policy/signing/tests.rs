@@ -7,10 +7,12 @@ use crate::model::Hash256;
 use crate::people::Namespace;
 use crate::people::cab::testing::approval;
 use crate::people::cab::{CabApproval, UnsignedApproval};
+use crate::people::cab::{Here, Paper};
 use crate::people::roster::Roster;
 use crate::people::roster::testing::{Hand, email, four};
 use crate::policy::testing::{facts, request, settings, sign, windows};
 use crate::policy::{Decide, Decision, Verdict};
+use std::rc::Rc;
 
 /// Carol packages and asks; Dan is on the board.
 struct Scene {
