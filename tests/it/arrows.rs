@@ -203,6 +203,83 @@ fn no_stages_go_in_a_circle() {
     assert!(uses.is_empty(), "these use each other: {uses:?}");
 }
 
+/// A file as a module: `signing/mod.rs` is `signing`.
+fn module(relative: &Path) -> String {
+    let name = relative.with_extension("").to_string_lossy().replace('/', "::");
+    name.strip_suffix("::mod").unwrap_or(&name).to_owned()
+}
+
+/// The paths that a text in a module names, from the crate's root on; of a list in braces each beginning.
+fn paths(module: &str, text: &str) -> Vec<String> {
+    let above = module.rsplit_once("::").map_or("", |(above, _)| above);
+    let plain = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect::<String>();
+    let mut found = Vec::new();
+    for (word, base) in [("crate::", ""), ("super::", above), ("self::", module)] {
+        for (at, _) in text.match_indices(word) {
+            if text[..at].ends_with(|c: char| c.is_alphanumeric() || "_$:".contains(c)) {
+                continue;
+            }
+            let rest = &text[at + word.len()..];
+            let head = plain(rest);
+            let mut depth = 0;
+            let list = rest[head.len()..].strip_prefix('{').unwrap_or_default();
+            let ends = |c: char| {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                depth < 0
+            };
+            let list = &list[..list.find(ends).unwrap_or_default()];
+            let items = if list.is_empty() {
+                vec![String::new()]
+            } else {
+                list.split(',').map(|it| plain(it.trim())).collect()
+            };
+            found.extend(items.iter().map(|item| format!("{base}::{head}{item}").trim_matches(':').to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_files_go_in_a_circle() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut texts = BTreeMap::new();
+    for file in files {
+        let relative = file.strip_prefix(&src).expect("in src");
+        if relative.iter().any(|part| part.to_string_lossy().starts_with("test")) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("readable");
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        texts.insert(module(relative), without_comments(text));
+    }
+    let known = |path: &str| {
+        let mut path = path;
+        while !texts.contains_key(path) {
+            path = path.rsplit_once("::")?.0;
+        }
+        Some(path.to_owned())
+    };
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (module, text) in &texts {
+        let others = paths(module, text).into_iter().filter_map(|path| known(&path));
+        uses.insert(module.clone(), others.filter(|other| other != module).collect());
+    }
+    assert!(uses.values().map(BTreeSet::len).sum::<usize>() > 1000, "the paths were not found");
+    // Whatever uses only what is settled is settled, and so is what nobody uses.
+    loop {
+        let used: BTreeSet<_> = uses.values().flatten().cloned().collect();
+        let settled = uses.iter().find(|(module, others)| others.is_empty() || !used.contains(*module));
+        let Some(settled) = settled.map(|(module, _)| module.clone()) else { break };
+        uses.remove(&settled);
+        for others in uses.values_mut() {
+            others.remove(&settled);
+        }
+    }
+    assert!(uses.is_empty(), "these use each other: {uses:?}");
+}
+
 #[test]
 fn the_reader_of_paths_sees_both_forms() {
     let text = "use crate::{error::{Error, Kind}, gate, hsm::store};\nlet x = crate::pki::chain::build; $crate::model";
