@@ -6,7 +6,7 @@ use crate::support::{Place, real_pe_files};
 use clap_complete::Shell;
 use keyctl::cli;
 use keyctl::commands::completions::{render_completions, render_man};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn tree() -> PathBuf {
@@ -160,3 +160,74 @@ const EXPECTED_USAGE: &[&str] = &[
     "no_terminal",
     "not_found",
 ];
+
+/// Words that follow the program's name in prose.
+const PROSE: &[&str] = &["changes", "ledger", "may", "process", "publishes", "workspace"];
+
+/// The `--flags` in a text.
+fn flags(text: &str) -> Vec<&str> {
+    let ends = |c: char| !(c.is_ascii_lowercase() || c == '-');
+    text.match_indices("--")
+        .map(|(at, _)| &text[at..])
+        .filter(|rest| rest.len() > 2 && rest.as_bytes()[2].is_ascii_lowercase())
+        .map(|rest| rest.split(ends).next().unwrap_or_default())
+        .collect()
+}
+
+/// What errors, hints and messages name is there: each command with each of its flags.
+#[test]
+fn what_messages_tell_to_type_exists() {
+    let mut tree = cli::command();
+    tree.build();
+    let of = |command: &clap::Command| -> BTreeSet<String> {
+        let own = command.get_arguments().filter_map(|argument| argument.get_long()).map(|long| format!("--{long}"));
+        let below = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        own.chain(below.filter_map(|argument| argument.get_long()).map(|long| format!("--{long}"))).collect()
+    };
+    let commands: BTreeMap<_, _> =
+        tree.get_subcommands().map(|command| (command.get_name().to_owned(), of(command))).collect();
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (name, line) in messages() {
+        for (at, _) in line.match_indices("keyctl ") {
+            let said = &line[at + "keyctl ".len()..];
+            let said = said.split(['"', ';', '`', ',']).next().unwrap_or_default();
+            let is_word = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+            let Some(command) = said.split([' ', '\n']).find(is_word).filter(|word| !PROSE.contains(word)) else {
+                continue;
+            };
+            seen += 1;
+            match commands.get(command.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
+                None => wrong.push(format!("{name}: there is no {command}: {}", line.trim())),
+                Some(known) => wrong.extend(
+                    flags(said)
+                        .into_iter()
+                        .filter(|flag| !known.contains(*flag))
+                        .map(|flag| format!("{name}: {command} has no {flag}: {}", line.trim())),
+                ),
+            }
+        }
+    }
+    assert!(seen > 80, "the messages were not found: {seen}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every line of the sources that is no comment and no test, with its file.
+fn messages() -> Vec<(String, String)> {
+    let mut folders = vec![tree().join("src")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("src") {
+            let path = entry.expect("entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if path.is_dir() && name != "tests" {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !name.starts_with("test") {
+                let text = std::fs::read_to_string(&path).expect("readable");
+                let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+                let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                found.extend(lines.map(|line| (path.display().to_string(), line.to_owned())));
+            }
+        }
+    }
+    found
+}
