@@ -92,7 +92,8 @@ pub(super) fn as_if_proven(world: &World, requests: &mut [Request<SignArtifact>]
 
 /// A refusal that people can turn into a yes says how.
 pub(super) fn advised(error: Error) -> Error {
-    let advice = "keyctl cab drafts an approval for --cab; with --identity the request waits for others instead";
+    let advice =
+        "keyctl cab drafts an approval, which --cab takes; with --identity the request waits for others instead";
     let waits = error.kind() == Kind::ApprovalNeeded;
     error.maybe_hint(waits.then_some(advice))
 }

@@ -192,11 +192,13 @@ fn what_messages_tell_to_type_exists() {
             let said = &line[at + "keyctl ".len()..];
             let said = said.split(['"', ';', '`', ',']).next().unwrap_or_default();
             let is_word = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
-            let Some(command) = said.split([' ', '\n']).find(is_word).filter(|word| !PROSE.contains(word)) else {
+            let word = said.split([' ', '\n']).find(is_word);
+            let word = word.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()));
+            let Some(command) = word.filter(|word| !PROSE.contains(word)) else {
                 continue;
             };
             seen += 1;
-            match commands.get(command.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
+            match commands.get(command) {
                 None => wrong.push(format!("{name}: there is no {command}: {}", line.trim())),
                 Some(known) => wrong.extend(
                     flags(said)
