@@ -18,6 +18,7 @@ pub use crate::keys::rotation::ReviewDecision;
 pub use crate::people::AdoptRoster;
 pub use artifact::{
     Authentication, CabReference, FILE, FOLDER, Format, PackReference, Provenance, Resigns, SignArtifact, TIMESTAMP,
+    rule_of,
 };
 pub use kind::{Kind, Moves, Visit};
 pub use life::{DestroyKey, Doomed, UpdatePipeline};

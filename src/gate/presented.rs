@@ -8,8 +8,7 @@ use crate::ledger::{Writer, query};
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::quorum::{self, Ballot, Counted, InForce};
-use crate::people::request::Step;
-use crate::request::{Operation, SignArtifact};
+use crate::request::rule_of;
 
 /// An approval request with the signatures that were handed in for it.
 #[derive(Clone, Debug)]
@@ -65,11 +64,6 @@ impl Presented {
     /// The rule that its signatures are counted by. Where the board's approval of the files is given besides, the gate
     /// for that asks for everyone else, and here it takes the requester alone.
     pub(super) fn rule(&self, ground: &Ground) -> Rule {
-        let rule = ground.settings.settings.policy.rule(self.document.rule());
-        let approved = |step: &Step| step.operation == SignArtifact::NAME && step.params.get("cab").is_some();
-        match self.document.steps.iter().all(approved) {
-            true => Rule { threshold: 1, must_include: Default::default(), ..rule },
-            false => rule,
-        }
+        rule_of(&self.document, ground.settings.settings.policy.rule(self.document.rule()))
     }
 }

@@ -22,7 +22,7 @@ use crate::people::cab::{self, Here, Question};
 use crate::people::quorum::{self, Ballot, Counted, InForce};
 use crate::people::request::Step;
 use crate::people::{ApprovalRequest, Roster};
-use crate::request::{Authority, Kind, Operation, Request, SignArtifact};
+use crate::request::{Authority, Kind, Request, SignArtifact, rule_of};
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
@@ -157,7 +157,7 @@ impl Bench<'_> {
         let approvals: Vec<_> = others.map(|person| person.signature.clone()).chain(more.iter().cloned()).collect();
         let requester = requester.map(|person| person.signature.as_str());
         let ballot = Ballot { bytes: bytes.as_bytes(), requester, approvals: &approvals };
-        let rule = rule(&document, settings.settings.policy.rule(document.rule()));
+        let rule = rule_of(&document, settings.settings.policy.rule(document.rule()));
         quorum::count(&ballot, &rule, &in_force).map_err(|error| self.no(error.full()))
     }
 
@@ -294,16 +294,6 @@ const fn waits_for_people(kind: Kind) -> bool {
         | Kind::LinkRoots
         | Kind::ActivateKey
         | Kind::ReviewKey => true,
-    }
-}
-
-/// The rule that signatures are counted by. Where the board's approval of the files is given besides, that asks for
-/// everyone else, and here the requester alone is enough.
-fn rule(document: &ApprovalRequest, rule: Rule) -> Rule {
-    let approved = |step: &Step| step.operation == SignArtifact::NAME && step.params.get("cab").is_some();
-    match document.steps.iter().all(approved) {
-        true => Rule { threshold: 1, must_include: Default::default(), ..rule },
-        false => rule,
     }
 }
 

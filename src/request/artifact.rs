@@ -1,7 +1,11 @@
 //! Signing an artifact: what it is, where it comes from, and what it rests on.
 
+use super::Operation;
+use crate::config::policy::Rule;
 use crate::model::{GenerationId, Hash256};
+use crate::people::ApprovalRequest;
 use crate::people::cab::ApprovalId;
+use crate::people::request::Step;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -173,4 +177,14 @@ pub struct Provenance {
     /// At which commit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source_commit: Option<String>,
+}
+
+/// The rule that the signatures of an approval request are counted by, from the one that the policy has for it. Where the board's approval of the files is given besides, that asks for
+/// everyone else, and here the requester alone is enough.
+pub fn rule_of(document: &ApprovalRequest, rule: Rule) -> Rule {
+    let approved = |step: &Step| step.operation == SignArtifact::NAME && step.params.get("cab").is_some();
+    match document.steps.iter().all(approved) {
+        true => Rule { threshold: 1, must_include: Default::default(), ..rule },
+        false => rule,
+    }
 }

@@ -2,7 +2,6 @@
 //! that is true. What is still to be done is left to whoever does it anyway.
 
 use crate::error::{Error, Result};
-use crate::files::lock::NamedLock;
 use crate::files::shown_path;
 use crate::gate::{Completes, Failure, Recorded, SettingsAdopted, StateChanged};
 use crate::ledger::query::{self, OpenIntent};
@@ -27,13 +26,11 @@ use crate::signing::artifact::Placed;
 use crate::signing::{release_files, repository};
 use crate::world::{World, act, orphans};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static str, String)> {
     // A rotation that takes up its own intents holds this lock.
     let key = orphan.generation.as_deref().and_then(|id| id.split_once('/')).map(|(key, _)| key);
-    let locks = world.dir.join("locks");
-    let _lock = key.map(|key| NamedLock::acquire(&locks, key, Duration::from_secs(10))).transpose()?;
+    let _lock = key.map(|key| world.lock_key(&key.parse()?)).transpose()?;
     if !query::is_open(world.ledger.connection(), orphan.seq)? {
         return Ok(("settled", "another command has settled it meanwhile".into()));
     }
