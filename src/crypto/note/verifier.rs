@@ -1,7 +1,7 @@
 //! What a verifier holds: a named public key in one line.
 
 use super::name::{MAX_NAME, is_name};
-use crate::crypto::verify::PublicKey;
+use crate::crypto::verify::{ED25519_SPKI, PublicKey};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::{Hash256, HashAlgorithm, KeyAlgorithm, Mechanism, Tbs};
 use base64ct::{Base64, Encoding};
@@ -11,9 +11,6 @@ use std::str::FromStr;
 
 const TYPE_ED25519: u8 = 1;
 const TYPE_ECDSA: u8 = 2;
-
-/// DER of an Ed25519 SubjectPublicKeyInfo up to the 32 key bytes (RFC 8410 §4).
-const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// The length of a P-256 SubjectPublicKeyInfo with an uncompressed point, the only form accepted.
 const P256_SPKI_LEN: usize = 91;
