@@ -28,9 +28,16 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 /// # Errors
 /// `bad_json` if the value has a float, an integer out of range, keys that are not strings, or nests too deep.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let value = serde_json::to_value(value).or_failed("bad_json", || "the value has no JSON form".into())?;
-    let mut out = Vec::with_capacity(256);
-    write(&value, 0, &mut out)?;
+    value_to_vec(&serde_json::to_value(value).or_failed("bad_json", || "the value has no JSON form".into())?)
+}
+
+/// As [`to_vec`], of what is a value already: nothing is copied.
+///
+/// # Errors
+/// As there.
+pub fn value_to_vec(value: &Value) -> Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(1024);
+    write(value, 0, &mut out)?;
     Ok(out)
 }
 
@@ -62,7 +69,7 @@ pub fn parse_strict(bytes: &[u8], max_len: usize) -> Result<Value> {
 /// `bad_json` as there, `not_canonical` for another spelling of a good value.
 pub fn parse_canonical(bytes: &[u8], max_len: usize) -> Result<Value> {
     let value = parse_strict(bytes, max_len)?;
-    if to_vec(&value)? != bytes {
+    if value_to_vec(&value)? != bytes {
         return Err(Error::failed("not_canonical", "the JSON is not in canonical form (RFC 8785)"));
     }
     Ok(value)
@@ -93,7 +100,9 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<()> {
 fn write_object(members: &Map<String, Value>, depth: usize, out: &mut Vec<u8>) -> Result<()> {
     let mut members: Vec<_> = members.iter().collect();
     // RFC 8785 §3.2.3: by UTF-16 code units, which is not the order of UTF-8 bytes above U+FFFF.
-    members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    if !members.is_sorted_by(|(a, _), (b, _)| a.is_ascii() && b.is_ascii() && a < b) {
+        members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    }
     out.push(b'{');
     for (i, (key, value)) in members.into_iter().enumerate() {
         if i > 0 {

@@ -34,7 +34,9 @@ impl Fragment {
             return Err(Error::bug(format!("the checkpoint of size {} does not cover entry {seq}", head.size)));
         }
         let proof = ledger.inclusion_proof(seq, head.size)?;
-        let value = render(receipt.intent(), receipt.outcome(), &checkpoint.to_string(), &proof)?;
+        let (intent, outcome) = (receipt.intent(), receipt.outcome());
+        let [intent_leaf, leaf] = [leaf_text(intent)?, leaf_text(outcome)?];
+        let value = render([(intent, &intent_leaf), (outcome, &leaf)], &checkpoint.to_string(), &proof)?;
         let id = text(&value, "fragment_id")?.to_owned();
         Ok(Fragment { id, bytes: canonical(&value)? })
     }
@@ -88,13 +90,17 @@ pub fn check(bytes: &[u8], keys: &[VerifierKey]) -> Result<Checked> {
         .map_err(|error| bad("checkpoint_malformed", "the signed note is no checkpoint").because(error))?;
 
     let proof = proof_of(ledger).ok_or_else(malformed)?;
-    let leaf_hash = outcome.leaf_hash()?;
+    // Both were read from their only bytes.
+    let [leaf, intent_leaf] = [part("leaf")?, part("intent_leaf")?];
+    let leaf_hash = merkle::leaf_hash(leaf.as_bytes());
     merkle::verify_inclusion(&leaf_hash, outcome.seq, checkpoint.size, &proof, &checkpoint.root)
         .map_err(|error| bad("not_in_ledger", "the entry is not part of the checkpoint's tree").because(error))?;
-    if text(&outcome.body, "intent_hash").ok() != Some(intent.leaf_hash()?.to_string().as_str()) {
+    if text(&outcome.body, "intent_hash").ok() != Some(merkle::leaf_hash(intent_leaf.as_bytes()).to_string().as_str()) {
         return Err(bad("intent_mismatch", "the intent is not the one that the outcome closes"));
     }
-    let again = canonical(&render(&intent, &outcome, &note.to_string(), &proof).map_err(|_| malformed())?)?;
+    let again = canonical(
+        &render([(&intent, intent_leaf), (&outcome, leaf)], &note.to_string(), &proof).map_err(|_| malformed())?,
+    )?;
     if again != bytes {
         return Err(bad("fragment_changed", "the fragment says something else than the ledger's entries"));
     }
@@ -110,13 +116,14 @@ fn proof_of(ledger: &Map<String, Value>) -> Option<Vec<Hash256>> {
 }
 
 fn canonical(value: &Value) -> Result<Vec<u8>> {
-    let mut bytes = jcs::to_vec(value)?;
+    let mut bytes = jcs::value_to_vec(value)?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
-/// Every field of a fragment, from the two leaves, the checkpoint and the proof. Pure.
-fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) -> Result<Value> {
+/// Every field of a fragment, from the two entries with the text of their leaves, the checkpoint and the proof. Pure.
+fn render(entries: [(&Entry, &str); 2], checkpoint: &str, proof: &[Hash256]) -> Result<Value> {
+    let [(intent, intent_leaf), (outcome, leaf)] = entries;
     let body = &outcome.body;
     let request = get(&intent.body, "request")?;
     let done = get(body, "done")?;
@@ -134,9 +141,9 @@ fn render(intent: &Entry, outcome: &Entry, checkpoint: &str, proof: &[Hash256]) 
         "approvals": get(request, "approvals")?,
         "ledger": {
             "seq": outcome.seq,
-            "leaf": leaf_text(outcome)?,
-            "leaf_hash": outcome.leaf_hash()?.to_string(),
-            "intent_leaf": leaf_text(intent)?,
+            "leaf": leaf,
+            "leaf_hash": merkle::leaf_hash(leaf.as_bytes()).to_string(),
+            "intent_leaf": intent_leaf,
             "checkpoint": checkpoint,
             "inclusion_proof": proof.iter().map(|hash| hex(&hash.0)).collect::<Vec<_>>(),
         },

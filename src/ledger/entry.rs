@@ -100,6 +100,27 @@ pub struct Entry {
     pub register: Option<Hash256>,
 }
 
+/// An entry as JSON, to be written more than once.
+pub(super) struct Form(Value);
+
+impl Form {
+    /// The bytes of the leaf.
+    ///
+    /// # Errors
+    /// `entry_too_large` beyond [`MAX_LEAF`], `bad_json` if the body has no canonical form.
+    pub fn bytes(&mut self, register: Option<Hash256>) -> Result<Vec<u8>> {
+        if let Some(register) = register {
+            self.0["body"][REGISTER] = register.to_string().into();
+        }
+        let bytes = jcs::value_to_vec(&self.0)?;
+        if bytes.len() > MAX_LEAF {
+            let message = format!("a {} entry of {} bytes exceeds {MAX_LEAF}", self.0["type"], bytes.len());
+            return Err(Error::failed("entry_too_large", message));
+        }
+        Ok(bytes)
+    }
+}
+
 /// What a caller says of an entry; the writer adds place, time and host.
 #[derive(Clone, Debug)]
 pub struct NewEntry {
@@ -120,20 +141,16 @@ impl Entry {
     /// `bad_entry` if a field breaks its rule, `entry_too_large` beyond [`MAX_LEAF`], `bad_json` if the body has
     /// no canonical form.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.form()?.bytes(self.register)
+    }
+
+    /// The entry as JSON without its digest over the register, which is known only when the tables moved.
+    ///
+    /// # Errors
+    /// `bad_entry`.
+    pub(super) fn form(&self) -> Result<Form> {
         self.check()?;
-        let bytes = match self.register {
-            None => jcs::to_vec(self)?,
-            Some(register) => {
-                let mut value = serde_json::to_value(self).or_failed("bad_entry", || "an entry has no form".into())?;
-                value["body"][REGISTER] = register.to_string().into();
-                jcs::to_vec(&value)?
-            }
-        };
-        if bytes.len() > MAX_LEAF {
-            let message = format!("a {} entry of {} bytes exceeds {MAX_LEAF}", self.entry_type, bytes.len());
-            return Err(Error::failed("entry_too_large", message));
-        }
-        Ok(bytes)
+        Ok(Form(serde_json::to_value(self).or_failed("bad_entry", || "an entry has no form".into())?))
     }
 
     /// Reads what [`Self::to_bytes`] writes, and nothing else.
@@ -141,15 +158,17 @@ impl Entry {
     /// # Errors
     /// `bad_json` or `not_canonical` for bytes that are not canonical JSON, `bad_entry` for another value.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let mut value = jcs::parse_canonical(bytes, MAX_LEAF)?;
+        let mut value = jcs::parse_strict(bytes, MAX_LEAF)?;
         let register = value.get_mut("body").and_then(Value::as_object_mut).and_then(|body| body.remove(REGISTER));
         let mut entry: Entry = serde_json::from_value(value).or_failed("bad_entry", || "not a ledger entry".into())?;
         entry.register = register
             .map(serde_json::from_value)
             .transpose()
             .or_failed("bad_entry", || "the digest over the register is none".into())?;
-        // Times and numbers have one spelling here, too, though serde would take others.
+        // Times and numbers have one spelling here, too, though serde would take others. What is not canonical is never
+        // equal; it is asked for only to say so.
         if entry.to_bytes()? != bytes {
+            jcs::parse_canonical(bytes, MAX_LEAF)?;
             return Err(Error::failed("bad_entry", "a field of the entry is not in its one form"));
         }
         Ok(entry)

@@ -8,7 +8,7 @@ use super::{Head, Ledger, Reader, Sql, projection, query, sql_int};
 use crate::clock::{Time, rfc3339};
 use crate::crypto::merkle;
 use crate::error::{Error, Result};
-use crate::model::Environment;
+use crate::model::{Environment, Hash256};
 use crate::people::ApprovalRequest;
 use crate::request::Kind;
 use chrono::TimeDelta;
@@ -108,7 +108,8 @@ impl Writer<'_> {
             register: None,
         };
         // Asked for before anything is written.
-        entry.to_bytes()?;
+        let mut form = entry.form()?;
+        form.bytes(Some(Hash256([0; 32])))?;
         self.spoiled = true;
         projection::apply(&self.transaction, &entry)?;
         let register = match self.register {
@@ -116,7 +117,7 @@ impl Writer<'_> {
             None => Register::read(&self.transaction, entry.time)?,
         };
         entry.register = Some(register.digest());
-        grow(&self.transaction, &entry, &entry.to_bytes()?)?;
+        grow(&self.transaction, &entry, &form.bytes(entry.register)?)?;
         self.spoiled = false;
         self.register = Some(register);
         self.size += 1;
