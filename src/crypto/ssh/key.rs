@@ -10,7 +10,7 @@ use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
-use openssl::pkey::{Id, PKey, Public};
+use openssl::pkey::{PKey, Public};
 use openssl::rsa::Rsa;
 use std::fmt;
 use std::str::FromStr;
@@ -97,14 +97,13 @@ impl PublicKey {
         let word = reader.text().ok_or_else(|| bad("has no type"))?;
         let kind: KeyKind = word.parse().map_err(|error: Error| bad("is of no kind that counts").because(error))?;
         let key = match kind.curve() {
-            Some(curve) => ecdsa(curve, &mut reader)?,
-            None if kind == KeyKind::Rsa => rsa(&mut reader)?,
+            Some(curve) => from_numbers(&ecdsa(curve, &mut reader)?)?,
+            None if kind == KeyKind::Rsa => from_numbers(&rsa(&mut reader)?)?,
             None => ed25519(&mut reader)?,
         };
         let application = if kind.is_security_key() { Some(application(&mut reader)?) } else { None };
         reader.end().ok_or_else(|| bad("has bytes after its end"))?;
-        let spki = key.public_key_to_der().map_err(|stack| bad("has no public form").because(stack))?;
-        let key = PublicKey { kind, blob: blob.to_vec(), key: verify::PublicKey::from_spki(&spki)?, application };
+        let key = PublicKey { kind, blob: blob.to_vec(), key, application };
         match key.encoded() {
             Some(encoded) if encoded == blob => Ok(key),
             _ => Err(bad("is not in its one form")),
@@ -220,12 +219,18 @@ fn bad(what: &str) -> Error {
     Error::usage("bad_ssh_key", format!("the SSH public key {what}"))
 }
 
-fn ed25519(reader: &mut Reader<'_>) -> Result<PKey<Public>> {
+fn from_numbers(key: &PKey<Public>) -> Result<verify::PublicKey> {
+    let spki = key.public_key_to_der().map_err(|stack| bad("has no public form").because(stack))?;
+    verify::PublicKey::from_spki(&spki)
+}
+
+fn ed25519(reader: &mut Reader<'_>) -> Result<verify::PublicKey> {
     let point = reader.string().filter(|point| point.len() == 32).ok_or_else(|| bad("has no 32-byte point"))?;
     if is_weak(point) {
         return Err(bad("is a point of small order, with which anyone can sign"));
     }
-    PKey::public_key_from_raw_bytes(point, Id::ED25519).map_err(|stack| bad("is not an Ed25519 key").because(stack))
+    verify::PublicKey::from_spki(&[&verify::ED25519_SPKI, point].concat())
+        .map_err(|error| bad("is not an Ed25519 key").because(error))
 }
 
 /// Whether an Ed25519 point has small order or is not in its shortest form. OpenSSL asks neither.
