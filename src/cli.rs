@@ -165,6 +165,13 @@ pub fn main() -> u8 {
     };
     let globals = globals(&cli.global);
     let ui = globals.ui.clone();
+    let teller = ui.clone();
+    // Wherever a bug shows itself, the process ends with its own code and in our words, and never goes on half.
+    std::panic::set_hook(Box::new(move |panic| {
+        let error = Error::bug(panic.to_string());
+        teller.error(&error);
+        std::process::exit(error.kind().exit_code().into());
+    }));
     match run(cli.command, globals) {
         Ok(worst) => worst.exit_code(),
         Err(error) => {
