@@ -88,6 +88,9 @@ _keyctl() {
             keyctl,suspend)
                 cmd="keyctl__subcmd__suspend"
                 ;;
+            keyctl,trust)
+                cmd="keyctl__subcmd__trust"
+                ;;
             keyctl,verify)
                 cmd="keyctl__subcmd__verify"
                 ;;
@@ -110,7 +113,7 @@ _keyctl() {
 
     case "${cmd}" in
         keyctl)
-            opts="-q -v -h -V --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help --version init status doctor keygen import destroy revoke compromise crl rotate due adopt grant follow-up suspend roster approve cab run sign verify audit recover completions man"
+            opts="-q -v -h -V --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help --version init trust status doctor keygen import destroy revoke compromise crl rotate due adopt grant follow-up suspend roster approve cab run sign verify audit recover completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1544,6 +1547,52 @@ _keyctl() {
                 return 0
             fi
             case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --correlation-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --actor)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --because)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ticket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        keyctl__subcmd__trust)
+            opts="-q -v -h --moved --genesis --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --genesis)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --workspace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

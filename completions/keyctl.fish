@@ -38,6 +38,7 @@ complete -c keyctl -n "__fish_keyctl_needs_command" -s v -l verbose -d 'More wor
 complete -c keyctl -n "__fish_keyctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c keyctl -n "__fish_keyctl_needs_command" -s V -l version -d 'Print version'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "init" -d 'Found a workspace'
+complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "trust" -d 'Trust a workspace from now on'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "status" -d 'Show keys, ages, gates, and what is open'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "doctor" -d 'Examine tokens, PIN flags, mechanisms, clock and settings'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "keygen" -d 'Make the next generation of a key'
@@ -78,6 +79,20 @@ complete -c keyctl -n "__fish_keyctl_using_subcommand init" -l dry-run -d 'Print
 complete -c keyctl -n "__fish_keyctl_using_subcommand init" -s q -l quiet -d 'Only results and errors'
 complete -c keyctl -n "__fish_keyctl_using_subcommand init" -s v -l verbose -d 'More words on stderr'
 complete -c keyctl -n "__fish_keyctl_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l genesis -d 'Its genesis, as you heard it from elsewhere' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l workspace -d 'The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l output -d 'Form of results: table, json or csv (default: table on a terminal, else json)' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l correlation-id -d 'Ties this run to a deployment; generated when absent' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l actor -d 'Who asks, by e-mail address; recorded as asserted unless --identity proves it' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l identity -d 'The SSH key that proves who asks: a private key, a public key whose other half is in the agent, or a FIDO stub' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l because -d 'Why, for those who have to approve' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l ticket -d 'A ticket in another system, for those who have to approve' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l moved -d 'It was moved here, and is used nowhere else'
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l yes -d 'Do not ask whether it is meant'
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -l dry-run -d 'Print the resolved request and the gates; touch no key and change nothing'
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -s q -l quiet -d 'Only results and errors'
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -s v -l verbose -d 'More words on stderr'
+complete -c keyctl -n "__fish_keyctl_using_subcommand trust" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c keyctl -n "__fish_keyctl_using_subcommand status" -l check -d 'Exit 4 if this key may not sign now' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand status" -l workspace -d 'The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand status" -l output -d 'Form of results: table, json or csv (default: table on a terminal, else json)' -r

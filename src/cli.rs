@@ -123,6 +123,7 @@ struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(commands::init::InitArgs),
+    Trust(commands::trust::TrustArgs),
     Status(commands::status::StatusArgs),
     Doctor(commands::doctor::DoctorArgs),
     Keygen(commands::keygen::KeygenArgs),
@@ -202,6 +203,7 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
     crate::world::harden()?;
     match command {
         Command::Init(args) => commands::init::run(&args, &globals),
+        Command::Trust(args) => commands::trust::run(&args, &globals),
         Command::Status(args) => commands::status::run(&args, &mut World::open(globals)?),
         Command::Doctor(args) => commands::doctor::run(&args, &mut World::open(globals)?),
         Command::Approve(args) => commands::approve::run(&args, &globals),

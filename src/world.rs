@@ -13,6 +13,7 @@ use crate::hsm::store::Store;
 use crate::keys::Generation;
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::genesis::Genesis;
+use crate::ledger::place::Place;
 use crate::ledger::{self, Ledger, query};
 use crate::model::{GenerationId, KeyName};
 use crate::outcome::Receipt;
@@ -27,6 +28,7 @@ pub mod act;
 pub mod authority;
 mod globals;
 pub mod orphans;
+pub mod pinning;
 mod process;
 pub mod requests;
 mod tokens;
@@ -35,7 +37,7 @@ mod trust;
 pub use globals::Globals;
 pub use process::{grouped, harden, interrupts, prepare_tool, tidy, tool};
 pub use tokens::token_specs;
-pub use trust::{not_replaced, pin_of};
+pub use trust::{not_replaced, pin_founded, pin_of};
 
 /// How long a key that another process changes is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -92,15 +94,15 @@ impl World {
     /// As [`World::open`].
     pub fn open_with(workspace: Workspace, globals: Globals, store: Option<Store>) -> Result<Self> {
         let Workspace { dir, config } = workspace;
-        let config = Config::load(&config)?;
         let mut ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
         let genesis = query::genesis(ledger.connection())?;
+        let pin = trust::trusted_pin(&dir, &ledger, &genesis)?;
+        let config = Config::load(&config)?;
         if config.environment != genesis.environment {
             let message = format!("keyctl.toml says {}, the workspace is {}", config.environment, genesis.environment);
             return Err(Error::blocked("environment_changed", message)
                 .hint("an environment never changes; make another workspace"));
         }
-        let pin = trust::trusted_pin(&globals, &dir, &ledger, &genesis)?;
         ledger.trusting(pin.trust());
         let odd = ledger::heads::check(&state_dir()?, &dir, &ledger, &pin.trust())?;
         odd.iter().for_each(|odd| globals.ui.warn(odd));
@@ -236,6 +238,9 @@ impl World {
             store.checkpoint_key(&key.identity, &verifier)?.sign(text)
         })?;
         self.pin.advance(&state_dir()?, &self.ledger, &note)?;
+        if Place::read(&self.dir, &self.pin.workspace_id)?.is_none() {
+            Place::here(&self.dir).write(&self.dir, &self.pin.workspace_id)?;
+        }
         ledger::heads::publish(&self.dir, &self.ledger, &self.pin.trust(), &note)?;
         Ok(note)
     }

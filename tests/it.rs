@@ -93,6 +93,8 @@ mod terminal;
 mod timestamps;
 #[path = "it/tokens.rs"]
 mod tokens;
+#[path = "it/trust.rs"]
+mod trust;
 #[path = "it/tsa.rs"]
 mod tsa;
 #[path = "it/verify.rs"]

@@ -3,7 +3,7 @@
 use crate::config::workspace::Workspace;
 use crate::crypto::note::SignedNote;
 use crate::error::{Error, Kind, Result};
-use crate::files::safe;
+use crate::files::{safe, shown_path};
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::heads::{self, Effort};
 use crate::ledger::{self, Ledger, query, verify};
@@ -105,7 +105,7 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
 fn pin_of(dir: &std::path::Path, ledger: &Ledger) -> Result<Pin> {
     let missing = || {
         Error::finding("no_pin", "this user has no pin of this workspace, so nothing says what its ledger should be")
-            .hint("keyctl status")
+            .hint(format!("if it is yours: keyctl trust {}", shown_path(dir)))
     };
     let genesis = query::genesis(ledger.connection()).map_err(|error| missing().because(error))?;
     let state = state_dir()?;

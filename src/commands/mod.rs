@@ -26,6 +26,7 @@ pub mod run;
 pub mod sign;
 pub mod status;
 pub mod suspend;
+pub mod trust;
 mod values;
 pub mod verify;
 

@@ -5,7 +5,7 @@ use crate::clock::Laps;
 use crate::error::{Error, Result};
 use crate::files::{absolute, shown_path};
 use crate::formats::file::{Existing, Shape};
-use crate::founding::found;
+use crate::founding::{begun, found};
 use crate::model::{HashAlgorithm, KeyName};
 use crate::people::cab::ApprovalId;
 use crate::published::worktree;
@@ -253,7 +253,7 @@ fn open_world(args: &SignArgs, globals: Globals) -> Result<World> {
     }
     let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(found::SANDBOX));
     let globals = Globals { workspace: Some(dir.clone()), ..globals };
-    if dir.join(crate::ledger::FILE).exists() && !dir.join("genesis.intent").exists() {
+    if dir.join(crate::ledger::FILE).exists() && !dir.join("genesis.intent").exists() && !begun::is_begun(&dir)? {
         let world = World::open(globals)?;
         if world.genesis.environment != crate::model::Environment::Sandbox {
             return Err(Error::usage("not_a_sandbox", format!("{} is not a sandbox", shown_path(&dir))));

@@ -14,7 +14,7 @@ pub const CONFIG: &str = "keyctl.toml";
 pub const SYSTEM: &str = "/etc/keyctl";
 
 /// What in a workspace decides about signatures, besides [`CONFIG`]; looked at if it is there.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     "roster.toml",
     "ledger.db",
     "ledger.db-wal",
@@ -24,6 +24,7 @@ const PARTS: [&str; 9] = [
     "published",
     "tokens",
     "locks",
+    "place.json",
 ];
 
 /// A workspace that was found and can be trusted.
@@ -88,8 +89,8 @@ fn find_from(
         true => Ok(workspace),
         false => {
             let name = shown_path(&workspace.dir);
-            Err(Error::usage("unknown_workspace", format!("{name}: a workspace that you have not used before"))
-                .hint(format!("if it is yours: keyctl --workspace {name} status")))
+            Err(Error::usage("unknown_workspace", format!("{name}: a workspace that neither you nor root pinned"))
+                .hint(format!("if it is yours: keyctl trust {name}")))
         }
     }
 }
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(find(None, true).unwrap(), Workspace { config: above.join(CONFIG), dir: above.clone() });
         let error = find(None, false).unwrap_err();
         assert_eq!(error.code(), "unknown_workspace");
-        assert_eq!(error.advice().unwrap(), format!("if it is yours: keyctl --workspace {} status", above.display()));
+        assert_eq!(error.advice().unwrap(), format!("if it is yours: keyctl trust {}", above.display()));
         let system_dir = workspace(&system);
         assert_eq!(find(None, false).unwrap().dir, system_dir);
         let named_dir = workspace(&named);

@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
 use crate::founding::people::Sources;
 use crate::founding::request::Unfounded;
-use crate::founding::{genesis, people, tokens};
+use crate::founding::{begun, genesis, people, tokens};
 use crate::gate::{self, Consent};
 use crate::ledger::anchor::{Pin, state_dir};
+use crate::ledger::begun::Begun;
 use crate::lifecycle::{advance, generate};
 use crate::model::{Environment, Hash256, Purpose};
 use crate::published::{keyrings, register};
@@ -27,6 +28,7 @@ pub const SANDBOX: &str = ".keyctl-sandbox";
 pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Result<World, Unfounded> {
     safe::create_private_dir(dir)?;
     let dir = dir.canonicalize().map_err(Error::from)?;
+    begun::begin(&dir, sources.from.is_some())?;
     for folder in ["tokens", "evidence", "requests", "locks", "revocations"] {
         safe::create_private_dir(&dir.join(folder))?;
     }
@@ -41,7 +43,8 @@ pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Res
     config.keys.iter().try_for_each(|(name, key)| generate::check_custody(name, key))?;
     crate::world::tidy(&dir);
     let (store, knew) = if gate::is_founded(&dir)? {
-        (None, Pin::bound_to(&state_dir()?, &dir)?.is_some())
+        let state = state_dir()?;
+        (None, Begun::of(&state, &dir).is_open() || Pin::bound_to(&state, &dir)?.is_some())
     } else {
         let roster = people::settle_roster(&dir, &config, sources)?;
         people::check_roster(&roster, &config, globals.clock.now())?;
@@ -51,7 +54,7 @@ pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Res
     let mut world = World::open_with(Workspace::open(&dir)?, globals.clone(), store)?;
     if knew {
         // An interruption may have come before this; on first sight it is not for this user to vouch for it.
-        let pin = pin_of(&world.genesis, world.ledger.entry(0)?.leaf_hash()?)?;
+        let pin = pin_of(&world.genesis, world.ledger.entry(0)?.leaf_hash()?, &dir)?;
         genesis::trust_on_host(&pin, &dir, world.genesis.environment, globals)?;
     }
     if is_sandbox {

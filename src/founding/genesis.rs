@@ -11,6 +11,7 @@ use crate::gate;
 use crate::hsm::store::{PUBLIC_HALF, Store};
 use crate::keys::Identity;
 use crate::ledger::anchor::{Pin, state_dir};
+use crate::ledger::begun::Begun;
 use crate::ledger::genesis::{Genesis, GenesisIntent, LedgerKey};
 use crate::ledger::trust::{self, HostTrust};
 use crate::lifecycle::generate;
@@ -18,7 +19,7 @@ use crate::model::{Actor, Assurance, CkaId, Custody, Environment, GenerationId, 
 use crate::people::Roster;
 use crate::people::founding::{Beginning, Founded, LedgerKeyPlan};
 use crate::request::{GenerateKey, Operation, Request};
-use crate::world::{Globals, pin_of, token_specs, tool};
+use crate::world::{Globals, pin_founded, pin_of, token_specs, tool};
 use std::path::Path;
 
 /// What the first entry is made of.
@@ -86,6 +87,7 @@ impl Ground<'_> {
                 Error::blocked("founding_changed", message).hint("put it back as it was, and repeat keyctl init")
             );
         }
+        Begun::of(&state_dir()?, self.dir).fix(&intent)?;
         let mut founding = gate::found(self.dir, intent)?;
         let mut made: Vec<LedgerKey> = Vec::new();
         while let Some(permit) = founding.permits().get(made.len()) {
@@ -115,10 +117,9 @@ impl Ground<'_> {
             tool: tool().clone(),
         };
         let (_ledger, hash) = founding.finish(self.dir, &genesis, self.globals.clock.clone())?;
-        let (pin, state) = (pin_of(&genesis, hash)?, state_dir()?);
+        let pin = pin_of(&genesis, hash, self.dir)?;
         trust_on_host(&pin, self.dir, self.config.environment, self.globals)?;
-        pin.create(&state)?;
-        pin.bind_folder(&state, self.dir)?;
+        pin_founded(&pin, self.dir)?;
         Ok(self.store)
     }
 
@@ -147,7 +148,7 @@ pub(crate) fn trust_on_host(pin: &Pin, dir: &Path, environment: Environment, glo
     let folder = trust::folder();
     if !rustix::process::geteuid().is_root() {
         let who = format!("{} was not written, which only root may", folder.display());
-        globals.ui.warn(&format!("{who}; other users of this host trust the workspace on first use"));
+        globals.ui.warn(&format!("{who}; each other user of this host pins the workspace with keyctl trust"));
         return Ok(());
     }
     let path = HostTrust::new(pin, dir).write(&folder)?;

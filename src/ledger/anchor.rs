@@ -9,6 +9,7 @@
 //! These checks read stored nodes, so they are quick; that the leaves fit the nodes is verification's to show.
 
 use super::outside::{Outside, check_id};
+use super::place::Place;
 use super::verify::Trust;
 use super::{Ledger, Reader};
 use crate::crypto::merkle::Nodes;
@@ -48,6 +49,9 @@ pub struct Pin {
     pub genesis_leaf_hash: Hash256,
     /// The newest head seen; none until the first checkpoint.
     pub head: Option<PinnedHead>,
+    /// Where this user knows the workspace; earlier pins do not say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Place>,
 }
 
 /// `$XDG_STATE_HOME/keyctl`, else `~/.local/state/keyctl`: the base folder for pins. Relative values do not count,
@@ -145,6 +149,22 @@ impl Pin {
         self.head.as_ref().map_or(Ok(()), |head| contains(&reader, head.size, &head.root))
     }
 
+    /// Has the pin say where the workspace is, from here on.
+    ///
+    /// # Errors
+    /// `bad_pin` if the file now pins something else; file errors.
+    pub fn settle(&mut self, base: &Path, place: &Place) -> Result<()> {
+        let _lock = Pin::file(base, &self.workspace_id)?.lock()?;
+        let mut next = self.clone();
+        if let Some(stored) = Pin::load(base, &self.workspace_id)? {
+            next.take_over(stored, base)?;
+        }
+        next.place = Some(place.clone());
+        Pin::file(base, &next.workspace_id)?.write(&next)?;
+        *self = next;
+        Ok(())
+    }
+
     /// What verification is to trust.
     pub fn trust(&self) -> Trust {
         Trust {
@@ -195,6 +215,7 @@ impl Pin {
         if stored.head.as_ref().is_some_and(newer) {
             self.head = stored.head;
         }
+        self.place = stored.place.or(self.place.take());
         Ok(())
     }
 
@@ -257,7 +278,7 @@ mod tests {
     fn pinned(test: &Test) -> (Pin, tempfile::TempDir) {
         let state = tempfile::tempdir().unwrap();
         let Trust { workspace_id, origin, ledger_keys, genesis_leaf_hash } = test.trust();
-        let pin = Pin { workspace_id, origin, ledger_keys, genesis_leaf_hash, head: None };
+        let pin = Pin { workspace_id, origin, ledger_keys, genesis_leaf_hash, head: None, place: None };
         pin.create(state.path()).unwrap();
         (pin, state)
     }

@@ -162,6 +162,7 @@ fn pinned(test: &Test, note: &SignedNote) -> Vec<u8> {
         ledger_keys: trust.ledger_keys,
         genesis_leaf_hash: trust.genesis_leaf_hash,
         head: None,
+        place: None,
     };
     pin.create(state.path()).unwrap();
     pin.advance(state.path(), &test.ledger, note).unwrap();

@@ -16,6 +16,7 @@
 
 pub mod alerts;
 pub mod anchor;
+pub mod begun;
 pub mod checkpoint;
 mod entry;
 pub mod export;
@@ -26,6 +27,7 @@ pub mod heads;
 mod judge;
 mod open;
 mod outside;
+pub mod place;
 pub mod projection;
 mod proof;
 pub mod query;

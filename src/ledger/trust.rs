@@ -11,6 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::files::{safe, shown_path};
 use crate::model::Hash256;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// The version of the form.
 pub const SCHEMA: &str = "keyctl.trust/v1";
 
-/// Where the files are, unless `$KEYCTL_TRUST_DIR` names another absolute folder.
+/// Where the files are.
 pub const FOLDER: &str = "/etc/keyctl/trust";
 
 const MAX_FILE: usize = 64 << 10;
@@ -43,9 +44,14 @@ pub struct HostTrust {
     pub genesis_leaf_hash: Hash256,
 }
 
-/// The folder of trust files.
+/// The folder of trust files. Builds for tests take another absolute one from `$KEYCTL_TRUST_DIR`; a release does not,
+/// since whoever sets a variable must not switch off what root wrote.
 pub fn folder() -> PathBuf {
-    let named = std::env::var_os("KEYCTL_TRUST_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    folder_in(cfg!(debug_assertions), std::env::var_os("KEYCTL_TRUST_DIR"))
+}
+
+fn folder_in(is_for_tests: bool, named: Option<OsString>) -> PathBuf {
+    let named = named.map(PathBuf::from).filter(|path| is_for_tests && path.is_absolute());
     named.unwrap_or_else(|| PathBuf::from(FOLDER))
 }
 
@@ -70,7 +76,17 @@ impl HostTrust {
             ledger_keys: self.ledger_keys.clone(),
             genesis_leaf_hash: self.genesis_leaf_hash,
             head: None,
+            place: None,
         }
+    }
+
+    /// Says that the workspace is in another folder now; the file is there.
+    ///
+    /// # Errors
+    /// As [`HostTrust::load`]; write errors.
+    pub fn moved(mut self, base: &Path, dir: &Path) -> Result<()> {
+        self.folder = dir.display().to_string();
+        safe::write_atomic(&file(base, &self.workspace_id)?, &jcs::to_vec(&self)?, 0o644).map(drop)
     }
 
     /// Writes it for everyone to read.
@@ -131,8 +147,9 @@ impl HostTrust {
             let Some(other) = HostTrust::load(base, id)? else { continue };
             if Path::new(&other.folder) == dir {
                 let message = format!("{} held workspace {id}, now it holds {workspace_id}", shown_path(dir));
+                let file = shown_path(&base.join(&name)).to_string();
                 return Err(Error::blocked("workspace_replaced", message)
-                    .hint("put the ledger back; a workspace that was moved here is opened from a folder of its own"));
+                    .hint(format!("put the ledger back; if it was moved away on purpose, root removes {file}")));
             }
         }
         Ok(None)
@@ -161,7 +178,7 @@ mod tests {
 
     fn trust(dir: &Path) -> HostTrust {
         let Trust { workspace_id, origin, ledger_keys, genesis_leaf_hash } = testing::ledger(1).trust();
-        HostTrust::new(&Pin { workspace_id, origin, ledger_keys, genesis_leaf_hash, head: None }, dir)
+        HostTrust::new(&Pin { workspace_id, origin, ledger_keys, genesis_leaf_hash, head: None, place: None }, dir)
     }
 
     fn is_root() -> bool {
@@ -192,6 +209,15 @@ mod tests {
         }
         rustix::fs::chown(&path, Some(rustix::process::Uid::from_raw(1000)), None).unwrap();
         assert_eq!(HostTrust::load(&base, &id).unwrap_err().code(), "untrusted_trust");
+    }
+
+    #[test]
+    fn a_release_lets_nobody_name_another_folder_than_roots() {
+        let named = || Some(OsString::from("/tmp/trust"));
+        assert_eq!(folder_in(false, named()), Path::new(FOLDER));
+        assert_eq!(folder_in(true, named()), Path::new("/tmp/trust"));
+        assert_eq!(folder_in(true, Some("trust".into())), Path::new(FOLDER));
+        assert_eq!(folder_in(true, None), Path::new(FOLDER));
     }
 
     #[test]

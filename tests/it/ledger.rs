@@ -321,18 +321,20 @@ fn an_older_copy_stops_everything_that_would_change_something() {
     assert_eq!(std::fs::read(db(&scene.place)).expect("readable"), scene.earlier, "nothing was written");
 
     // Somebody with another state folder goes on from the older copy, past the heads beside it: another history.
-    let other = |name: &str| {
-        let mut other = scene.place.command(&["sign", name]);
+    let other = |args: &[&str]| {
+        let mut other = scene.place.command(args);
         other.env("XDG_STATE_HOME", scene.place.path("other-state"));
         crate::support::ran(other.output().expect("runs"))
     };
-    other("c.exe").fails(4, "ledger_rolled_back");
+    let trust = ["trust", ".keyctl-sandbox", "--yes"];
+    other(&trust).fails(6, "ledger_unsound");
     let (published, evidence) = (scene.place.published("checkpoint"), scene.place.workspace().join("evidence"));
     std::fs::rename(&published, scene.place.path("head")).expect("moved");
     std::fs::rename(&evidence, scene.place.path("evidence")).expect("moved");
     std::fs::create_dir(&evidence).expect("made");
+    other(&trust).ok();
     for name in ["c.exe", "d.exe"] {
-        other(name).ok();
+        other(&["sign", name]).ok();
     }
     scene.found_only("another history", &[("anchor_root_wrong", "anchor 0")]);
     scene.place.copy(&real_pe_files()[3], "e.exe");
@@ -367,7 +369,9 @@ fn a_checkpoint_kept_elsewhere_is_an_anchor_too() {
     std::fs::remove_dir_all(&pins).expect("pins");
     std::fs::remove_file(scene.place.published("checkpoint")).expect("a head");
     std::fs::remove_dir_all(scene.place.workspace().join("evidence")).expect("evidence");
-    scene.place.keyctl(&["status"]).ok().says("first use of workspace");
+    scene.place.keyctl(&["status"]).fails(1, "pin_missing");
+    scene.place.keyctl(&["trust", ".keyctl-sandbox", "--yes"]).ok();
+    scene.place.keyctl(&["status"]).ok();
     scene.place.keyctl(&["audit", "log"]).ok();
     scene.place.keyctl(&["audit", "log", "--anchor", "kept"]).exits(6).says("anchor_ahead");
     std::fs::write(scene.place.path("kept"), b"something").expect("writable");
