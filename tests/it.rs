@@ -49,6 +49,8 @@ mod killing;
 mod ledger;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/lying_requests.rs"]
+mod lying_requests;
 #[path = "it/names.rs"]
 mod names;
 #[path = "it/packs.rs"]

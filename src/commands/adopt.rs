@@ -147,8 +147,6 @@ impl SettingsChange {
                 object: "settings".to_owned(),
                 command: vec!["adopt".to_owned(), "--settings".to_owned()],
                 steps: vec![step(object.clone(), &params)?],
-                subjects: vec!["settings".to_owned()],
-                tokens: Vec::new(),
                 break_glass: None,
             })
         };

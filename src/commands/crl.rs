@@ -12,6 +12,7 @@ use crate::lifecycle::lists::served::{self, Seen};
 use crate::model::KeyName;
 use crate::outcome::Receipt;
 use crate::people::request::Step;
+use crate::policy::derived;
 use crate::published::worktree;
 use crate::request::{IssueCrl, Operation};
 use crate::ui::{Row, Worst, error_value};
@@ -154,13 +155,13 @@ fn plan(args: &CrlArgs, due: &[Generation]) -> Result<Plan> {
         object: ca.id.to_string(),
         params: serde_json::json!({ "generation": ca.id }),
     });
+    let steps: Vec<_> = steps.collect();
+    let asked = args.issuer.as_ref().map_or_else(|| derived::LISTS.to_owned(), ToString::to_string);
     Ok(Plan {
         rule: Rule::Crl,
-        object: args.issuer.as_ref().map_or_else(|| "lists".to_owned(), ToString::to_string),
+        object: derived::object_of(Rule::Crl, &steps)?.unwrap_or(asked),
         command,
-        steps: steps.collect(),
-        subjects: Vec::new(),
-        tokens: due.iter().map(|ca| Ok(ca.copy()?.hsm.clone())).collect::<Result<_>>()?,
+        steps,
         break_glass: None,
     })
 }

@@ -94,8 +94,6 @@ fn close(world: &mut World, mandate: Mandate, duty: &FollowUp, evidence: &Path) 
             object: duty.id(),
             command,
             steps: vec![step(duty.id(), &params)?],
-            subjects: Vec::new(),
-            tokens: Vec::new(),
             break_glass: None,
         })
     };

@@ -161,15 +161,7 @@ fn plan(args: &ImportArgs, world: &World, generation: &Generation, params: &Impo
     let object = generation.id.to_string();
     let mut steps = vec![step(object.clone(), params)?];
     steps.extend(advance::activation(world, &generation.id, State::Certified)?);
-    Ok(Plan {
-        rule: Rule::Import,
-        object,
-        command,
-        steps,
-        subjects: vec![generation.id.key.to_string()],
-        tokens: Vec::new(),
-        break_glass: None,
-    })
+    Ok(Plan { rule: Rule::Import, object, command, steps, break_glass: None })
 }
 
 fn certificates(path: &std::path::Path) -> Result<Vec<Vec<u8>>> {

@@ -132,8 +132,6 @@ where
             rule,
             command: words.iter().map(|word| (*word).to_owned()).collect(),
             steps: vec![step(object.clone(), &params)?],
-            subjects: vec!["roster".to_owned()],
-            tokens: Vec::new(),
             break_glass: None,
             object: object.clone(),
         })

@@ -4,13 +4,18 @@
 use super::to_value;
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Result};
+use crate::keys::TokenRecord;
+use crate::ledger::query;
 use crate::model::HsmName;
 use crate::people::ApprovalRequest;
-use crate::people::request::{BreakGlass, Step};
+use crate::people::request::{BreakGlass, Step, TokenSummary};
+use crate::policy::derived;
 use crate::request::{Kind, Operation};
+use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every act of a command, in order, with every parameter that can be known beforehand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,10 +29,6 @@ pub struct Plan {
     pub command: Vec<String>,
     /// Each act.
     pub steps: Vec<Step>,
-    /// What must not move until it is done: keys by name, `settings`, `roster`.
-    pub subjects: Vec<String>,
-    /// The tokens that will be used.
-    pub tokens: Vec<HsmName>,
     /// A declared incident, where the glass is broken for it (B16).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
@@ -36,15 +37,7 @@ pub struct Plan {
 impl Plan {
     /// Nothing beyond what follows from what was decided before.
     pub(super) fn empty() -> Self {
-        Plan {
-            rule: Rule::Crl,
-            object: String::new(),
-            command: Vec::new(),
-            steps: Vec::new(),
-            subjects: Vec::new(),
-            tokens: Vec::new(),
-            break_glass: None,
-        }
+        Plan { rule: Rule::Crl, object: String::new(), command: Vec::new(), steps: Vec::new(), break_glass: None }
     }
 
     /// What a request says, as the plan that it was made of.
@@ -54,10 +47,33 @@ impl Plan {
             object: document.object.clone(),
             command: document.command.clone(),
             steps: document.steps.clone(),
-            subjects: document.subjects.keys().cloned().collect(),
-            tokens: document.tokens.keys().cloned().collect(),
             break_glass: document.break_glass.clone(),
         }
+    }
+
+    /// What must not move until it is done: keys by name, `settings`, `roster`.
+    ///
+    /// # Errors
+    /// Only a bug: its steps are none.
+    pub fn subjects(&self) -> Result<BTreeSet<String>> {
+        derived::subjects(&self.steps)
+    }
+
+    /// The tokens that it uses, as they were adopted: those that it names, and those with the keys that sign.
+    ///
+    /// # Errors
+    /// The register cannot be read.
+    pub fn tokens(&self, conn: &Connection) -> Result<BTreeMap<HsmName, TokenSummary>> {
+        let derived::Tokens { named, of } = derived::tokens(&self.steps)?;
+        let mut used: BTreeSet<HsmName> = named.into_keys().collect();
+        for id in of {
+            let known = query::generation(conn, &id)?;
+            let copies = known.iter().flat_map(|it| &it.identities).flat_map(|identity| &identity.copies);
+            used.extend(copies.map(|copy| copy.hsm.clone()));
+        }
+        let recorded = query::tokens(conn)?;
+        let summary = |hsm: HsmName| recorded.get(&hsm).map(TokenRecord::summary).map(|it| (hsm, it));
+        Ok(used.into_iter().filter_map(summary).collect())
     }
 
     /// The rule that applies: in a declared incident that of break-glass, whatever is done (B16).

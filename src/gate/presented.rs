@@ -8,6 +8,7 @@ use crate::ledger::{Writer, query};
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::quorum::{self, Ballot, Counted, InForce};
+use crate::policy::derived;
 use crate::request::rule_of;
 
 /// An approval request with the signatures that were handed in for it.
@@ -20,12 +21,12 @@ pub struct Presented {
 }
 
 impl Presented {
-    /// Reads the exact bytes of a request; signatures are armoured.
+    /// Reads the exact bytes of a request, which says of itself what its steps say; signatures are armoured.
     ///
     /// # Errors
     /// `bad_request`.
     pub fn new(bytes: Vec<u8>, requester: Option<String>, approvals: Vec<String>) -> Result<Self> {
-        let document = ApprovalRequest::parse(&bytes)?;
+        let document = derived::read(&bytes)?;
         Ok(Presented { bytes, document, requester, approvals })
     }
 

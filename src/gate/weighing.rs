@@ -1,7 +1,7 @@
 //! What a consent comes to for one request. The gate counts signatures itself, in the transaction that consumes them.
 
 use super::consent::{Basis, Consent};
-use super::{Ground, Presented};
+use super::{Ground, Plan, Presented};
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Result};
 use crate::ledger::{NewEntry, Writer, query};
@@ -14,6 +14,7 @@ use crate::policy::people::may_allow;
 use crate::policy::{Decide, Gate, gates, grants};
 use crate::request::{Authority, Kind, Operation, Request};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The entry that consumes an approval request.
 const CONSUMED: &str = "REQUEST_CONSUMED";
@@ -186,10 +187,13 @@ fn unmoved(presented: &Presented, conn: &rusqlite::Connection) -> Result<Gate> {
             moved.push(format!("{subject} moved in entry {now}"));
         }
     }
-    let tokens = query::tokens(conn)?;
-    for (hsm, planned) in &document.tokens {
-        if tokens.get(hsm).map(crate::keys::TokenRecord::summary).as_ref() != Some(planned) {
-            moved.push(format!("token {hsm} is another one"));
+    // Which they are, the register says, and not the request.
+    let tokens = Plan::of(document).tokens(conn)?;
+    for hsm in tokens.keys().chain(document.tokens.keys()).collect::<BTreeSet<_>>() {
+        match (tokens.get(hsm), document.tokens.get(hsm)) {
+            (now, planned) if now == planned => {}
+            (Some(_), Some(_)) => moved.push(format!("token {hsm} is another one")),
+            _ => moved.push(format!("token {hsm} is not among those that are used, or not named")),
         }
     }
     let input = if moved.is_empty() { "nothing moved".to_owned() } else { moved.join(", ") };

@@ -47,15 +47,7 @@ pub(crate) fn plan_to_give(world: &World, name: &KeyName, asked: &Asked) -> Resu
     ];
     command.extend(options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]));
     let object = params.generation.to_string();
-    Ok(Plan {
-        rule: Rule::Grant,
-        command,
-        steps: vec![step(object.clone(), &params)?],
-        subjects: vec![name.to_string(), "settings".to_owned()],
-        tokens: params.tokens.into_keys().collect(),
-        object,
-        break_glass: None,
-    })
+    Ok(Plan { rule: Rule::Grant, command, steps: vec![step(object.clone(), &params)?], object, break_glass: None })
 }
 
 fn resolve(world: &World, name: &KeyName, asked: &Asked) -> Result<GiveGrant> {
@@ -95,8 +87,6 @@ pub(crate) fn plan_to_end(grant: &Grant) -> Result<Plan> {
         rule: Rule::Suspend,
         command: vec!["grant".into(), generation.key.to_string(), "--end".into(), grant_id.clone()],
         steps: vec![step(object.clone(), &params)?],
-        subjects: Vec::new(),
-        tokens: Vec::new(),
         object,
         break_glass: None,
     })

@@ -9,7 +9,7 @@ use crate::lifecycle::certify::{certify, issue_step};
 use crate::lifecycle::csr::request;
 use crate::lifecycle::generate::{generate, next_pair};
 use crate::lifecycle::{openpgp, pipelines};
-use crate::model::{GenerationId, HsmName, KeyName, Purpose};
+use crate::model::{GenerationId, KeyName, Purpose};
 use crate::people::request::{BreakGlass, Step};
 use crate::policy::people::making;
 use crate::request::ChangeState;
@@ -67,19 +67,12 @@ pub(crate) fn plan(
     break_glass: Option<BreakGlass>,
 ) -> Result<Plan> {
     let steps = steps(world, name, key, csr)?;
-    let mut tokens = vec![key.first_hsm()?.clone()];
-    let mut subjects = vec![name.to_string()];
     if let Issuer::Key(issuer) = &key.issuer {
-        subjects.push(issuer.to_string());
-        tokens.extend(issuer_tokens(world, issuer)?);
+        // Without one that is active there is nothing to plan.
+        world.active(issuer)?;
     }
     let object = steps.first().map_or_else(|| name.to_string(), |step| step.object.clone());
-    Ok(Plan { rule: making(key.purpose), object, command, steps, subjects, tokens, break_glass })
-}
-
-fn issuer_tokens(world: &World, issuer: &KeyName) -> Result<Vec<HsmName>> {
-    let active = world.active(issuer)?;
-    Ok(active.identity()?.copies.iter().map(|copy| copy.hsm.clone()).collect())
+    Ok(Plan { rule: making(key.purpose), object, command, steps, break_glass })
 }
 
 /// Each act from here to a certified generation, and on to an active one if it is the key's first.

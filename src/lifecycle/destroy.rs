@@ -38,8 +38,6 @@ pub(crate) fn plan(world: &World, generation: &Generation) -> Result<Plan> {
         rule: Rule::Destroy,
         command: vec!["destroy".into(), object.clone()],
         steps: vec![step(object.clone(), &params)?],
-        subjects: vec![generation.id.key.to_string()],
-        tokens: params.copies.into_iter().map(|copy| copy.hsm).collect(),
         object,
         break_glass: None,
     })

@@ -22,8 +22,6 @@ pub(crate) fn plan(world: &World, key: &KeyName, lift: bool) -> Result<Plan> {
         object: key.to_string(),
         command,
         steps: vec![step],
-        subjects: vec![key.to_string()],
-        tokens: Vec::new(),
         break_glass: None,
     })
 }

@@ -272,9 +272,11 @@ fn what_is_not_approved_as_it_is_gets_nowhere() {
     other.params.reason = "another".into();
     assert_eq!(scene.stopped(&consent, other), ["ApprovedStep"]);
     let mut rule = scene.document();
+    rule.operation = policy::Operation::RotateCa;
+    let as_ca = scene.consent(&rule, &[REVIEWER, ADMIN]);
+    assert_eq!(scene.stopped(&as_ca, retire()), ["ApprovalRule"], "a rule for CAs moves no signing key");
     rule.operation = policy::Operation::Crl;
-    let by_one = scene.consent(&rule, &[REVIEWER]);
-    assert_eq!(scene.stopped(&by_one, retire()), ["ApprovalRule"], "a rule for lists moves no key");
+    assert_eq!(Presented::new(rule.to_bytes().unwrap(), None, Vec::new()).unwrap_err().code(), "bad_request");
     // Approved bytes, then changed.
     let (bytes, mut changed) = (good.to_bytes().unwrap(), scene.document());
     changed.reason = "changed".into();

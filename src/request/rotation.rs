@@ -38,6 +38,13 @@ pub struct LinkRoots {
     pub not_after: Time,
 }
 
+impl LinkRoots {
+    /// What a link is called, by both of its ends.
+    pub fn object(subject: &GenerationId, issuer: &GenerationId) -> String {
+        format!("{subject} with {issuer}")
+    }
+}
+
 /// Publishes the certificates of a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

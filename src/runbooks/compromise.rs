@@ -2,7 +2,7 @@
 
 use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation as Rule;
-use crate::config::{Issuer, Key, RotationMode};
+use crate::config::{Key, RotationMode};
 use crate::error::{Error, Kind, Result};
 use crate::gate::{Consent, Plan, command_line};
 use crate::keys::rotation::{self, Next, Wait};
@@ -16,6 +16,7 @@ use crate::lifecycle::rotation::{advance, plan, words};
 use crate::lifecycle::suspend;
 use crate::model::GenerationId;
 use crate::people::request::Step;
+use crate::policy::derived;
 use crate::request::{ReinstateKey, SuspendKey};
 use crate::runbooks::checklist::{Checklist, Ticked};
 use crate::runbooks::evidence;
@@ -184,19 +185,12 @@ impl Runbook {
         if wants_successor || is_suspended {
             steps.push(suspend::step_to_reinstate(world, &id.key)?);
         }
-        let mut tokens = self.key.hsm.clone();
-        if let Issuer::Key(issuer) = &self.key.issuer
-            && let Some(issuer) = query::active(world.ledger.connection(), issuer)?
-        {
-            tokens.extend(issuer.identity()?.copies.iter().map(|copy| copy.hsm.clone()));
-        }
+        let rule = if only_tells { Rule::Crl } else { Rule::Compromise };
         Ok(Plan {
-            rule: if only_tells { Rule::Crl } else { Rule::Compromise },
-            object: id.to_string(),
+            rule,
+            object: derived::object_of(rule, &steps)?.unwrap_or_else(|| id.to_string()),
             command: self.command(),
             steps,
-            subjects: vec![id.key.to_string()],
-            tokens,
             break_glass: None,
         })
     }

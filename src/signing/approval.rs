@@ -5,17 +5,17 @@
 use super::request::Terms;
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Kind, Result};
-use crate::files::{absolute, shown_path};
+use crate::files::absolute;
 use crate::gate::{Consent, Plan, step};
 use crate::ledger::query;
-use crate::model::HsmName;
 use crate::people::ApprovalRequest;
 use crate::people::request::Step;
+use crate::policy::derived;
 use crate::request::{Operation, Request, SignArtifact};
 use crate::world::World;
 use crate::world::authority::{Answer, Mandate};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Files that share a request when somebody proves that they ask: it has to be readable.
 pub(super) const MAX_FILES: usize = 16;
@@ -59,25 +59,11 @@ pub(super) fn plan(terms: &Terms, files: &[PathBuf], requests: &[Request<SignArt
     for file in files {
         command.push(absolute(file)?);
     }
-    let keys: BTreeSet<_> = requests.iter().map(|request| request.params.generation.key.to_string()).collect();
-    let tokens: BTreeSet<HsmName> =
-        requests.iter().flat_map(|request| request.signatures.iter().map(|one| one.hsm.clone())).collect();
-    Ok(Plan {
-        rule: if is_again { Rule::ReSign } else { Rule::Sign },
-        object: object(files),
-        command,
-        steps: requests.iter().map(|request| step(request.object.clone(), &request.params)).collect::<Result<_>>()?,
-        subjects: keys.into_iter().chain(["settings".to_owned()]).collect(),
-        tokens: tokens.into_iter().collect(),
-        break_glass: None,
-    })
-}
-
-fn object(files: &[PathBuf]) -> String {
-    match files {
-        [only] => only.file_name().map_or_else(|| shown_path(only), |name| shown_path(Path::new(name))),
-        several => format!("{} files", several.len()),
-    }
+    let rule = if is_again { Rule::ReSign } else { Rule::Sign };
+    let steps: Vec<_> =
+        requests.iter().map(|request| step(request.object.clone(), &request.params)).collect::<Result<_>>()?;
+    let object = derived::object_of(rule, &steps)?.unwrap_or_else(|| "no files".to_owned());
+    Ok(Plan { rule, object, command, steps, break_glass: None })
 }
 
 /// For a dry run: the request is that of the person whose key it is, though nothing is signed with it.

@@ -9,9 +9,8 @@ use crate::crypto::ssh::Signer;
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
 use crate::gate::{self, Consent, Plan, Presented};
-use crate::keys::TokenRecord;
 use crate::ledger::query;
-use crate::model::{Actor, Assurance, Email, Hash256, hex};
+use crate::model::{Actor, Assurance, Email, Hash256, HsmName, hex};
 use crate::people::quorum::Counted;
 use crate::people::request::{self, ApprovalRequest, LogHead, Requester};
 use crate::people::sidecar::{self, ConsistencyProof, Proofs};
@@ -19,6 +18,7 @@ use crate::people::{Namespace, Roster};
 use crate::policy::{Decision, Gate};
 use chrono::TimeDelta;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// How a command came to be run.
@@ -86,6 +86,10 @@ pub struct Foreseen {
     /// What would be done.
     #[serde(flatten)]
     pub plan: Plan,
+    /// What must not move until it is done: keys by name, `settings`, `roster`.
+    pub subjects: BTreeSet<String>,
+    /// The tokens that it uses.
+    pub tokens: BTreeSet<HsmName>,
     /// How many people have to agree, the requester among them; none in a sandbox.
     pub threshold: u32,
     /// Roles that have to be among them.
@@ -201,7 +205,9 @@ impl World {
             true => self.verdicts(&plan, false)?,
             false => judged.into_iter().map(|(step, decision)| Verdict::new(step, decision)).collect(),
         };
-        Ok(Foreseen { schema: "keyctl.plan/v1", plan, threshold, must_include, verdicts })
+        let subjects = plan.subjects()?;
+        let tokens = plan.tokens(self.ledger.connection())?.into_keys().collect();
+        Ok(Foreseen { schema: "keyctl.plan/v1", plan, subjects, tokens, threshold, must_include, verdicts })
     }
 
     /// What comes first can be judged, and nothing behind it: by then the register says something else.
@@ -285,16 +291,13 @@ impl World {
 
     fn document(&self, plan: Plan, roster: &Roster, requester: Requester) -> Result<ApprovalRequest> {
         let conn = self.ledger.connection();
-        let recorded = query::tokens(conn)?;
+        let (subjects, tokens) = (plan.subjects()?, plan.tokens(conn)?);
         let settings = query::settings(conn)?;
         let rule = plan.rule_in_force();
         let head = self.ledger.head()?;
         let now = self.now()?;
-        let mut tokens = plan.tokens;
-        tokens.sort();
-        tokens.dedup();
-        let moved = |subject: String| Ok((query::touched(conn, &subject)?, subject));
-        let subjects = plan.subjects.into_iter().map(moved).collect::<Result<Vec<_>>>()?;
+        let touched = |subject: String| Ok((query::touched(conn, &subject)?, subject));
+        let subjects = subjects.into_iter().map(touched).collect::<Result<Vec<_>>>()?;
         Ok(ApprovalRequest {
             schema: request::SCHEMA.into(),
             request_id: hex(&crypto::random::<16>()?),
@@ -307,10 +310,7 @@ impl World {
             command: plan.command,
             steps: plan.steps,
             subjects: subjects.into_iter().map(|(seq, subject)| (subject, seq)).collect(),
-            tokens: tokens
-                .into_iter()
-                .filter_map(|hsm| recorded.get(&hsm).map(TokenRecord::summary).map(|it| (hsm, it)))
-                .collect(),
+            tokens,
             log_head: LogHead { size: head.size, root: head.root },
             roster: roster.reference()?,
             settings_sha256: settings.sha256,

@@ -9,6 +9,7 @@ use crate::people::ApprovalRequest;
 use crate::people::approval::{MAX_APPROVALS, MAX_TEXT, armours};
 use crate::people::quorum::Counted;
 use crate::people::request::MAX_REQUEST;
+use crate::policy::derived;
 use crate::world::World;
 use crate::world::authority::REQUESTS;
 use std::path::{Path, PathBuf};
@@ -87,8 +88,7 @@ pub(crate) fn waiting(world: &World) -> Result<Vec<ApprovalRequest>> {
         if path.file_stem().is_none_or(|stem| stem.len() != 32) || path.extension().is_none_or(|ext| ext != "json") {
             continue;
         }
-        let Ok(document) = safe::read_bounded(&path, MAX_REQUEST as u64).and_then(|it| ApprovalRequest::parse(&it))
-        else {
+        let Ok(document) = safe::read_bounded(&path, MAX_REQUEST as u64).and_then(|it| derived::read(&it)) else {
             continue;
         };
         // What founded the workspace is done.

@@ -10,7 +10,7 @@ use keyctl::crypto::ssh::{PrivateFile, PrivateKey, generate_ed25519};
 use keyctl::model::{Environment, Hash256, Tool};
 use keyctl::people::ApprovalRequest;
 use keyctl::people::bundle::Bundle;
-use keyctl::people::request::{LogHead, Requester, RosterReference, SCHEMA, Step};
+use keyctl::people::request::{LogHead, Requester, RosterReference, SCHEMA, Step, TokenSummary};
 use keyctl::people::sidecar::{self, ConsistencyProof, Proofs};
 use keyctl::world::grouped;
 use serde_json::json;
@@ -115,6 +115,13 @@ fn approver_key(place: &Place) {
     std::fs::write(place.path("id_ed25519.pub"), format!("{line}\n")).unwrap();
 }
 
+fn token(serial: &str) -> TokenSummary {
+    serde_json::from_value(json!({
+        "serial": serial, "label": "signing", "manufacturer": "m", "model": "m", "firmware": "1",
+    }))
+    .expect("a token")
+}
+
 fn request(requester: &PrivateKey, head: LogHead, genesis: Hash256) -> ApprovalRequest {
     let now = Clock::system().now();
     ApprovalRequest {
@@ -125,15 +132,19 @@ fn request(requester: &PrivateKey, head: LogHead, genesis: Hash256) -> ApprovalR
         environment: Environment::Staging,
         genesis_sha256: Some(genesis),
         operation: Operation::Rotate,
-        object: "windows".to_owned(),
+        object: "windows/3".to_owned(),
         command: vec!["rotate".to_owned(), "windows".to_owned()],
         steps: vec![Step {
             operation: "keygen".to_owned(),
             object: "windows/3".to_owned(),
-            params: json!({"cka_id": "0a", "algorithm": "rsa-3072"}),
+            params: json!({
+                "algorithm": "rsa-3072", "cka_id": "0a", "custody": "bound", "destroyable": true,
+                "environment": "staging", "generation": "windows/3", "hsm": "primary", "label": "windows/3",
+                "nonce": "0b", "purpose": "authenticode", "token_serial": "1234",
+            }),
         }],
         subjects: [("windows".to_owned(), 12)].into(),
-        tokens: Default::default(),
+        tokens: [("primary".parse().expect("a name"), token("1234"))].into(),
         log_head: head,
         roster: RosterReference { version: 1, sha256: Hash256([2; 32]) },
         settings_sha256: Hash256([3; 32]),

@@ -41,8 +41,6 @@ impl Change {
                 object: object.clone(),
                 command: vec!["adopt".to_owned(), "--roster".to_owned()],
                 steps: vec![step(object.clone(), &params)?],
-                subjects: vec!["roster".to_owned()],
-                tokens: Vec::new(),
                 break_glass: None,
             })
         };

@@ -12,6 +12,7 @@ use crate::people::cab::{self, CabApproval};
 use crate::people::founding::Beginning;
 use crate::people::request::{self, ApprovalRequest};
 use crate::people::{Namespace, Roster};
+use crate::policy::derived;
 use chrono::TimeDelta;
 use serde_json::Value;
 
@@ -48,7 +49,7 @@ impl Document {
             .or_failed("bad_document", || "this is no document that can be signed".into())?;
         match value.get("schema").and_then(Value::as_str) {
             Some(request::SCHEMA) => {
-                let request = Box::new(ApprovalRequest::parse(bytes)?);
+                let request = Box::new(derived::read(bytes)?);
                 match request.is_founding() {
                     true => Ok(Document::Founding(request.clone(), Box::new(Beginning::of(&request)?))),
                     false => rosters(&request).map(|_| Document::Request(request)),

@@ -41,18 +41,12 @@ impl Revoking {
     /// # Errors
     /// Who tells it is on no token.
     pub(crate) fn plan(&self, command: Vec<String>, break_glass: Option<BreakGlass>) -> Result<Plan> {
-        let tokens = match &self.way {
-            Channel::List(issuer) | Channel::Keyring(issuer) => vec![issuer.copy()?.hsm.clone()],
-            Channel::Register(_) => Vec::new(),
-        };
         let object = self.generation.id.to_string();
         Ok(Plan {
             rule: if self.is_decided() { Rule::Crl } else { Rule::Revoke },
             steps: if self.is_done() { Vec::new() } else { vec![step(object.clone(), &self.params())?] },
             object,
             command,
-            subjects: vec![self.generation.id.key.to_string()],
-            tokens,
             break_glass,
         })
     }

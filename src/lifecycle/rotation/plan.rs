@@ -13,7 +13,7 @@ use crate::lifecycle::rotation::facts::Known;
 use crate::lifecycle::rotation::options::{self, Options};
 use crate::lifecycle::rotation::{failure, steps};
 use crate::lifecycle::{certify, csr, generate};
-use crate::model::{GenerationId, HsmName, KeyName, hex};
+use crate::model::{GenerationId, KeyName, hex};
 use crate::people::request::{BreakGlass, Step as Planned};
 use crate::pki::certificate::Certificate;
 use crate::pki::issue::Draft;
@@ -53,14 +53,11 @@ pub(crate) fn plan(world: &World, wanted: Wanted) -> Result<Plan> {
     if !keeps {
         steps.extend(ahead(world, &name, &options, !steps.is_empty())?);
     }
-    let mut subjects = vec![name.to_string()];
-    let mut tokens = vec![key.first_hsm()?.clone()];
     if let (Issuer::Key(issuer), false) = (&key.issuer, steps.is_empty()) {
-        subjects.push(issuer.to_string());
-        tokens.extend(tokens_of(&world.active(issuer)?)?);
+        world.active(issuer)?;
     }
     let object = steps.first().map_or_else(|| name.to_string(), |step| step.object.clone());
-    Ok(Plan { rule: rotating(key.purpose), object, command, steps, subjects, tokens, break_glass })
+    Ok(Plan { rule: rotating(key.purpose), object, command, steps, break_glass })
 }
 
 /// [`plan`], for whoever goes on with it: what keeps it from being planned is a failed rotation (B24).
@@ -74,10 +71,6 @@ pub(crate) fn or_alert(world: &mut World, wanted: Wanted) -> Result<Plan> {
         failure::record(world, &name, error)?;
     }
     planned
-}
-
-fn tokens_of(generation: &Generation) -> Result<Vec<HsmName>> {
-    Ok(generation.identity()?.copies.iter().map(|copy| copy.hsm.clone()).collect())
 }
 
 /// Every act from here to where the rotation has to wait.
@@ -170,5 +163,5 @@ fn link_step(world: &World, known: &Known, subject: &Generation, issuer: &Genera
         template_sha256: draft.template_hash(),
         not_after: draft.validity().not_after,
     };
-    step(steps::link_object(&subject.id, &issuer.id), &params)
+    step(LinkRoots::object(&subject.id, &issuer.id), &params)
 }

@@ -153,11 +153,6 @@ pub(crate) fn rehearsed_link(
     issue::rehearse(Draft::new(plan)?)
 }
 
-/// What a link is called.
-pub(crate) fn link_object(subject: &GenerationId, issuer: &GenerationId) -> String {
-    format!("{subject} with {issuer}")
-}
-
 /// A serial number as an intent or a plan has it.
 pub(crate) fn serial(hex: &str) -> Result<Serial> {
     let bytes = unhex(hex).and_then(|bytes| <[u8; 20]>::try_from(bytes).ok());
@@ -165,7 +160,7 @@ pub(crate) fn serial(hex: &str) -> Result<Serial> {
 }
 
 fn link_roots(world: &mut World, consent: &Consent, subject: &Generation, issuer: &Generation) -> Result<()> {
-    let object = link_object(&subject.id, &issuer.id);
+    let object = LinkRoots::object(&subject.id, &issuer.id);
     let number = serial(&consent.plan().param::<String>(LinkRoots::KIND, &object, "serial")?)?;
     let linted = rehearsed_link(world, subject, issuer, number)?;
     let draft = linted.draft();

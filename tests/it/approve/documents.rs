@@ -39,8 +39,12 @@ fn a_new_member_shows_that_their_key_is_theirs() {
     scene.approve(&scene.request(20), None).ok();
     let asked = |from: &str, to: &str| {
         let mut request = scene.request(20);
-        (request.operation, request.object) = (Operation::Roster, "roster/2".to_owned());
+        (request.operation, request.object) = (Operation::Roster, "roster/1".to_owned());
+        request.command = vec!["adopt".to_owned(), "--roster".to_owned()];
+        request.subjects = [("roster".to_owned(), 12)].into();
+        request.tokens.clear();
         request.steps[0].operation = "roster".to_owned();
+        request.steps[0].object = "roster/1".to_owned();
         request.steps[0].params = json!({ "generation": "ledger/1", "from": roster_of(from), "to": roster_of(to) });
         scene.hand(&request, None)
     };
@@ -76,7 +80,9 @@ fn a_founding_is_signed_by_those_whom_it_names() {
         };
         (request.genesis_sha256, request.workspace_id) = (None, "new".to_owned());
         (request.operation, request.object) = (Operation::Roster, "roster".to_owned());
+        request.command = vec!["init".to_owned()];
         request.subjects.clear();
+        request.tokens.clear();
         request.log_head = LogHead { size: 0, root: Hash256::of(b"") };
         request.roster = beginning.roster.reference().unwrap();
         request.settings_sha256 = Hash256::of(&jcs::to_vec(&beginning.settings).unwrap());

@@ -18,7 +18,7 @@ fn an_approver_reads_compares_types_and_signs() {
     for words in [
         "BREAK-GLASS  THIS GOES AROUND THE ORDINARY WAY",
         "INC-7",
-        "asked        replace the key windows",
+        "asked        replace the key windows/3",
         "by           carol@example.com",
         "because      it is due",
         "command      keyctl rotate windows",
@@ -33,9 +33,9 @@ fn an_approver_reads_compares_types_and_signs() {
     let genesis = scene.genesis();
     std::thread::sleep(std::time::Duration::from_millis(200));
     screen.types(&format!(" {} {}", &genesis[56..60], genesis[60..].to_uppercase()));
-    screen.shows("to approve, type windows:");
+    screen.shows("to approve, type windows/3:");
     assert!(!scene.memory().exists() && !scene.machine.path("alice.sig").exists());
-    screen.types("windows");
+    screen.types("windows/3");
     let text = screen.exits(0);
     assert!(text.contains("-----BEGIN SSH SIGNATURE-----") && text.contains("-----END SSH SIGNATURE-----"), "{text}");
     let signature = scene.machine.path("alice.sig");
@@ -51,9 +51,9 @@ fn an_approver_reads_compares_types_and_signs() {
     let mut command = scene.machine.command(&["approve", "--identity", "id_ed25519"]);
     command.arg(scene.hand(&scene.request(33), Some(scene.log.proofs(&[20], 33))));
     let screen = Screen::run(&scene.machine, &command);
-    let text = screen.shows("to approve, type windows:");
+    let text = screen.shows("to approve, type windows/3:");
     assert!(text.contains("continues    the ledger of 20 entries") && !text.contains("last two groups"), "{text}");
-    for wrong in ["", "yes", "windows/3"] {
+    for wrong in ["", "yes", "windows"] {
         screen.types(wrong);
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
@@ -72,18 +72,18 @@ fn what_is_pasted_cannot_confirm_itself() {
     let command = scene.machine.command(&["approve", "-", "--identity", "id_ed25519", "--genesis", &genesis]);
     let screen = Screen::run(&scene.machine, &command);
     screen.shows("paste the request block");
-    screen.pastes(&format!("Hello Alice, please\n{block}windows\nwindows\nwindows\nwindows\n"));
-    screen.shows("to approve, type windows ");
+    screen.pastes(&format!("Hello Alice, please\n{block}windows/3\nwindows/3\nwindows/3\nwindows/3\n"));
+    screen.shows("to approve, type windows/3 ");
     for _ in 0..3 {
         std::thread::sleep(std::time::Duration::from_millis(200));
-        screen.types("windows");
+        screen.types("windows/3");
     }
     assert!(screen.exits(4).contains("nothing was signed"));
 
     let screen = Screen::run(&scene.machine, &command);
     screen.shows("paste the request block");
     screen.pastes(&block);
-    let shown = screen.shows("to approve, type windows ");
+    let shown = screen.shows("to approve, type windows/3 ");
     let (_, wanted) = shown.rsplit_once("to approve, type ").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(200));
     screen.types(wanted.trim().trim_end_matches(':'));
@@ -100,8 +100,8 @@ fn a_locked_key_asks_for_its_passphrase_after_the_confirmation() {
     let mut command = scene.machine.command(&["approve", "--identity", "locked", "--genesis", &genesis]);
     command.arg(scene.hand(&scene.request(20), None)).env_remove("SSH_AUTH_SOCK");
     let screen = Screen::run(&scene.machine, &command);
-    screen.shows("to approve, type windows:");
-    screen.types("windows");
+    screen.shows("to approve, type windows/3:");
+    screen.types("windows/3");
     screen.shows("passphrase of locked");
     std::thread::sleep(std::time::Duration::from_millis(200));
     screen.types("correct horse");
