@@ -33,6 +33,8 @@ mod docs;
 mod doctor;
 #[path = "it/evidence.rs"]
 mod evidence;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/first_signature.rs"]
 mod first_signature;
 #[path = "it/forged.rs"]
