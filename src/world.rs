@@ -36,7 +36,7 @@ mod trust;
 
 pub use globals::Globals;
 pub use process::{grouped, harden, interrupts, prepare_tool, tidy, tool};
-pub use tokens::token_specs;
+pub use tokens::{store, token_specs};
 pub use trust::{not_replaced, pin_founded, pin_of};
 
 /// How long a key that another process changes is waited for.
@@ -106,7 +106,7 @@ impl World {
         ledger.trusting(pin.trust());
         let odd = ledger::heads::check(&state_dir()?, &dir, &ledger, &pin.trust())?;
         odd.iter().for_each(|odd| globals.ui.warn(odd));
-        let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
+        let mut store = store.unwrap_or_else(|| tokens::store(&config, &dir, globals.sessions, &globals.ui));
         store.pin(query::tokens(ledger.connection())?);
         let store = Arc::new(store);
         Ok(World { globals, dir, config, ledger, genesis, store, pin, process: None })

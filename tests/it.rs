@@ -11,6 +11,8 @@ mod approve;
 mod apt;
 #[path = "it/apt_clients.rs"]
 mod apt_clients;
+#[path = "it/apt_compromise.rs"]
+mod apt_compromise;
 #[path = "it/apt_killed.rs"]
 mod apt_killed;
 #[path = "it/arrows.rs"]
@@ -31,6 +33,8 @@ mod docs;
 mod doctor;
 #[path = "it/evidence.rs"]
 mod evidence;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/first_signature.rs"]
 mod first_signature;
 #[path = "it/forged.rs"]

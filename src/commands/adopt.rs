@@ -8,7 +8,7 @@ use crate::config::{Change, Settings};
 use crate::crypto::jcs;
 use crate::error::Result;
 use crate::gate::{Plan, SettingsAdopted, step};
-use crate::hsm::store::{Store, record};
+use crate::hsm::store::record;
 use crate::hsm::{Token, TokenSpec};
 use crate::keys::TokenRecord;
 use crate::ledger::query;
@@ -16,7 +16,7 @@ use crate::model::HsmName;
 use crate::request::AdoptSettings;
 use crate::ui::{Row, Worst};
 use crate::world::authority::Mandate;
-use crate::world::{World, act, token_specs};
+use crate::world::{self, World, act, token_specs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -157,7 +157,7 @@ impl SettingsChange {
         let request = world.request(object, params);
         let permit = act::admit(world, &consent, request)?;
         act::close(world, permit, Ok(SettingsAdopted::new()))?;
-        let mut store = Store::new(token_specs(&world.config, &world.dir, 1));
+        let mut store = world::store(&world.config, &world.dir, 1, world.ui());
         store.pin(query::tokens(world.ledger.connection())?);
         world.store = Arc::new(store);
         world.checkpoint()?;

@@ -3,7 +3,7 @@
 use crate::clock::Time;
 use crate::commands::grant;
 use crate::commands::preview::{self, Leading};
-use crate::error::{Result, shown};
+use crate::error::{Error, Result, shown};
 use crate::gate::command_line;
 use crate::model::GenerationId;
 use crate::runbooks::checklist::{Checklist, Outcome};
@@ -18,7 +18,8 @@ use crate::world::authority::Mandate;
 /// of a compromise, its list or keyring published and read back; every artifact that depends on it is marked re-sign
 /// required, with evidence; the key goes on with its successor; and the ledger holds the event for the board and the
 /// monitoring, with the duties that follow. A CA is revoked before its successor is made, so that the two have nothing
-/// to do with each other; the keys below it are listed, for each needs a successor too.
+/// to do with each other; the keys below it are listed, for each needs a successor too. An APT key is revoked first as well:
+/// its successor signs at once then, and what clients have to do is said.
 ///
 /// Each step is in the ledger by itself, and ticked off on the checklist that is printed. A step that cannot be done now
 /// does not keep the later ones waiting. Repeating the command goes on with what is not ticked off.
@@ -88,6 +89,11 @@ pub fn run(args: &CompromiseArgs, world: &mut World, mandate: Mandate) -> Result
     Ok(print(world, &list, &command_line(&runbook.command())))
 }
 
+/// The command that an error's hint is, where it is one.
+fn typed(error: &Error) -> Option<&str> {
+    error.advice().filter(|advice| advice.starts_with("keyctl "))
+}
+
 /// The columns of the checklist.
 const COLUMNS: &[&str] = &["done", "step", "detail", "command"];
 
@@ -108,7 +114,7 @@ fn print(world: &World, list: &Checklist, again: &str) -> Worst {
                 worst.add(error.kind());
                 errors.push(error);
                 let row = row.with("done", "NO").with("step", item.step.as_str()).with("detail", error.message());
-                row.with("error", error_value(error)).with("command", error.advice())
+                row.with("error", error_value(error)).with("command", typed(error))
             }
             Outcome::Left(detail, command) => {
                 let row = row.with("done", "you").with("step", item.step.as_str()).with("detail", detail.as_str());

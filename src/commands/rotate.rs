@@ -13,8 +13,8 @@ use crate::lifecycle::rotation::advance::{Progress, advance};
 use crate::lifecycle::rotation::facts::Known;
 use crate::lifecycle::rotation::options::Options;
 use crate::lifecycle::rotation::plan::{self, Wanted};
-use crate::lifecycle::rotation::resume;
 use crate::lifecycle::rotation::words::{command_for, import_command, review_needed};
+use crate::lifecycle::rotation::{resume, words};
 use crate::model::KeyName;
 use crate::outcome::Receipt;
 use crate::request::{ReviewDecision, ReviewKey};
@@ -31,9 +31,10 @@ use std::path::PathBuf;
 /// that is rotate_lead_days before the key may sign no more, or at once with --now.
 ///
 /// A new root and the old one certify each other, and it takes over when that is published. An APT key takes over when
-/// it has been in the published keyring for publish_safety_days; repeat the command then. With an external issuer it
-/// stops at the certificate signing request and continues after keyctl import. A CA with rotation = "review" wants
-/// the decision of a review: with --review it gets a successor, and with --keep-until it goes on until that day.
+/// it has been in the published keyring for publish_safety_days (repeat the command then), or at once where no other
+/// generation may sign. With an external issuer it stops at the certificate signing request and continues after keyctl
+/// import. A CA with rotation = "review" wants the decision of a review: with --review it gets a successor, and with
+/// --keep-until it goes on until that day.
 ///
 /// Examples:
 ///   keyctl rotate windows
@@ -115,6 +116,9 @@ pub fn run(args: &RotateArgs, world: &mut World, mandate: Mandate) -> Result<Wor
     let row = row(world, &args.key, &progress)?;
     world.ui().object(&row);
     say_next(world, &progress);
+    if let (Some(_), Some(said)) = (&progress.takeover, words::clients_need(world, &args.key)?) {
+        world.ui().warn(&said);
+    }
     Ok(Worst::default())
 }
 

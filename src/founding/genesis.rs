@@ -19,7 +19,7 @@ use crate::model::{Actor, Assurance, CkaId, Custody, Environment, GenerationId, 
 use crate::people::Roster;
 use crate::people::founding::{Beginning, Founded, LedgerKeyPlan};
 use crate::request::{GenerateKey, Operation, Request};
-use crate::world::{Globals, pin_founded, pin_of, token_specs, tool};
+use crate::world::{self, Globals, pin_founded, pin_of, tool};
 use std::path::Path;
 
 /// What the first entry is made of.
@@ -43,7 +43,7 @@ pub(crate) fn genesis(
     earlier: Option<&Path>,
     globals: &Globals,
 ) -> Result<Store, Unfounded> {
-    let store = Store::new(token_specs(config, dir, 1));
+    let store = world::store(config, dir, 1, &globals.ui);
     let records = tokens::open_all(&store, config)?;
     tokens::check_pins(&store, config)?;
     let begun = begun(dir)?;

@@ -27,6 +27,7 @@ pub struct Detail {
     token: Option<String>,
     call: Option<Call>,
     unknown: bool,
+    opening: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +107,33 @@ impl Fault {
         self.detail().unknown
     }
 
+    /// The same may be asked again in a while (domain §4): it surely had no effect, and was not refused.
+    pub(in crate::hsm) fn is_transient(&self) -> bool {
+        use RvError::*;
+        let passing = [
+            DeviceError,
+            DeviceMemory,
+            DeviceRemoved,
+            HostMemory,
+            SessionClosed,
+            SessionCount,
+            SessionHandleInvalid,
+            TokenNotPresent,
+        ];
+        self.is_outage() && !self.is_unknown() && self.value().is_some_and(|value| passing.contains(&value))
+    }
+
+    /// Marks what kept a session from being opened.
+    pub(in crate::hsm) fn opening(mut self) -> Self {
+        self.detail_mut().opening = true;
+        self
+    }
+
+    /// No session could be opened; nothing was asked of the token but that.
+    pub(in crate::hsm) fn is_opening(&self) -> bool {
+        self.detail().opening
+    }
+
     /// Another token, or a later try, may do.
     pub fn is_outage(&self) -> bool {
         matches!(self, Fault::Outage(..))
@@ -156,6 +184,7 @@ impl Fault {
 
     fn kind(&self) -> Kind {
         match self {
+            Fault::Outage(Outage::Interrupted, _) => Kind::Interrupted,
             Fault::Outage(..) => Kind::Unavailable,
             Fault::Refusal(
                 Refusal::Forbidden | Refusal::ModuleChanged | Refusal::WrongToken | Refusal::Untrusted,
@@ -186,7 +215,7 @@ impl Fault {
 
 impl Detail {
     fn new(message: String) -> Box<Self> {
-        Box::new(Detail { message, token: None, call: None, unknown: false })
+        Box::new(Detail { message, token: None, call: None, unknown: false, opening: false })
     }
 }
 

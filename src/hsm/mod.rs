@@ -26,6 +26,7 @@ pub mod keycheck;
 pub mod module;
 mod numbers;
 pub mod object;
+mod patience;
 pub mod pin;
 mod raw;
 mod search;

@@ -14,6 +14,7 @@ use super::fault::{Fault, Outage};
 use super::generate::KeyTemplate;
 use super::keycheck;
 use super::object::{AttributeState, KeyRef, Presence, State};
+pub use super::patience::Patience;
 use super::token::{Token, TokenInfo, TokenSpec};
 use crate::crypto::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::crypto::verify::PublicKey;
@@ -34,6 +35,7 @@ pub struct Store {
     /// Keys that were found and confirmed. Each session looks for itself once more before its first signature, and every
     /// signature is verified, so nothing is taken on trust; a batch is only spared a dozen calls for each file.
     found: Answers<(HsmName, CkaId, SpkiHash), KeyRef>,
+    patience: Arc<Patience>,
 }
 
 impl Store {
@@ -43,7 +45,13 @@ impl Store {
         let opened = Answers::new(|answer| {
             matches!(answer, Ok(_) | Err(Fault::Refusal(..) | Fault::Outage(Outage::TimedOut, _)))
         });
-        Store { specs, recorded: None, opened, found: Answers::new(Result::is_ok) }
+        let patience = Arc::new(Patience::none());
+        Store { specs, recorded: None, opened, found: Answers::new(Result::is_ok), patience }
+    }
+
+    /// The same, with tokens that cannot be used just now asked again.
+    pub fn patient(self, patience: Patience) -> Self {
+        Store { patience: Arc::new(patience), ..self }
     }
 
     /// From now on opens the recorded tokens and no others. Those that are open stay so: the records were made of them.
@@ -68,7 +76,8 @@ impl Store {
             };
             spec.recorded = Some(recorded.get(name).ok_or_else(unknown)?.clone());
         }
-        Ok(self.opened.get(name, || Token::open(spec).map(Arc::new))?)
+        let open = || self.patience.ask(name, || Token::open(spec.clone()).map(Arc::new));
+        Ok(self.opened.get(name, open)?)
     }
 
     /// Opens a key for a permit and one of its roles. The token must be the one the key was made on.
@@ -91,7 +100,7 @@ impl Store {
             .find(|copy| copy.hsm == covered.hsm && copy.cka_id == covered.cka_id)
             .ok_or_else(|| Error::bug("the permit names a copy that the register does not have"))?;
         let (token, key) = self.find(copy, identity)?;
-        Ok(SigningKey { permit, role, token, key })
+        Ok(SigningKey { permit, role, token, key, patience: Arc::clone(&self.patience) })
     }
 
     /// Opens a ledger key. It signs checkpoints and nothing else.
@@ -101,7 +110,7 @@ impl Store {
     pub fn checkpoint_key(&self, identity: &Identity, verifier: &VerifierKey) -> Result<CheckpointKey> {
         let copy = identity.copies.first().ok_or_else(|| Error::failed("no_copy", "the ledger key is on no token"))?;
         let (token, key) = self.find(copy, identity)?;
-        Ok(CheckpointKey { token, key, verifier: verifier.clone() })
+        Ok(CheckpointKey { token, key, verifier: verifier.clone(), patience: Arc::clone(&self.patience) })
     }
 
     fn find(&self, copy: &Copy, identity: &Identity) -> Result<(Arc<Token>, KeyRef)> {
@@ -116,7 +125,7 @@ impl Store {
             Some(found) => found,
             None => {
                 let expected = identity.public_key()?;
-                self.found.get(&known, || token.find(&copy.cka_id, &expected))
+                self.found.get(&known, || self.patience.ask(&copy.hsm, || token.find(&copy.cka_id, &expected)))
             }
         }?;
         Ok((token, key))
@@ -129,9 +138,11 @@ impl Store {
     /// As the token reports; [`Failure::unknown`] when it may have made the pair although no answer came.
     pub fn generate(&self, permit: &Permit<GenerateKey>) -> Result<GeneratedKey, Failure> {
         let token = self.token_for(permit)?;
-        let made = token.generate(&template(&permit.request().params))?;
+        let template = template(&permit.request().params);
+        let made = self.patience.ask(token.name(), || token.generate(&template))?;
         // From here on the pair exists: an interruption is settled by `recover`, never by making another.
-        finish(permit, &token, &made.public, made.attributes).map_err(|failure| Failure { unknown: true, ..failure })
+        self.finish(permit, &token, &made.public, made.attributes)
+            .map_err(|failure| Failure { unknown: true, ..failure })
     }
 
     /// Looks for the pair that the permit describes and takes it over if it is whole and what was asked for.
@@ -142,7 +153,7 @@ impl Store {
     pub fn take_over(&self, permit: &Permit<GenerateKey>) -> Result<Option<GeneratedKey>, Failure> {
         let params = &permit.request().params;
         let token = self.token_for(permit)?;
-        let found = token.inspect(&params.cka_id)?;
+        let found = self.patience.ask(token.name(), || token.inspect(&params.cka_id))?;
         let public = match (found.presence(), found.key) {
             (Presence::None, _) => return Ok(None),
             (Presence::Full, Some(public)) if public.algorithm() == Some(params.algorithm) => public,
@@ -161,7 +172,7 @@ impl Store {
             let message = format!("the key under CKA_ID {} was not made on this token", params.cka_id);
             return Err(Error::failed("not_the_planned_key", message).into());
         }
-        finish(permit, &token, &public, attributes).map(Some)
+        self.finish(permit, &token, &public, attributes).map(Some)
     }
 
     /// [`Store::take_over`], else [`Store::generate`]: for a permit whose process may have been interrupted.
@@ -226,6 +237,37 @@ impl Store {
         Ok((token, Some(identity.ok_or_else(unknown)?.public_key()?)))
     }
 
+    /// Checks the public key, has the private key show itself, and describes both for the register.
+    fn finish(
+        &self,
+        permit: &Permit<GenerateKey>,
+        token: &Token,
+        public: &PublicKey,
+        attributes: Vec<AttributeState>,
+    ) -> Result<GeneratedKey, Failure> {
+        let params = &permit.request().params;
+        keycheck::check(public)?;
+        let key = self.patience.ask(token.name(), || token.find(&params.cka_id, public))?;
+        let tbs = proof_of_possession(params);
+        permit.spend(Role::ProofOfPossession, &tbs)?;
+        let proof = self.patience.ask(token.name(), || token.sign(&key, &tbs))?;
+        let copy = Copy {
+            hsm: params.hsm.clone(),
+            token: facts(token.info()),
+            cka_id: params.cka_id.clone(),
+            attributes: attributes.iter().map(attribute_fact).collect(),
+        };
+        let identity = Identity {
+            algorithm: params.algorithm,
+            spki_sha256: public.spki_hash(),
+            spki: public.spki().to_vec(),
+            created: params.created,
+            credential: None,
+            copies: vec![copy],
+        };
+        Ok(GeneratedKey { identity, proof })
+    }
+
     fn token_for(&self, permit: &Permit<GenerateKey>) -> Result<Arc<Token>> {
         let params = &permit.request().params;
         let token = self.token(&params.hsm)?;
@@ -245,36 +287,6 @@ fn template(params: &GenerateKey) -> KeyTemplate {
         destroyable: params.destroyable,
         ..KeyTemplate::bound(params.cka_id.clone(), params.label.clone(), params.algorithm)
     }
-}
-
-/// Checks the public key, has the private key show itself, and describes both for the register.
-fn finish(
-    permit: &Permit<GenerateKey>,
-    token: &Token,
-    public: &PublicKey,
-    attributes: Vec<AttributeState>,
-) -> Result<GeneratedKey, Failure> {
-    let params = &permit.request().params;
-    keycheck::check(public)?;
-    let key = token.find(&params.cka_id, public)?;
-    let tbs = proof_of_possession(params);
-    permit.spend(Role::ProofOfPossession, &tbs)?;
-    let proof = token.sign(&key, &tbs)?;
-    let copy = Copy {
-        hsm: params.hsm.clone(),
-        token: facts(token.info()),
-        cka_id: params.cka_id.clone(),
-        attributes: attributes.iter().map(attribute_fact).collect(),
-    };
-    let identity = Identity {
-        algorithm: params.algorithm,
-        spki_sha256: public.spki_hash(),
-        spki: public.spki().to_vec(),
-        created: params.created,
-        credential: None,
-        copies: vec![copy],
-    };
-    Ok(GeneratedKey { identity, proof })
 }
 
 fn attribute_fact(attribute: &AttributeState) -> AttributeFact {
@@ -382,6 +394,7 @@ pub struct SigningKey<'p> {
     role: Role,
     token: Arc<Token>,
     key: KeyRef,
+    patience: Arc<Patience>,
 }
 
 impl SigningKey<'_> {
@@ -391,7 +404,8 @@ impl SigningKey<'_> {
     /// Not covered; or as the token reports, [`Failure::unknown`] when it may have signed without answering.
     pub fn sign(&self, tbs: &Tbs) -> Result<Signature, Failure> {
         self.permit.spend(self.role, tbs)?;
-        Ok(self.token.sign(&self.key, tbs)?)
+        // What is asked again was surely not signed.
+        Ok(self.patience.ask(self.token.name(), || self.token.sign(&self.key, tbs))?)
     }
 
     /// What the token says of itself.
@@ -405,6 +419,7 @@ pub struct CheckpointKey {
     token: Arc<Token>,
     key: KeyRef,
     verifier: VerifierKey,
+    patience: Arc<Patience>,
 }
 
 impl CheckpointKey {
@@ -417,7 +432,8 @@ impl CheckpointKey {
         if checkpoint.origin != self.verifier.name() {
             return Err(Error::bug("a ledger key signs checkpoints of its own origin only"));
         }
-        let signature = self.token.sign(&self.key, &self.verifier.tbs(text))?;
+        let tbs = self.verifier.tbs(text);
+        let signature = self.patience.ask(self.token.name(), || self.token.sign(&self.key, &tbs))?;
         SignedNote::new(text.to_owned(), vec![(self.verifier.name().to_owned(), self.verifier.id(), signature.0)])
     }
 }

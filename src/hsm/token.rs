@@ -142,9 +142,13 @@ impl Token {
             worker.call(self.spec.timeout, move |seat, flight| seat.sign(&key, &tbs, &input, flight))
         };
         let turn = Turn::of(&self.workers);
-        match ask(turn.as_ref().map_or_else(|| self.first(), |turn| Ok(turn.0))?) {
-            // The token has fewer sessions than configured; the first one is open for sure.
-            Err(Fault::Outage(Outage::Sessions, _)) => ask(self.first()?),
+        let (first, worker) = (self.first()?, turn.as_ref().map_or_else(|| self.first(), |turn| Ok(turn.0))?);
+        match ask(worker) {
+            // The token has fewer sessions than configured, whatever it says of that; the first one was open before.
+            Err(fault) if fault.is_opening() && !fault.pin_failed() && !std::ptr::eq(first, worker) => {
+                worker.retire();
+                ask(first)
+            }
             result => result,
         }
     }

@@ -26,7 +26,7 @@ use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki_sys::{CK_FLAGS, CK_SLOT_ID, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED, CKF_WRITE_PROTECTED};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -211,7 +211,7 @@ impl Seat {
         op: &mut dyn FnMut(&mut Seat, &Flight) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut attempt = |seat: &mut Seat| {
-            let result = seat.open().and_then(|()| op(seat, flight));
+            let result = seat.open().map_err(Fault::opening).and_then(|()| op(seat, flight));
             if let Err(fault) = &result {
                 seat.digest(fault);
             }
@@ -265,6 +265,8 @@ pub(super) struct Worker {
     jobs: Option<Sender<Job>>,
     /// Signatures that were given to it and are not done.
     load: AtomicUsize,
+    /// The token gave it no session, so it is given nothing to sign.
+    idle: AtomicBool,
     ended: Receiver<()>,
     shared: Arc<Shared>,
 }
@@ -288,7 +290,13 @@ impl Worker {
             .name(name)
             .spawn(body)
             .map_err(|error| Fault::outage(Outage::Crashed, format!("no thread for the session: {error}")))?;
-        Ok(Worker { jobs: Some(jobs), load: AtomicUsize::new(0), ended, shared: Arc::clone(shared) })
+        Ok(Worker {
+            jobs: Some(jobs),
+            load: AtomicUsize::new(0),
+            idle: AtomicBool::new(false),
+            ended,
+            shared: Arc::clone(shared),
+        })
     }
 
     /// Has `op` run in the session and waits for its answer, at most `deadline` long.
@@ -334,6 +342,11 @@ impl Worker {
         Err(if stopped { fault } else { fault.unknown() })
     }
 
+    /// Is given nothing more to sign.
+    pub fn retire(&self) {
+        self.idle.store(true, Ordering::SeqCst);
+    }
+
     /// Takes no more jobs; the session closes when the last one is done.
     fn leave(&mut self) {
         self.jobs = None;
@@ -348,7 +361,8 @@ impl Turn<'_> {
     pub fn of(workers: &[Worker]) -> Option<Turn<'_>> {
         loop {
             let load = |worker: &Worker| worker.load.load(Ordering::SeqCst);
-            let (worker, now) = workers.iter().map(|worker| (worker, load(worker))).min_by_key(|(_, load)| *load)?;
+            let at_work = workers.iter().filter(|worker| !worker.idle.load(Ordering::SeqCst));
+            let (worker, now) = at_work.map(|worker| (worker, load(worker))).min_by_key(|(_, load)| *load)?;
             if worker.load.compare_exchange(now, now + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                 return Some(Turn(worker));
             }

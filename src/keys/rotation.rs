@@ -274,9 +274,11 @@ fn is_linked(facts: &Facts<'_>) -> bool {
     facts.key.purpose == Purpose::RootCa && active(facts.generations).is_some()
 }
 
-/// From when on clients know an APT key; in a sandbox nobody waits.
+/// From when on clients know an APT key; in a sandbox nobody waits. Where no generation may sign, waiting protects nobody:
+/// clients would get no updates at all, those with the new keyring neither.
 fn clients_ready(facts: &Facts<'_>, successor: &Generation) -> Option<Time> {
-    if successor.purpose != Purpose::Apt || facts.environment == Environment::Sandbox {
+    let alone = !active(facts.generations).is_some_and(|active| may_sign(active, facts.key, facts.now));
+    if successor.purpose != Purpose::Apt || facts.environment == Environment::Sandbox || alone {
         return None;
     }
     facts.progress.in_keyring_since.and_then(|since| later(since, facts.rotation.publish_safety_days))
@@ -319,6 +321,12 @@ pub fn stops(generation: &Generation, key: &Key, review: Option<Review>) -> Time
     let by_age = later(from, key.rotation_days).unwrap_or(to);
     let kept = review.and_then(|review| review.keep_until);
     kept.map_or(by_age, |kept| kept.max(by_age)).min(to)
+}
+
+/// Whether a generation is one that goes on signing: it is active, nothing is wrong with it, and it is not too old. What
+/// one person suspended for the time being counts, since it may go on.
+pub fn may_sign(generation: &Generation, key: &Key, now: Time) -> bool {
+    generation.state == State::Active && generation.quarantined.is_none() && now < stops(generation, key, None)
 }
 
 /// How many days before that its successor is begun: its lead, and for an APT key the time that clients take besides.

@@ -155,14 +155,15 @@ pub fn purpose(generation: &Generation, wanted: Purpose) -> Gate {
 }
 
 /// `KeyringPublished`: the published keyring holds this subkey, is the file that was recorded, and has held it for
-/// as long as clients take to fetch it (governance R3). A key's first generation has nobody to keep waiting, and in
-/// a sandbox nobody waits.
+/// as long as clients take to fetch it (governance R3). A key's first generation has nobody to keep waiting, in a sandbox
+/// nobody waits, and where no other generation may sign, waiting protects nobody. Who has taken over has waited.
 pub fn keyring_published(
     generation: &Generation,
     recorded: Option<&PublishedKeyring>,
     file: Option<&str>,
     safety_days: u32,
     now: Time,
+    is_alone: bool,
 ) -> Gate {
     const NAME: &str = "KeyringPublished";
     let limit = format!("{safety_days} days in the published keyring");
@@ -181,10 +182,15 @@ pub fn keyring_published(
     let waived = match (generation.id.number, generation.environment) {
         (1, _) => Some("first generation of its key"),
         (_, Environment::Sandbox) => Some("sandbox"),
+        _ if is_alone => Some("no other generation may sign"),
         _ => None,
     };
-    if let Some(why) = waived {
-        input.push_str(&format!(" (waiting time waived: {why})"));
+    let waived = waived.map(|why| format!("waiting time waived: {why}"));
+    // Afterwards nobody signs instead of it.
+    let is_judged = matches!(generation.state, State::Active | State::Retiring);
+    let waived = waived.or_else(|| is_judged.then(|| "waiting time judged when it took over".to_owned()));
+    if let Some(why) = &waived {
+        input.push_str(&format!(" ({why})"));
     }
     gate(NAME, input, limit, pass_if(days >= 0 && (waived.is_some() || days >= i64::from(safety_days))))
 }
@@ -238,7 +244,7 @@ mod tests {
             purpose: Purpose::Apt,
             environment,
             custody: Custody::Bound,
-            state: State::Active,
+            state: State::Staged,
             quarantined: None,
             identities: vec![identity],
         }
@@ -251,25 +257,30 @@ mod tests {
         let file = keyring.sha256.to_string();
         let second = subkey(2, Environment::Production);
         let ask = |generation: &Generation, now| {
-            keyring_published(generation, Some(&keyring), Some(&file), 30, now).verdict == Verdict::Pass
+            keyring_published(generation, Some(&keyring), Some(&file), 30, now, false).verdict == Verdict::Pass
         };
         let ready = since + TimeDelta::days(30);
         assert!(ask(&second, ready));
         assert!(!ask(&second, ready - TimeDelta::seconds(1)));
         for (number, environment) in [(1, Environment::Production), (2, Environment::Sandbox)] {
-            let gate = keyring_published(&subkey(number, environment), Some(&keyring), Some(&file), 30, since);
+            let gate = keyring_published(&subkey(number, environment), Some(&keyring), Some(&file), 30, since, false);
             assert_eq!(gate.verdict, Verdict::Pass);
             assert!(gate.input.contains("waived"), "{}", gate.input);
             assert!(!ask(&subkey(number, environment), since - TimeDelta::seconds(1)), "published in the future");
         }
         assert!(!ask(&subkey(2, Environment::Staging), since));
+        let alone = keyring_published(&subkey(2, Environment::Staging), Some(&keyring), Some(&file), 30, since, true);
+        assert!(alone.verdict == Verdict::Pass && alone.input.contains("no other generation may sign"));
+        for state in [State::Active, State::Retiring] {
+            assert!(ask(&Generation { state, ..subkey(2, Environment::Staging) }, since), "judged before");
+        }
         let first = subkey(1, Environment::Sandbox);
         for (recorded, file) in [(None, Some(file.as_str())), (Some(&keyring), None), (Some(&keyring), Some("other"))] {
-            let gate = keyring_published(&first, recorded, file, 30, ready);
+            let gate = keyring_published(&first, recorded, file, 30, ready, false);
             assert_eq!(gate.verdict, Verdict::Fail, "nothing is waived but the waiting");
         }
         let without = PublishedKeyring { since: [("cd".repeat(20), since)].into(), ..keyring.clone() };
-        let gate = keyring_published(&first, Some(&without), Some(&file), 30, ready);
+        let gate = keyring_published(&first, Some(&without), Some(&file), 30, ready, false);
         assert_eq!(gate.verdict, Verdict::Fail, "{}", gate.input);
     }
 }

@@ -7,7 +7,7 @@ use super::people::with_people;
 use crate::clock::{Time, rfc3339};
 use crate::config::RotationMode;
 use crate::crypto::subject::subject_of;
-use crate::keys::rotation::Link;
+use crate::keys::rotation::{Link, may_sign};
 use crate::keys::{Credential, Generation, State};
 use crate::model::{Environment, GenerationId, Purpose};
 use crate::request::{ActivateKey, LinkRoots, PublishMetadata, Request, ReviewDecision, ReviewKey, TestKey};
@@ -182,7 +182,9 @@ fn keyring(params: &ActivateKey, generation: &Generation, facts: &Facts<'_>) -> 
     }
     let file = params.keyring_sha256.map(|hash| hash.to_string());
     let days = facts.settings.rotation.publish_safety_days;
-    Some(gates::keyring_published(generation, facts.keyring.as_ref(), file.as_deref(), days, facts.now))
+    let (key, active) = (facts.settings.keys.get(&generation.id.key), facts.rotation.active.as_ref());
+    let is_alone = !active.zip(key).is_some_and(|(active, key)| may_sign(active, key, facts.now));
+    Some(gates::keyring_published(generation, facts.keyring.as_ref(), file.as_deref(), days, facts.now, is_alone))
 }
 
 impl Decide for ReviewKey {

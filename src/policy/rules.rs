@@ -82,7 +82,7 @@ fn repository_gates(params: &SignArtifact, generation: &Generation, facts: &Fact
     let keyring = |generation: &Generation| {
         let file = params.options.get(KEYRING_OPTION).map(String::as_str);
         let days = facts.settings.rotation.publish_safety_days;
-        gates::keyring_published(generation, facts.keyring.as_ref(), file, days, facts.now)
+        gates::keyring_published(generation, facts.keyring.as_ref(), file, days, facts.now, false)
     };
     let mut found = Vec::new();
     if generation.purpose == Purpose::Apt {

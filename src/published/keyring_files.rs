@@ -107,7 +107,7 @@ pub(crate) fn keyring_gate(world: &World, generation: &Generation, settings: &Se
     let file = keyring_hash(world, &generation.id.key)?.map(|hash| hash.to_string());
     let days = settings.rotation.publish_safety_days;
     let now = world.globals.clock.now();
-    Ok(gates::keyring_published(generation, recorded.as_ref(), file.as_deref(), days, now))
+    Ok(gates::keyring_published(generation, recorded.as_ref(), file.as_deref(), days, now, false))
 }
 
 /// Writes a tree for `dpkg-deb --root-owner-group --build DIR`: `DEBIAN/control` and

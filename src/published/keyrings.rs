@@ -155,7 +155,7 @@ fn with_publication<T>(
         Some(Issuer::Key(primary)) => user_id(primary, &world.config.adopted().key(primary)?.clone())?,
         _ => return Err(Error::usage("unknown_key", format!("there is no [keys.{key}] with an issuer"))),
     };
-    let package = format!("{}-keyring", key.as_str().replace('_', "-"));
+    let package = package(key);
     then(&KeyringFiles {
         name: key.as_str(),
         keyring: published::keyring(certificates)?,
@@ -165,17 +165,26 @@ fn with_publication<T>(
             maintainer: &maintainer,
             description: &format!("OpenPGP keys of {}", world.config.organization.name),
         },
-        sources: sources(world, key, &package)?,
+        sources: sources(world, key)?,
     })
 }
 
 /// What clients put into `/etc/apt/sources.list.d`, where the settings say where the archive is.
-fn sources(world: &World, key: &KeyName, package: &str) -> Result<Option<String>> {
+fn sources(world: &World, key: &KeyName) -> Result<Option<String>> {
     let archive = world.config.keys.get(key).and_then(|key| key.archive.as_ref());
     let Some(Archive { uri, suite, components }) = archive else { return Ok(None) };
     let components: Vec<_> = components.iter().map(String::as_str).collect();
     let source =
         Source { types: &["deb"], uris: &[uri], suites: &[suite], components: &components, architectures: &[] };
-    let keyring = format!("/usr/share/keyrings/{package}.pgp");
-    published::sources(&source, SignedBy::Path(&keyring)).map(Some)
+    published::sources(&source, SignedBy::Path(&installed(key))).map(Some)
+}
+
+/// The name of the keyring package.
+fn package(key: &KeyName) -> String {
+    format!("{}-keyring", key.as_str().replace('_', "-"))
+}
+
+/// Where clients have the keyring.
+pub(crate) fn installed(key: &KeyName) -> String {
+    format!("/usr/share/keyrings/{}.pgp", package(key))
 }

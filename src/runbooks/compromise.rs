@@ -4,6 +4,7 @@ use crate::clock::{Time, rfc3339};
 use crate::config::policy::Operation as Rule;
 use crate::config::{Key, RotationMode};
 use crate::error::{Error, Kind, Result};
+use crate::files::shown_path;
 use crate::gate::{Consent, Plan, command_line};
 use crate::keys::rotation::{self, Next, Wait};
 use crate::keys::{Generation, State};
@@ -14,7 +15,7 @@ use crate::lifecycle::revocation::{channel, terms};
 use crate::lifecycle::rotation::options::Options;
 use crate::lifecycle::rotation::{advance, plan, words};
 use crate::lifecycle::suspend;
-use crate::model::GenerationId;
+use crate::model::{GenerationId, Purpose};
 use crate::people::request::Step;
 use crate::policy::derived;
 use crate::request::{ReinstateKey, SuspendKey};
@@ -95,10 +96,11 @@ impl Runbook {
         Compromise { since: self.declared.since, reference: &self.reference, planned }
     }
 
-    /// A CA's successor is made when nothing rests on the CA any more: no link vouches for it, no review holds it up.
+    /// A CA's successor is made when nothing rests on the CA any more: no link vouches for it, no review holds it up. An APT
+    /// key's waits for no clients then.
     fn revokes_first(&self) -> bool {
-        let is_ca = self.generation.purpose.is_ca();
-        is_ca || self.key.rotation == RotationMode::Review
+        let purpose = self.generation.purpose;
+        purpose.is_ca() || purpose == Purpose::Apt || self.key.rotation == RotationMode::Review
     }
 
     pub(crate) fn steps(&self) -> &'static [Task] {
@@ -268,15 +270,21 @@ impl Runbook {
         let progress = advance::advance(world, consent, key, &self.options())?;
         match progress.next {
             Next::Wait(Wait::Certificate(id)) => {
+                let file = progress.csr.as_deref().map(shown_path).unwrap_or_default();
                 let message = format!("{id} waits for its certificate from outside");
                 Err(Error::new(Kind::ApprovalNeeded, "certificate_needed", message)
-                    .hint("keyctl import CERT --roots PEM"))
+                    .hint(format!("send {file} to the issuer; keyctl import takes in what comes back")))
             }
+            // Both only because the revocation, which comes first, did not happen.
             Next::Wait(Wait::Clients(id, ready)) => {
                 let message = format!("{id} waits until {} for clients to have it", rfc3339(ready));
-                Err(Error::blocked("clients_lack_key", message).hint(format!("keyctl rotate {key} then")))
+                Err(Error::blocked("clients_lack_key", message).hint(command_line(&self.command())))
             }
-            Next::Wait(Wait::Review(id)) => Err(words::review_needed(&id)),
+            Next::Wait(Wait::Review(id)) => {
+                let message =
+                    format!("{id} is not revoked yet, and while it is in use a review decides on its successor");
+                Err(Error::blocked("not_revoked", message).hint(command_line(&self.command())))
+            }
             // It could not be planned, and perhaps still cannot; the reason is the answer.
             Next::Do(_) if progress.done.is_empty() => self.rotation(world).and_then(|_| {
                 let message = format!("the successor of {} was not planned", self.declared.generation);
@@ -329,6 +337,9 @@ impl Runbook {
             let detail = format!("the issuer of {id} has to revoke its certificate too; no list of ours can");
             list.leave("issuer", &detail, None);
         }
+        if let Some(said) = words::clients_need(world, &id.key)? {
+            list.leave("clients", &said, None);
+        }
         let mut below = Vec::new();
         for one in query::generations(world.ledger.connection())? {
             if let Some(reason) = one.quarantined.as_ref().filter(|_| one.state == State::Active)
@@ -345,8 +356,8 @@ impl Runbook {
         let count = self.open_marks(world)?;
         if count > 0 {
             let said = counted(count, "artifact that rests", "artifacts that rest");
-            let detail = format!("{said} on {id} to be signed again; keyctl status lists them");
-            list.leave("sign again", &detail, Some("keyctl sign --re-sign FILE...".to_owned()));
+            let detail = format!("{said} on {id} to be signed again, each with keyctl sign --re-sign");
+            list.leave("sign again", &detail, Some("keyctl status".to_owned()));
         }
         Ok(())
     }

@@ -1,8 +1,19 @@
 //! The tokens that the configuration names, as the token stage knows them.
 
 use crate::config::{self, Config};
+use crate::hsm::store::{Patience, Store};
 use crate::hsm::{ModuleSpec, PinSource, TokenSpec};
+use crate::retry::{Sleeper, Waiter};
+use crate::ui::Ui;
 use std::path::Path;
+
+/// A store over the tokens that the configuration names; one that cannot be used just now is asked again as it says.
+pub fn store(config: &Config, dir: &Path, sessions: usize, ui: &Ui) -> Store {
+    let ui = ui.clone();
+    let pauses = || Ok(Box::new(Sleeper::new(super::interrupts()?)) as Box<dyn Waiter>);
+    let patience = Patience::new(config.retry.clone(), pauses, move |words| ui.say(words));
+    Store::new(token_specs(config, dir, sessions)).patient(patience)
+}
 
 /// The tokens that the configuration names; relative files are the workspace's.
 pub fn token_specs(config: &Config, dir: &Path, sessions: usize) -> Vec<TokenSpec> {

@@ -133,6 +133,17 @@ impl Team {
     }
 }
 
+/// A command that was printed, typed into a shell as it stands by this person.
+pub fn typed(team: &Team, email: &str, command: &str) -> Ran {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", command]);
+    let mut shell = team.place.as_if(shell);
+    let binary = Path::new(env!("CARGO_BIN_EXE_keyctl")).parent().expect("a folder").display().to_string();
+    let path = format!("{binary}:{}", std::env::var("PATH").expect("a path"));
+    shell.env("PATH", path).env("KEYCTL_WORKSPACE", team.place.workspace()).env("KEYCTL_IDENTITY", team.key(email));
+    crate::support::ran(shell.output().expect("sh runs"))
+}
+
 /// The sandbox's settings, for a staging workspace: the same software tokens, but people have to agree.
 pub fn staging() -> String {
     let mut text = Config::render_default("Example Corp", ORIGIN);

@@ -16,7 +16,7 @@ typedef ulong (*any)();
 
 /* CK_FUNCTION_LIST of PKCS#11 2.40: a version, then the functions in the order of the standard. */
 enum {
-    GET_FUNCTION_LIST = 3, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, CLOSE_ALL_SESSIONS = 14, LOGIN = 18,
+    GET_FUNCTION_LIST = 3, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, OPEN_SESSION = 12, CLOSE_ALL_SESSIONS = 14, LOGIN = 18,
     CREATE_OBJECT = 20, DESTROY_OBJECT = 22, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS = 27, SIGN_INIT = 42, SIGN = 43,
     GENERATE_KEY_PAIR = 59, COUNT = 68
 };
@@ -76,6 +76,19 @@ static ulong token_info(ulong id, unsigned char *info)
     if (lie("escape"))
         memcpy(info + 32, "\033[2J", 4);
     return rv;
+}
+
+static ulong open_session(ulong id, ulong flags, void *application, void *notify, ulong *session)
+{
+    static int opened;
+    note("C_OpenSession");
+    /* CKR_DEVICE_ERROR; CKR_GENERAL_ERROR for all sessions but the first. */
+    if (lie("no-session"))
+        return 0x30;
+    if (opened && lie("one-session"))
+        return 0x5;
+    opened = 1;
+    return real.f[OPEN_SESSION](id, flags, application, notify, session);
 }
 
 static ulong login(ulong session, ulong user, unsigned char *pin, ulong length)
@@ -139,6 +152,8 @@ static ulong sign_init(ulong session, void *mechanism, ulong key)
 {
     if (lie("removed-at-init"))
         return 0x32;
+    if (lie("device-error-at-init"))
+        return 0x30;
     if (lie("dead") || lie("serial-and-dead") || lie("dead-and-pin")) {
         real.f[CLOSE_ALL_SESSIONS](slot);
         return 0xb3;
@@ -227,6 +242,7 @@ __attribute__((visibility("default"))) ulong C_GetFunctionList(table **list)
     real = ours = *found;
     ours.f[GET_SLOT_LIST] = (any)slot_list;
     ours.f[GET_TOKEN_INFO] = (any)token_info;
+    ours.f[OPEN_SESSION] = (any)open_session;
     ours.f[LOGIN] = (any)login;
     ours.f[GET_ATTRIBUTE_VALUE] = (any)get_attribute;
     ours.f[FIND_OBJECTS] = (any)find_objects;

@@ -17,6 +17,8 @@ pub enum Outage {
     Busy,
     /// The device, the library or its memory failed.
     Device,
+    /// The operator interrupted the waiting for it.
+    Interrupted,
 }
 
 /// The token, or what we know of it, says no.
@@ -73,6 +75,7 @@ impl Outage {
             Outage::Sessions => "no_session_left",
             Outage::Busy => "token_busy",
             Outage::Device => "device_error",
+            Outage::Interrupted => "interrupted",
         }
     }
 }

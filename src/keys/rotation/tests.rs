@@ -234,6 +234,32 @@ fn an_apt_key_waits_until_clients_have_it_and_is_begun_so_early_that_nobody_else
 }
 
 #[test]
+fn where_no_generation_may_sign_an_apt_key_waits_for_no_clients() {
+    for end in ["revoked", "quarantined", "too old", "suspended"] {
+        let mut play = Play::new("apt");
+        play.early = true;
+        play.pass(if end == "too old" { 89 } else { 10 });
+        assert_eq!(play.run(), ["generate", "certify", "publish", "test", "stage"]);
+        match end {
+            "revoked" => play.generations[0].state = State::Revoked,
+            "quarantined" => play.generations[0].quarantined = Some("its primary key is revoked".into()),
+            "too old" => {
+                play.pass(1);
+                play.now -= TimeDelta::seconds(1);
+                assert_eq!(play.run(), [""; 0], "it signs to the last second");
+                play.now += TimeDelta::seconds(1);
+            }
+            _ => {
+                // One person's word stops it for a while; that is no reason for a key that nobody knows.
+                assert_eq!(play.run(), [""; 0]);
+                continue;
+            }
+        }
+        assert_eq!(play.run(), ["activate"], "{end}");
+    }
+}
+
+#[test]
 fn a_primary_key_is_published_by_the_subkeys_it_binds_and_goes_on_revoking_them() {
     let mut play = Play::new("apt-root");
     play.early = true;

@@ -144,5 +144,11 @@ pub(crate) fn unpublished(world: &World, revoking: &Revoking, error: Error) -> R
     }
     let message = format!("{id} is revoked here and signs nothing more, but verifiers cannot know yet");
     let again = format!("keyctl revoke {id} --reason {}", revoking.terms.reason);
-    Ok(Error::unavailable("revoked_unpublished", message).because(error).hint(again))
+    // What will not help a second time is not asked for a second time: a wrong PIN locks a token.
+    let hint = match (error.kind(), error.advice()) {
+        (Kind::Unavailable | Kind::Interrupted, _) => again,
+        (_, Some(first)) => format!("first: {first}; then {again}"),
+        (_, None) => format!("when that is put right: {again}"),
+    };
+    Ok(Error::new(error.kind(), "revoked_unpublished", message).because(error).hint(hint))
 }

@@ -1,6 +1,6 @@
 //! The edges of a rotation. Each goes the whole road: request, gate, key, outcome.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::files::safe;
 use crate::gate::{Consent, Failure, Permit};
 use crate::keys::rotation::{Edge, Link};
@@ -11,7 +11,7 @@ use crate::lifecycle::rotation::facts::{Known, last_done};
 use crate::lifecycle::rotation::options::Options;
 use crate::lifecycle::rotation::standing;
 use crate::lifecycle::{certify, csr, generate, pipelines};
-use crate::model::{GenerationId, Hash256, HsmName, Purpose, Signature, unhex};
+use crate::model::{GenerationId, Hash256, Purpose, Signature, unhex};
 use crate::outcome::{self, Receipt};
 use crate::pki::certificate::Certificate;
 use crate::pki::issue::{self, Draft, Linted};
@@ -24,7 +24,6 @@ use crate::published::{keyring_files, keyrings, worktree};
 use crate::request::{
     ActivateKey, GenerateKey, LinkRoots, MakeCsr, Operation, PublishMetadata, Request, Role, TestKey,
 };
-use crate::retry::{Sleeper, Waiter, backoff};
 use crate::world::{World, act};
 use base64ct::{Base64, Encoding};
 use serde::de::DeserializeOwned;
@@ -49,7 +48,8 @@ pub(crate) fn take(
     let key = &known.key;
     match step {
         Edge::Generate => {
-            reach(world, key.first_hsm()?)?;
+            // Before anything is planned on a token that is away.
+            world.store.token(key.first_hsm()?)?;
             generate::generate(world, consent, &known.name).map(drop)?;
         }
         Edge::Certify(id) => {
@@ -87,26 +87,6 @@ pub(crate) fn take(
 
 pub(crate) fn predecessor(known: &Known) -> Result<&Generation> {
     known.active().ok_or_else(|| Error::bug(format!("{} has no active generation to link with", known.name)))
-}
-
-/// Opens a token before anything is planned on it, with patience: until then nothing was asked that could be done twice
-/// (governance R6). What a token refuses is not asked again.
-fn reach(world: &World, hsm: &HsmName) -> Result<()> {
-    let retry = &world.config.retry;
-    let mut failures = 0u32;
-    loop {
-        let error = match world.store.token(hsm) {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        failures = failures.saturating_add(1);
-        if error.kind() != Kind::Unavailable || failures >= retry.max_attempts {
-            return Err(error);
-        }
-        let pause = backoff(retry, failures);
-        world.ui().say(&format!("{error}; trying again in {} s", pause.as_secs()));
-        Sleeper::new(crate::world::interrupts()?).wait(pause)?;
-    }
 }
 
 /// Where a certificate signing request goes.
