@@ -28,7 +28,7 @@ const MAX_NOTE: u64 = 64 << 10;
 const MAX_FRAGMENT: u64 = 4 << 20;
 
 /// So many files are looked through on opening for the newest fragment.
-const FEW: usize = 1000;
+const FEW: usize = 250;
 
 /// How hard to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
