@@ -41,6 +41,20 @@ impl Receipt {
         let intent = outcome.body.get("intent").and_then(Value::as_u64).ok_or_else(no_outcome)?;
         Ok(Receipt { intent: ledger.entry(intent)?, outcome })
     }
+
+    /// What was asked for, as its intent has it.
+    ///
+    /// # Errors
+    /// `bad_entry`: it is about another operation.
+    pub fn params<O: Operation>(&self) -> Result<O> {
+        let is_of_its_kind = self.intent.entry_type.as_str() == O::ENTRY;
+        let params =
+            self.intent.body.pointer("/request/params").filter(|_| is_of_its_kind).cloned().unwrap_or_default();
+        serde_json::from_value(params).map_err(|error| {
+            let message = format!("the intent of entry {} is no {}", self.outcome.seq, O::KIND);
+            Error::failed("bad_entry", message).because(error)
+        })
+    }
 }
 
 /// Closes many permits in one transaction, and returns after it is durable. The answers are in the order given:

@@ -26,8 +26,7 @@ impl Known {
     pub fn load(world: &World, seq: u64) -> Result<(Receipt, Self)> {
         let receipt = Receipt::load(&world.ledger, seq)?;
         let bad = || Error::failed("bad_entry", format!("entry {seq} is no signature"));
-        let params = receipt.intent().body.pointer("/request/params").cloned().unwrap_or_default();
-        let params = serde_json::from_value(params).map_err(|error| bad().because(error))?;
+        let params = receipt.params()?;
         let after = receipt.outcome().body.pointer("/done/hash_after").and_then(|hash| hash.as_str());
         let hash_after = after.ok_or_else(bad)?.parse()?;
         Ok((receipt, Known { seq, params, hash_after }))

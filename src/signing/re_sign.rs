@@ -31,10 +31,7 @@ pub(super) fn found(world: &World, hash: &Hash256, content_digest: &str) -> Resu
 
 fn resigns(world: &World, artifact: &Artifact) -> Result<Resigns> {
     let receipt = Receipt::load(&world.ledger, artifact.seq)?;
-    let params = receipt.intent().body.pointer("/request/params").cloned().unwrap_or_default();
-    let old: SignArtifact = serde_json::from_value(params).map_err(|error| {
-        Error::failed("bad_entry", format!("entry {} is no signature", artifact.seq)).because(error)
-    })?;
+    let old: SignArtifact = receipt.params()?;
     Ok(Resigns {
         artifact_id: artifact.artifact_id.clone(),
         hash: artifact.hash_after,

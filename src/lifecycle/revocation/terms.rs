@@ -6,7 +6,7 @@ use crate::gate::Plan;
 use crate::keys::{Generation, Revocation, RevocationReason, State, Terms};
 use crate::ledger::query;
 use crate::model::GenerationId;
-use crate::request::{ChangeState, Operation, Request, RevokeKey};
+use crate::request::{ChangeState, Operation, RevokeKey};
 use crate::world::World;
 
 /// The terms of a revocation that was planned.
@@ -96,11 +96,7 @@ fn retired_at(world: &World, generation: &Generation) -> Result<Option<Time>> {
     let outcomes = query::outcomes_about(world.ledger.connection(), ChangeState::ENTRY, &generation.id)?;
     for seq in outcomes.into_iter().rev() {
         let receipt = crate::outcome::Receipt::load(&world.ledger, seq)?;
-        let request = receipt.intent().body.get("request").cloned().unwrap_or_default();
-        let request: Request<ChangeState> = serde_json::from_value(request).map_err(|error| {
-            Error::failed("bad_entry", format!("the intent of entry {seq} cannot be read")).because(error)
-        })?;
-        if matches!(request.params.to, State::Retired | State::CrlOnly) {
+        if matches!(receipt.params::<ChangeState>()?.to, State::Retired | State::CrlOnly) {
             return Ok(Some(receipt.outcome().time));
         }
     }

@@ -26,7 +26,6 @@ use crate::request::{
 };
 use crate::world::{World, act};
 use base64ct::{Base64, Encoding};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -327,10 +326,9 @@ fn takeover(world: &World, known: &Known, request: &Request<ActivateKey>) -> Res
 }
 
 /// A proof as its two leaves have it.
-fn proof_in<P: DeserializeOwned>(receipt: &Receipt, path: &str) -> Result<Proof<P>> {
+fn proof_in<P: Operation>(receipt: &Receipt, path: &str) -> Result<Proof<P>> {
     let broken = || Error::failed("bad_entry", format!("entry {} holds no proof", receipt.outcome().seq));
-    let params = receipt.intent().body.pointer("/request/params").cloned().ok_or_else(broken)?;
-    let params = serde_json::from_value(params).map_err(|error| broken().because(error))?;
+    let params = receipt.params()?;
     let signature = receipt.outcome().body.pointer(path).and_then(Value::as_str).ok_or_else(broken)?;
     Ok(Proof { seq: receipt.outcome().seq, params, signature: Signature(bytes(signature)?) })
 }
