@@ -33,6 +33,7 @@ fn translate(error: rusqlite::Error, doing: &str) -> Error {
     let translated = match code {
         "ledger_busy" => translated.hint("try again when the other keyctl process is done"),
         "ledger_corrupt" => translated.hint("keyctl audit log"),
+        "disk_full" => translated.hint("nothing was written; make room, then repeat the command"),
         _ => translated,
     };
     translated.because(error)
@@ -53,7 +54,8 @@ fn classify(error: &rusqlite::Error) -> (Kind, &'static str, &'static str) {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             (Kind::Unavailable, "ledger_busy", "the ledger is locked by another process")
         }
-        ErrorCode::DiskFull | ErrorCode::ReadOnly => UNWRITABLE,
+        ErrorCode::DiskFull => (Kind::Failed, "disk_full", "the ledger cannot be written: its disk is full"),
+        ErrorCode::ReadOnly => UNWRITABLE,
         ErrorCode::SystemIoFailure if is_write(sqlite.extended_code) => UNWRITABLE,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TooBig => CORRUPT,
         ErrorCode::ConstraintViolation => (Kind::Failed, "ledger_refused", "the ledger's rules refused a row"),

@@ -345,14 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_or_a_read_only_file_is_unwritable() {
+    fn a_full_disk_and_a_read_only_file_are_told_apart() {
         let mut test = testing::ledger(1);
         let pages: i64 = test.ledger.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
         let limit = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
         test.ledger.connection.pragma_update_and_check(None, "max_page_count", pages, limit).unwrap();
         let mut writer = test.ledger.writer().unwrap();
         let full = writer.append(new_entry("NOTE", json!({"x": "x".repeat(100_000)}))).unwrap_err();
-        assert_eq!((full.kind(), full.code()), (Kind::Failed, "ledger_unwritable"));
+        assert_eq!((full.kind(), full.code()), (Kind::Failed, "disk_full"));
         drop(writer);
         let mut read_only = Ledger::open_read_only(&test.path, test.clock.clone()).unwrap();
         assert_eq!(read_only.writer().unwrap_err().code(), "ledger_unwritable");

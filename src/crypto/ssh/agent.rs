@@ -4,10 +4,15 @@
 use super::key::PublicKey;
 use super::wire::{Reader, Writer};
 use crate::error::{Context, Error, Kind, Result, shown};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// How long to wait before asking again for a place in the queue of a socket.
+const QUEUE: Duration = Duration::from_millis(20);
 
 /// OpenSSH's own limit.
 const MAX_REPLY: usize = 256 * 1024;
@@ -90,7 +95,7 @@ impl Agent {
     pub(super) fn ask(&self, request: &[u8], patience: Duration) -> Result<Vec<u8>> {
         let until = Instant::now() + patience;
         let asked = || -> std::io::Result<Vec<u8>> {
-            let mut stream = UnixStream::connect(&self.socket)?;
+            let mut stream = connect(&self.socket, until.min(Instant::now() + LISTING))?;
             stream.set_write_timeout(Some(patience))?;
             stream.write_all(Writer::new().string(request).bytes())?;
             let mut head = [0; 4];
@@ -115,6 +120,26 @@ impl Agent {
     }
 }
 
+/// Connects before `until`. Where nobody accepts, the queue of a socket is full some time, and to wait for a place in it
+/// has no end of its own.
+fn connect(socket: &Path, until: Instant) -> std::io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(socket)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    loop {
+        match rustix::net::connect(&fd, &address) {
+            Ok(()) => break,
+            Err(Errno::AGAIN) if Instant::now() < until => std::thread::sleep(QUEUE),
+            Err(Errno::AGAIN) => return Err(std::io::ErrorKind::TimedOut.into()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let stream = UnixStream::from(fd);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
 /// Fills `buffer` before `until`, however slowly the bytes drip.
 fn read(stream: &mut UnixStream, buffer: &mut [u8], until: Instant) -> std::io::Result<()> {
     let mut filled = 0;
@@ -132,4 +157,27 @@ fn read(stream: &mut UnixStream, buffer: &mut [u8], until: Instant) -> std::io::
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_accepts_nobody_is_not_waited_for_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent");
+        let listener = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let listener = listener.unwrap();
+        rustix::net::bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let start = Instant::now();
+        let soon = || Instant::now() + Duration::from_millis(100);
+        let first = connect(&path, soon()).unwrap();
+        let refused = connect(&path, soon()).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(30));
+        drop((first, listener));
+        assert_eq!(connect(&path, soon()).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    }
 }
