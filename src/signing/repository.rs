@@ -22,7 +22,7 @@ use crate::gate::{Failure, Permit};
 use crate::hsm::store::Store;
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
-use crate::model::{GenerationId, Hash256, KeyName, Purpose};
+use crate::model::{GenerationId, Hash256, HashAlgorithm, KeyName, Purpose};
 use crate::pki::openpgp::certificate::{Certificate, SigningKeyInfo};
 use crate::policy::Decision;
 use crate::policy::rules::{self, KEYRING_OPTION};
@@ -61,6 +61,7 @@ pub(super) fn keys(options: &Options, world: &World) -> Result<Keys> {
     let odd = [
         (options.to.is_some(), "--to"),
         (options.shape.existing == Existing::Append, "--append"),
+        (options.shape.hash != HashAlgorithm::Sha256, "--hash"),
         (options.shape.page_hashes, "--page-hashes"),
         (options.shape.program_name.is_some(), "--program-name"),
         (options.shape.program_url.is_some(), "--program-url"),

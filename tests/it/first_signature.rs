@@ -315,6 +315,7 @@ fn what_is_no_program_is_refused_and_leaves_nothing() {
     }
     // A folder can only be a repository, which is signed where it is.
     place.keyctl(&["sign", "folder", "--to", "out.exe"]).fails(2, "not_for_repositories");
+    place.keyctl(&["sign", "folder", "--hash", "sha384"]).fails(2, "not_for_repositories");
     place.keyctl(&["sign", "folder", "--timestamp", "http://tsa.invalid"]).fails(2, "not_for_repositories");
     // A new name is never taken from another file, and its folder is not made.
     place.keyctl(&["sign", "real.exe", "--to", "empty.exe"]).fails(1, "target_exists");
