@@ -79,7 +79,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
-    /// TOML or JSON, absolute or relative to the workspace.
+    /// TOML or JSON, absolute; earlier settings may have it relative to the workspace.
     pub file: PathBuf,
     /// Where in it.
     pub field: FieldPath,
@@ -222,10 +222,6 @@ fn misfit(purpose: Purpose, value: PipelineValue) -> Option<String> {
     }
 }
 
-/// Files of the workspace itself that no pipeline may own.
-const OURS: [&str; 8] =
-    ["keyctl.toml", "roster.toml", "published", "evidence", "requests", "tokens", "locks", "revocations"];
-
 fn bad_file(file: &Path) -> Option<String> {
     let text = file.to_string_lossy();
     if let Some(why) = bad_text(&text, 1024) {
@@ -237,9 +233,7 @@ fn bad_file(file: &Path) -> Option<String> {
     if Format::of(file).is_none() {
         return Some("the file's name ends in .toml or .json".to_owned());
     }
-    let first = file.components().find(|part| matches!(part, Component::Normal(_)));
-    let ours = file.is_relative() && first.is_some_and(|part| OURS.iter().any(|name| part.as_os_str() == *name));
-    ours.then(|| "a file of the workspace itself".to_owned())
+    file.is_relative().then(|| "an absolute path: a relative one leads into the workspace itself".to_owned())
 }
 
 /// A name of letters, digits, `-`, `_` and `.`, as `git remote add` gives it. A URL is not taken: it could hold a password,
@@ -292,7 +286,7 @@ mod tests {
 
         let more = format!(
             "[publication]\ngit = \"push\"\nremote = \"mirror.1\"\nbranch = \"release/a\"\n{WINDOWS}value = \"thumbprint\"\n\
-             [pipelines.other]\nfile = \"p/b.json\"\nfield = \"a[0].\\\"x.y\\\"\"\nkey = \"apt\"\nvalue = \"certificate\"\ngit = true\n"
+             [pipelines.other]\nfile = \"/p/b.json\"\nfield = \"a[0].\\\"x.y\\\"\"\nkey = \"apt\"\nvalue = \"certificate\"\ngit = true\n"
         );
         let config = parse(&more).unwrap();
         let adopted = config.adopted();
@@ -333,17 +327,18 @@ mod tests {
             "keyctl.toml",
             "roster.toml",
             "./published/keys.json",
+            "p/b.json",
             "evidence/x.json",
             "a\\u0000.toml",
         ] {
             refused(&pipeline(file, "a", "windows", "thumbprint"), "pipelines.p.file");
         }
-        refused(&pipeline("a.toml", "a..b", "windows", "thumbprint"), "pipelines.p.field");
-        refused(&pipeline("a.toml", "a", "macos", "thumbprint"), "there is no [keys.macos]");
-        refused(&pipeline("a.toml", "a", "windows", "serial"), "unknown pipeline value");
-        refused(&pipeline("a.toml", "a", "apt", "thumbprint"), "has no thumbprint");
-        refused(&pipeline("a.toml", "a", "apt-root", "certificate"), "in the keyrings of its subkeys");
-        refused(&pipeline("a.toml", "a", "ledger", "generation"), "no certificate");
+        refused(&pipeline("/a.toml", "a..b", "windows", "thumbprint"), "pipelines.p.field");
+        refused(&pipeline("/a.toml", "a", "macos", "thumbprint"), "there is no [keys.macos]");
+        refused(&pipeline("/a.toml", "a", "windows", "serial"), "unknown pipeline value");
+        refused(&pipeline("/a.toml", "a", "apt", "thumbprint"), "has no thumbprint");
+        refused(&pipeline("/a.toml", "a", "apt-root", "certificate"), "in the keyrings of its subkeys");
+        refused(&pipeline("/a.toml", "a", "ledger", "generation"), "no certificate");
         let twice = format!(
             "{WINDOWS}value = \"thumbprint\"\n{}",
             WINDOWS.replace("build", "again") + "value = \"fingerprint\"\n"

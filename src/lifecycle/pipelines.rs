@@ -129,6 +129,7 @@ impl<'a> Draft<'a> {
         predecessor: Option<&Generation>,
     ) -> Result<Self> {
         let path = world.dir.join(&pipeline.file);
+        outside(world, name, &path)?;
         let present = edited::open(&path, &pipeline.field).map_err(|error| error.about(format!("pipelines.{name}")))?;
         let to = value::fitting(generation, pipeline.value, &present.found.value).ok_or_else(|| {
             let message = format!("pipelines.{name}: {} has no {} that fits the field", generation.id, pipeline.value);
@@ -173,6 +174,16 @@ impl<'a> Draft<'a> {
             after_sha256: Hash256::of(self.text.as_bytes()),
         }
     }
+}
+
+/// A pipeline's file is somebody else's: what belongs to the workspace is not changed as one, wherever links lead.
+fn outside(world: &World, name: &PipelineName, path: &Path) -> Result<()> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if !real.starts_with(&world.dir) {
+        return Ok(());
+    }
+    let message = format!("pipelines.{name}: {} lies inside the workspace", shown_path(path));
+    Err(Error::usage("pipeline_inside", message).hint("keep it in a folder of its own, and name that in keyctl.toml"))
 }
 
 /// Whether the field says what one of these generations is known by. Before the first one, it may say nothing.

@@ -9,8 +9,8 @@
 //!   cannot refuse.
 //! - Its repository is named, so it never goes looking for one in the folders above.
 //!
-//! The repository's own configuration and the user's hold all the same: that is where remotes, credentials and
-//! proxies are. Whoever can write those can have git do anything, so the folder is one that only we and root can write.
+//! The user's own configuration holds all the same: that is where credentials and proxies are. Of the repository's own only
+//! what names remotes and describes the repository is taken; see `repository/own.rs`.
 
 use crate::clock::Time;
 use crate::error::{Context, Error, Kind, Result, shown};

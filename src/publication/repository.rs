@@ -9,6 +9,7 @@
 
 mod examine;
 mod object;
+mod own;
 mod place;
 mod push;
 
@@ -42,7 +43,7 @@ impl Repository {
     ///
     /// # Errors
     /// `no_repository` where the settings say that it is one; `untrusted_path`; `detached_head`, `other_branch`,
-    /// `unfinished_merge`, `no_remote`; git's.
+    /// `unfinished_merge`, `no_remote`; `git_config`; git's.
     pub fn open(
         folder: &Path,
         settings: &Publication,
@@ -66,6 +67,7 @@ impl Repository {
         let top = trusted_path(folder)?;
         let git_dir = place::git_dir(&dot_git)?;
         let git = Git::new(&git_dir, &top, patience, stop)?;
+        own::check(&git, &top)?;
         if let Some(name) = place::UNFINISHED.iter().find(|name| git_dir.join(name).exists()) {
             let message = format!("{}: a merge, rebase or the like was not finished ({name})", shown_path(&top));
             return Err(Error::failed("unfinished_merge", message).hint(format!("git -C {} status", shown_path(&top))));

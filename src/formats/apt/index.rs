@@ -28,7 +28,7 @@ pub struct Checked {
 pub struct Problem {
     /// The listed path.
     pub path: String,
-    /// `index_missing`, `index_mismatch` or `by_hash_mismatch`.
+    /// `index_missing`, `index_mismatch`, `by_hash_mismatch` or `index_elsewhere`.
     pub code: &'static str,
     /// What is wrong, without the path.
     pub message: String,
@@ -77,12 +77,20 @@ pub fn check(dir: &Path, release: &Release) -> Result<Checked> {
     let mut checked = Checked::default();
     let mut absent = Vec::new();
     for (path, listed) in &release.weak {
+        if leads_out(dir, path) {
+            checked.problems.push(elsewhere(path));
+            continue;
+        }
         if let Compared::Different(message) = compare(&dir.join(path), listed).map_err(|e| e.about(path))? {
             checked.problems.push(Problem { path: path.clone(), code: "index_mismatch", message });
         }
     }
     for (path, listed) in &release.files {
         by_hash(dir, path, listed, &mut checked)?;
+        if leads_out(dir, path) {
+            checked.problems.push(elsewhere(path));
+            continue;
+        }
         match compare(&dir.join(path), listed).map_err(|e| e.about(path))? {
             Compared::Same => checked.matched += 1,
             Compared::Absent => absent.push(path),
@@ -114,6 +122,10 @@ fn by_hash(dir: &Path, path: &str, listed: &IndexFile, checked: &mut Checked) ->
     for (list, hash) in listed.hashes() {
         let copy = format!("{folder}by-hash/{list}/{}", hex(hash));
         let there = identity(&dir.join(&copy));
+        if there.is_some() && leads_out(dir, &copy) {
+            checked.problems.push(elsewhere(&copy));
+            continue;
+        }
         // A link to the file itself is compared with it.
         if there.is_none() || there == plain {
             continue;
@@ -123,6 +135,20 @@ fn by_hash(dir: &Path, path: &str, listed: &IndexFile, checked: &mut Checked) ->
         }
     }
     Ok(())
+}
+
+/// Whether a symlink on the way leads out of the repository: what is there is not part of it, and whoever copies or serves the
+/// repository has something else there, or nothing.
+fn leads_out(dir: &Path, path: &str) -> bool {
+    match (dir.canonicalize(), dir.join(path).canonicalize()) {
+        (Ok(top), Ok(real)) => !real.starts_with(top),
+        _ => false,
+    }
+}
+
+fn elsewhere(path: &str) -> Problem {
+    let message = "a symlink leads out of the repository".to_owned();
+    Problem { path: path.to_owned(), code: "index_elsewhere", message }
 }
 
 enum Compared {
@@ -250,6 +276,24 @@ mod tests {
         assert_eq!(code(dir.path(), &[plain.clone(), line("Other", b"o")]), "index_missing");
         assert_eq!(code(dir.path(), &[]), "no_index");
         assert_eq!(code(dir.path(), &[line("Packages.gz", b"gz"), line("Packages.xz", b"xz")]), "index_missing");
+    }
+
+    #[test]
+    fn an_index_behind_a_link_that_leads_out_of_the_repository_is_none_of_it() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(other.path().join("Packages"), b"abc").unwrap();
+        let lines = [line("main/Packages", b"abc")];
+        std::os::unix::fs::symlink(other.path(), dir.path().join("main")).unwrap();
+        assert_eq!(code(dir.path(), &lines), "index_elsewhere");
+        fs::remove_file(dir.path().join("main")).unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        fs::write(dir.path().join("real/Packages"), b"abc").unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("main")).unwrap();
+        check(dir.path(), &release(&lines)).unwrap().require().unwrap();
+        let copy = format!("real/by-hash/SHA256/{}", hex(&HashAlgorithm::Sha256.digest(b"abc")));
+        fs::create_dir_all(dir.path().join("real/by-hash/SHA256")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("Packages"), dir.path().join(copy)).unwrap();
+        assert_eq!(code(dir.path(), &lines), "index_elsewhere");
     }
 
     #[test]

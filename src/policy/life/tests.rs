@@ -13,7 +13,7 @@ use chrono::TimeDelta;
 use std::path::Path;
 
 const PIPELINE: &str =
-    "\n[pipelines.build]\nfile = \"p/build.toml\"\nfield = \"a.b\"\nkey = \"windows\"\nvalue = \"thumbprint\"\n";
+    "\n[pipelines.build]\nfile = \"/p/build.toml\"\nfield = \"a.b\"\nkey = \"windows\"\nvalue = \"thumbprint\"\n";
 
 fn settings() -> Settings {
     let text = Config::render_default("Example Corp", "example.invalid/keyctl") + PIPELINE;
