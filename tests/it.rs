@@ -5,6 +5,8 @@ mod support;
 #[path = "it/team.rs"]
 mod team;
 
+#[path = "it/adopt_shown.rs"]
+mod adopt_shown;
 #[path = "it/approve.rs"]
 mod approve;
 #[path = "it/apt.rs"]

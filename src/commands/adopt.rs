@@ -4,7 +4,7 @@ mod roster;
 
 use crate::commands::preview::{self, Leading};
 use crate::config::policy::Operation;
-use crate::config::{Change, Settings};
+use crate::config::{Alteration, Amendment, Settings};
 use crate::crypto::jcs;
 use crate::error::Result;
 use crate::gate::{Plan, SettingsAdopted, step};
@@ -65,7 +65,7 @@ pub fn run(args: &AdoptArgs, world: &mut World, mandate: Mandate) -> Result<Wors
         show(world, dry_run, &["roster"], &change.rows());
     }
     if let Some(change) = &settings {
-        show(world, dry_run, &["setting", "from", "to"], &change.rows);
+        show(world, dry_run, &["setting", "from", "to", "weaker"], &change.rows);
     }
     match (roster, settings) {
         (Some(roster), None) => roster.adopt(world, mandate),
@@ -125,9 +125,13 @@ impl SettingsChange {
     fn look(world: &World) -> Result<Option<Self>> {
         let from = query::settings(world.ledger.connection())?.settings;
         let wanted = world.config.adopted();
-        let changes = Settings::diff(&from, &wanted)?;
+        let changes = Settings::alterations(&from, &wanted)?;
         let (tokens, token_rows) = changed_tokens(world, &changes)?;
-        let mut rows: Vec<_> = changes.iter().map(|change| row(&change.path, &change.old, &change.new)).collect();
+        let marked = |it: &Alteration| {
+            let row = row(&it.change.path, &it.change.old, &it.change.new);
+            row.with("weaker", it.weakens.unwrap_or_default())
+        };
+        let mut rows: Vec<_> = changes.iter().map(marked).collect();
         rows.extend(token_rows);
         Ok((!rows.is_empty()).then_some(SettingsChange { from, wanted, tokens, rows }))
     }
@@ -138,6 +142,7 @@ impl SettingsChange {
             from_sha256: self.from.sha256()?,
             to_sha256: self.wanted.sha256()?,
             settings: jcs::to_value(&self.wanted)?,
+            changes: Amendment::between(&self.from, &self.wanted)?,
             tokens: self.tokens,
         };
         let object = params.to_sha256.to_string();
@@ -172,10 +177,10 @@ fn row(setting: &str, from: &Option<String>, to: &Option<String>) -> Row {
 }
 
 /// Looks at every token without a login. Gives the records that are new or different, and the differences in words.
-fn changed_tokens(world: &World, changes: &[Change]) -> Result<(BTreeMap<HsmName, TokenRecord>, Vec<Row>)> {
+fn changed_tokens(world: &World, changes: &[Alteration]) -> Result<(BTreeMap<HsmName, TokenRecord>, Vec<Row>)> {
     let recorded = query::tokens(world.ledger.connection())?;
     let edited: BTreeSet<_> =
-        changes.iter().filter_map(|change| change.path.strip_prefix("hsm.")?.split('.').next()).collect();
+        changes.iter().filter_map(|it| it.change.path.strip_prefix("hsm.")?.split('.').next()).collect();
     let (mut records, mut rows) = (BTreeMap::new(), Vec::new());
     for spec in token_specs(&world.config, &world.dir, 1) {
         let name = spec.name.clone();

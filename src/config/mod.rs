@@ -8,6 +8,7 @@
 //! `keys.rs`, `tokens.rs` and [`publication`] then judge what the fields say together. Both know the place of every value, so
 //! each error begins with `keyctl.toml:LINE:` (`check.rs`). When several things are wrong, the first line is named.
 
+pub mod amendment;
 pub(crate) mod check;
 mod keys;
 pub mod policy;
@@ -18,9 +19,11 @@ pub mod settings;
 pub(crate) mod text;
 mod tokens;
 pub mod types;
+pub mod weaker;
 mod whole;
 pub mod workspace;
 
+pub use amendment::Amendment;
 pub use policy::{Operation, Policy, Role, Rule};
 pub use publication::{GitUse, Pipeline, PipelineValue, Publication};
 pub use settings::{Change, Settings};
@@ -28,6 +31,7 @@ pub use types::{
     Archive, Fips, FipsStandard, Hsm, Issuer, Key, Module, Organization, PinSource, ResignAfter, Retry, RevokeRetired,
     Rotation, RotationMode, Subject, Timestamp, Token, TrustFile,
 };
+pub use weaker::Alteration;
 
 use crate::error::{Error, Result};
 use crate::files::safe::{read_bounded, read_text};

@@ -15,6 +15,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use difference::RosterChange;
 pub use objections::{Objection, Place};
 pub use satisfy::{Unsatisfied, assign};
 

@@ -14,7 +14,7 @@ use crate::model::{GenerationId, HsmName, KeyName, Purpose};
 use crate::people::ApprovalRequest;
 use crate::people::founding::Beginning;
 use crate::people::request::Step;
-use crate::request::{GenerateKey, Kind, Operation};
+use crate::request::{AdoptRoster, AdoptSettings, GenerateKey, Kind, Operation};
 use act::{Act, acts};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,7 @@ fn objection(request: &ApprovalRequest) -> Result<Option<String>> {
         .or_else(|| object(request, &acts))
         .or_else(by_subject)
         .or_else(|| tokens_named(request, &acts))
+        .or_else(|| rules_in_force(request, &acts))
         .or_else(|| command::objection(request, &acts)))
 }
 
@@ -173,6 +174,27 @@ fn tokens_named(request: &ApprovalRequest, acts: &[Act<'_>]) -> Option<String> {
     }
     let more = request.tokens.keys().find(|hsm| of.is_empty() && !named.contains_key(*hsm));
     more.map(|hsm| format!("its tokens have {hsm}, which no step uses"))
+}
+
+/// Whoever reads what changes reads it against the settings and the roster that the request names.
+fn rules_in_force(request: &ApprovalRequest, acts: &[Act<'_>]) -> Option<String> {
+    let [only] = acts else { return None };
+    let params = || only.step.params.clone();
+    match only.kind {
+        Kind::AdoptSettings => match serde_json::from_value::<AdoptSettings>(params()).ok()?.read() {
+            Ok((_, _)) if only.text("from_sha256") != request.settings_sha256.to_string() => {
+                Some("its changes are not of the settings that it names".to_owned())
+            }
+            Ok(_) => None,
+            Err(error) => Some(error.full()),
+        },
+        Kind::AdoptRoster => {
+            let from = serde_json::from_value::<AdoptRoster>(params()).ok()?.from;
+            let same = from.reference().is_ok_and(|from| from == request.roster);
+            (!same).then(|| "the roster that changes is not the one that it names".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn bad(why: impl std::fmt::Display) -> Error {

@@ -329,6 +329,10 @@ impl Decide for AdoptSettings {
             from.map(|hash| hash.to_string()).unwrap_or_default(),
             Some(params.from_sha256) == from,
         )];
+        // What people were shown as changing is what changes.
+        let changed = params.read().map(|(from, _)| from == *facts.settings);
+        let input = changed.as_ref().map_or_else(|error| error.message().to_owned(), |_| "as they are said".to_owned());
+        gates.push(gates::holds("SettingsChanges", input, "from the settings in force", changed.unwrap_or(false)));
         gates.extend(facts.roster.as_ref().map(|people| roster::satisfies(people, &params.settings, facts)));
         with_people(gates, facts)
     }

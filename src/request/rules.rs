@@ -2,6 +2,9 @@
 //! or what is stopped.
 
 use crate::clock::Time;
+use crate::config::{Amendment, Settings};
+use crate::crypto::jcs;
+use crate::error::{Error, Result};
 use crate::keys::TokenRecord;
 use crate::model::{Email, GenerationId, Hash256, HsmName, Purpose};
 use serde::{Deserialize, Serialize};
@@ -19,9 +22,30 @@ pub struct AdoptSettings {
     pub to_sha256: Hash256,
     /// The settings to adopt, whole.
     pub settings: serde_json::Value,
+    /// What changes, exactly. The first records have none.
+    #[serde(skip_serializing_if = "Amendment::is_empty", default)]
+    pub changes: Amendment,
     /// The tokens that are new or not as they were recorded; the other records stay.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub tokens: BTreeMap<HsmName, TokenRecord>,
+}
+
+impl AdoptSettings {
+    /// The settings in force and those to come, read from nothing but this: everything in it fits together.
+    ///
+    /// # Errors
+    /// `bad_settings`: the hashes, the changes and the settings are not of each other.
+    pub fn read(&self) -> Result<(Settings, Settings)> {
+        let bad = |why: &str| Error::failed("bad_settings", format!("the settings to adopt are refused: {why}"));
+        let bytes = jcs::to_vec(&self.settings)?;
+        if Hash256::of(&bytes) != self.to_sha256 {
+            return Err(bad("they have another hash"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| bad("they are no text"))?;
+        let to = Settings::from_json(&text)?;
+        let from = self.changes.undo(&to, self.from_sha256)?;
+        from.map(|from| (from, to)).ok_or_else(|| bad("the changes do not lead to them from those in force"))
+    }
 }
 
 /// Gives a standing approval: a bounded plan for one key, which automation consumes use by use (design §4).

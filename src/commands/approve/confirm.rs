@@ -12,8 +12,8 @@ use crate::world::{Globals, grouped};
 const TRIES: usize = 3;
 
 /// Everything there is to read, the document first.
-pub(super) fn text(checked: &Checked) -> String {
-    let mut words = checked.document.words();
+pub(super) fn text(checked: &Checked, globals: &Globals) -> String {
+    let mut words = checked.document.words(globals.ui.verbose);
     if let Some(key) = &checked.requester {
         words.line(
             "signed by",
@@ -59,14 +59,14 @@ pub(super) fn ask(args: &ApproveArgs, globals: &Globals, checked: &Checked) -> R
             return Err(Error::usage("genesis_needed", "--yes takes --genesis for a workspace that is new here")
                 .hint("--genesis SHA256, as a colleague read it to you"));
         }
-        globals.ui.say(&text(checked));
+        globals.ui.say(&text(checked, globals));
         return Ok(());
     }
     let mut terminal = Terminal::open().ok_or_else(|| {
         Error::usage("no_terminal", "there is no terminal to ask whether this is meant")
             .hint("--yes --expect SHA256, as the requester read it to you")
     })?;
-    terminal.show(&format!("\n{}\n", text(checked)))?;
+    terminal.show(&format!("\n{}\n", text(checked, globals)))?;
     if let Some(genesis) = genesis {
         confirm_genesis(&mut terminal, &genesis)?;
     }

@@ -61,10 +61,10 @@ impl Document {
         }
     }
 
-    /// What it says.
-    pub(super) fn words(&self) -> Words {
+    /// What it says; with `whole`, all of it.
+    pub(super) fn words(&self, whole: bool) -> Words {
         match self {
-            Document::Request(request) | Document::Founding(request, _) => words::of_request(request),
+            Document::Request(request) | Document::Founding(request, _) => words::of_request(request, whole),
             Document::Cab(approval) => words::of_cab(approval),
         }
     }

@@ -3,6 +3,7 @@
 //! What is signed is bytes; what is read is words made from them. Between the two stand the requester's signature,
 //! this machine's memory of the ledger, and a hash that can be compared by voice.
 
+mod brief;
 mod confirm;
 mod document;
 mod input;
@@ -27,7 +28,8 @@ use std::path::{Path, PathBuf};
 /// FILE is a request (ID.json of a workspace's requests/ folder, with ID.request.sig and ID.proofs.json beside it), a
 /// text with a request block in it, or - for standard input; a block can be pasted into the terminal. Neither a
 /// workspace nor an HSM is needed. What the request says is shown in words made from its bytes, with its SHA-256 in
-/// groups to compare by voice. Refused are: what is not signed by its requester, your own requests, text that
+/// groups to compare by voice; of changed rules and of a founding what matters, what weakens first, and with -v all of
+/// it. Refused are: what is not signed by its requester, your own requests, text that
 /// screens could hide, and a ledger that does not continue the one this machine approved last. Of a workspace that
 /// is new here, the genesis hash is to be compared by voice and its last two groups typed.
 ///
@@ -93,7 +95,7 @@ pub fn run(args: &ApproveArgs, globals: &Globals) -> Result<Worst> {
     let base = state_dir()?;
     let checked = check(args, globals, &base)?;
     if globals.dry_run {
-        globals.ui.say(&confirm::text(&checked));
+        globals.ui.say(&confirm::text(&checked, globals));
         print(globals, &checked, Row::new(), "");
         return Ok(Worst::default());
     }

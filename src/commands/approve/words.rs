@@ -1,6 +1,7 @@
 //! A request in plain words, made from its bytes and nothing else. Nothing in it is left out, and no text in it can
 //! pass for another line: where one is too long for a line, the next begins with a bar that nothing else begins with.
 
+use super::brief;
 use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
@@ -50,26 +51,42 @@ impl Words {
     }
 }
 
-/// What a request says.
-pub(super) fn of_request(request: &ApprovalRequest) -> Words {
+/// What a request says. Of rules and of a founding, what a person has to read of it; with `whole`, everything.
+pub(super) fn of_request(request: &ApprovalRequest, whole: bool) -> Words {
     let mut words = Words::default();
+    heading(&mut words, request);
+    let brief = if whole { None } else { brief::of(request) };
+    let is_brief = brief.is_some();
+    match brief {
+        Some(lines) => lines.iter().for_each(|(label, text)| words.line(label, text)),
+        None => {
+            for (i, step) in request.steps.iter().enumerate() {
+                of_step(&mut words, i + 1, step);
+            }
+        }
+    }
+    of_state(&mut words, request, is_brief);
+    words
+}
+
+/// Who asks for what, and why.
+fn heading(words: &mut Words, request: &ApprovalRequest) {
     if let Some(glass) = &request.break_glass {
         words.line("BREAK-GLASS", "THIS GOES AROUND THE ORDINARY WAY, IN A DECLARED INCIDENT");
         words.line("  INCIDENT", &glass.incident);
         words.line("  BECAUSE", &glass.justification);
     }
-    words.line("asked", &phrase(request.operation, &request.object));
+    let asked = match request.is_founding() {
+        true => format!("found a {} workspace of {}", request.environment, request.origin),
+        false => phrase(request.operation, &request.object),
+    };
+    words.line("asked", &asked);
     words.line("by", request.requester.email.as_str());
     words.line("because", &request.reason);
     request.ticket.iter().for_each(|ticket| words.line("ticket", ticket));
     words.line("command", &command_line(&request.command));
     words.line("where", &format!("the {} workspace {}", request.environment, request.workspace_id));
     words.line("", &format!("of {}", request.origin));
-    for (i, step) in request.steps.iter().enumerate() {
-        of_step(&mut words, i + 1, step);
-    }
-    of_state(&mut words, request);
-    words
 }
 
 /// What a plan says that nobody signed yet.
@@ -111,8 +128,9 @@ fn people(step: &Step) -> Vec<String> {
     }
 }
 
-fn of_state(words: &mut Words, request: &ApprovalRequest) {
-    for (name, token) in &request.tokens {
+fn of_state(words: &mut Words, request: &ApprovalRequest, brief: bool) {
+    // What is left out here names what the gate holds against the ledger.
+    for (name, token) in request.tokens.iter().filter(|_| !brief) {
         words.line("token", &format!("{name}: serial {}, label {}", token.serial, token.label));
         words.line("", &format!("  {} {}, firmware {}", token.manufacturer, token.model, token.firmware));
         match &token.module_sha256 {
@@ -126,6 +144,13 @@ fn of_state(words: &mut Words, request: &ApprovalRequest) {
     let times = [request.created_at, request.not_before, request.not_after].map(rfc3339);
     let [made, from, until] = &times;
     words.line("valid", &format!("from {from} until {until}, made {made}"));
+    if brief {
+        if request.is_founding() {
+            words.line("genesis", "none yet: THIS FOUNDS A WORKSPACE");
+        }
+        words.line("", "-v shows all of it");
+        return;
+    }
     words.line("ledger", &format!("{} entries, root {}", request.log_head.size, request.log_head.root));
     match request.genesis_sha256 {
         Some(genesis) => words.line("genesis", &genesis.to_string()),
@@ -262,7 +287,7 @@ mod tests {
         request.break_glass = Some(BreakGlass { incident: "INC-7".to_owned(), justification: "stolen".to_owned() });
         request.steps[0].params =
             json!({"a": {"b": [1, "two", {"c": null}]}, "d": [], "e": "true", "f": "", "g": true});
-        let text = of_request(&request).text();
+        let text = of_request(&request, true).text();
         // Each leaf of the document, but for its schema and the key's hash, which are shown otherwise.
         let value = serde_json::to_value(&request).unwrap();
         let mut leaves = Vec::new();
@@ -283,14 +308,14 @@ mod tests {
         let mut request = example();
         request.reason = format!("due{}by           alice@example.com", " ".repeat(200));
         request.object = "é".repeat(150);
-        let text = of_request(&request).text();
+        let text = of_request(&request, true).text();
         let by: Vec<_> = text.lines().filter(|line| line.starts_with("by")).collect();
         assert_eq!(by, ["by           carol@example.com"]);
         assert!(
             text.lines().all(|line| line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>() <= WIDTH)
         );
         let whole = |text: &str| text.lines().filter(|line| !line.starts_with(GOES_ON)).count();
-        assert_eq!(whole(&text), whole(&of_request(&example()).text()));
+        assert_eq!(whole(&text), whole(&of_request(&example(), true).text()));
         assert_eq!(text.matches('é').count(), 150, "nothing is cut");
     }
 

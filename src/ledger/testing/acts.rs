@@ -241,6 +241,7 @@ pub fn adopt(name: &str) -> Request<AdoptSettings> {
         from_sha256: settings().sha256().unwrap(),
         to_sha256: to.sha256().unwrap(),
         settings: serde_json::to_value(&to).unwrap(),
+        changes: crate::config::Amendment::between(settings(), &to).unwrap(),
         tokens: BTreeMap::from([("primary".parse().unwrap(), record(&"primary".parse().unwrap()))]),
     };
     request(params.to_sha256, params, Vec::new())

@@ -6,54 +6,91 @@ use crate::config::policy::Role;
 use crate::model::Email;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What changes, and whether it gives somebody power that they did not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RosterChange {
+    /// In words.
+    pub words: String,
+    /// A new person, role or key, or one that counts for longer.
+    pub empowers: bool,
+}
+
+#[derive(Default)]
+struct Lines(Vec<RosterChange>);
+
+impl Lines {
+    fn push(&mut self, words: String) {
+        self.0.push(RosterChange { words, empowers: false });
+    }
+
+    fn empowers(&mut self, words: String) {
+        self.0.push(RosterChange { words, empowers: true });
+    }
+
+    fn words(self) -> Vec<String> {
+        self.0.into_iter().map(|change| change.words).collect()
+    }
+}
+
 impl Roster {
     /// One line for each change, people in the order of their addresses.
     pub fn difference(old: &Roster, new: &Roster) -> Vec<String> {
-        let mut lines = Vec::new();
-        if old.version != new.version {
-            lines.push(format!("version {} becomes {}", old.version, new.version));
-        }
-        let everyone: BTreeSet<_> = old.people.keys().chain(new.people.keys()).collect();
-        for email in everyone {
-            match (old.people.get(email), new.people.get(email)) {
-                (None, Some(person)) => joins(email, person, &mut lines),
-                (Some(person), None) => {
-                    lines.push(format!("{email} leaves: {}, {}", person.name, list(&person.roles)));
-                }
-                (Some(was), Some(is)) => changes(email, was, is, &mut lines),
-                (None, None) => {}
-            }
-        }
-        if lines.is_empty() && old != new {
-            lines.push("only the order of somebody's keys changes".to_owned());
-        }
-        lines
+        changes_between(old, new).words()
+    }
+
+    /// Each change, what gives somebody power first.
+    pub fn changes(old: &Roster, new: &Roster) -> Vec<RosterChange> {
+        let mut changes = changes_between(old, new).0;
+        changes.sort_by_key(|change| !change.empowers);
+        changes
     }
 
     /// Everyone in it, in the words in which they would join.
     pub fn description(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines = Lines::default();
         self.people.iter().for_each(|(email, person)| joins(email, person, &mut lines));
-        lines
+        lines.words()
     }
 }
 
-fn joins(email: &Email, person: &Person, lines: &mut Vec<String>) {
-    lines.push(format!("{email} joins: {}, {}", person.name, list(&person.roles)));
+fn changes_between(old: &Roster, new: &Roster) -> Lines {
+    let mut lines = Lines::default();
+    if old.version != new.version {
+        lines.push(format!("version {} becomes {}", old.version, new.version));
+    }
+    let everyone: BTreeSet<_> = old.people.keys().chain(new.people.keys()).collect();
+    for email in everyone {
+        match (old.people.get(email), new.people.get(email)) {
+            (None, Some(person)) => joins(email, person, &mut lines),
+            (Some(person), None) => {
+                lines.push(format!("{email} leaves: {}, {}", person.name, list(&person.roles)));
+            }
+            (Some(was), Some(is)) => changes(email, was, is, &mut lines),
+            (None, None) => {}
+        }
+    }
+    if lines.0.is_empty() && old != new {
+        lines.push("only the order of somebody's keys changes".to_owned());
+    }
+    lines
+}
+
+fn joins(email: &Email, person: &Person, lines: &mut Lines) {
+    lines.empowers(format!("{email} joins: {}, {}", person.name, list(&person.roles)));
     for key in &person.keys {
-        lines.push(format!("{email} signs with {}", key_words(key)));
+        lines.empowers(format!("{email} signs with {}", key_words(key)));
     }
     if let Some(key) = &person.encryption_key {
-        lines.push(format!("secrets for {email} are encrypted to {key}"));
+        lines.empowers(format!("secrets for {email} are encrypted to {key}"));
     }
 }
 
-fn changes(email: &Email, was: &Person, is: &Person, lines: &mut Vec<String>) {
+fn changes(email: &Email, was: &Person, is: &Person, lines: &mut Lines) {
     if was.name != is.name {
         lines.push(format!("{email} is called {}, no longer {}", is.name, was.name));
     }
     for role in is.roles.difference(&was.roles) {
-        lines.push(format!("{email} becomes {role}"));
+        lines.empowers(format!("{email} becomes {role}"));
     }
     for role in was.roles.difference(&is.roles) {
         lines.push(format!("{email} is no longer {role}"));
@@ -64,9 +101,9 @@ fn changes(email: &Email, was: &Person, is: &Person, lines: &mut Vec<String>) {
     let (old_keys, new_keys) = (by_key(was), by_key(is));
     for (line, key) in &new_keys {
         match old_keys.get(line) {
-            None => lines.push(format!("{email} signs with {}", key_words(key))),
+            None => lines.empowers(format!("{email} signs with {}", key_words(key))),
             Some(old) if old != key => {
-                lines.push(format!("{email}'s key changes: {}, no longer{}", key_words(key), validity(old)));
+                lines.empowers(format!("{email}'s key changes: {}, no longer{}", key_words(key), validity(old)));
             }
             Some(_) => {}
         }
@@ -76,7 +113,7 @@ fn changes(email: &Email, was: &Person, is: &Person, lines: &mut Vec<String>) {
     }
     match (&was.encryption_key, &is.encryption_key) {
         (old, new) if old == new => {}
-        (_, Some(key)) => lines.push(format!("secrets for {email} are encrypted to {key}")),
+        (_, Some(key)) => lines.empowers(format!("secrets for {email} are encrypted to {key}")),
         (_, None) => lines.push(format!("secrets are no longer encrypted to {email}")),
     }
 }

@@ -148,7 +148,7 @@ fn a_request_that_says_otherwise_than_its_steps_is_none() {
         (rotation, |r| r.command.push("--break-glass=x".into()), "do not explain"),
         (rotation, |r| r.command.push("apt".into()), "do not explain"),
         // What is said to be revoked is a signing key, and what is revoked is its CA.
-        (revocation, |r| r.steps = vec![revoke("windows-ca/1")], "subjects"),
+        (revocation, |r| r.steps = vec![revoke("windows-ca/1")], "object"),
         (
             revocation,
             |r| {

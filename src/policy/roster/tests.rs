@@ -92,14 +92,16 @@ fn nobody_suspends_themself_or_whom_an_operation_needs() {
 #[test]
 fn settings_are_held_to_the_people_who_are_there() {
     let mut wanted = serde_json::to_value(settings()).unwrap();
-    let adopt = |settings: &Value| {
-        let hash = super::Settings::sha256(&self::settings()).unwrap();
+    let adopt = |wanted: &Value| {
+        let from = settings();
+        let to = serde_json::from_value(wanted.clone()).unwrap_or_else(|_| from.clone());
         let generation = "ledger/1".parse().unwrap();
         request(AdoptSettings {
             generation,
-            from_sha256: hash,
-            to_sha256: hash,
-            settings: settings.clone(),
+            from_sha256: from.sha256().unwrap(),
+            to_sha256: to.sha256().unwrap(),
+            settings: wanted.clone(),
+            changes: crate::config::Amendment::between(&from, &to).unwrap(),
             tokens: Default::default(),
         })
     };
@@ -109,8 +111,15 @@ fn settings_are_held_to_the_people_who_are_there() {
         failing(&adopt(&wanted), &[]),
         ["PolicySatisfiable: adopt takes 3 people with its roles, and 2 could sign"]
     );
+    wanted["policy"]["adopt"]["threshold"] = 2.into();
+    wanted["organization"]["name"] = "Other".into();
+    let mut hidden = adopt(&wanted);
+    assert_eq!(failing(&hidden, &[]), Vec::<String>::new());
+    hidden.params.changes = Default::default();
+    assert!(failing(&hidden, &[])[0].starts_with("SettingsChanges: the settings to adopt are refused"));
     wanted["policy"] = "none".into();
-    assert!(failing(&adopt(&wanted), &[])[0].starts_with("PolicySatisfiable: settings that cannot be read"));
+    let failed = failing(&adopt(&wanted), &[]);
+    assert!(failed.iter().any(|it| it.starts_with("PolicySatisfiable: settings that cannot be read")), "{failed:?}");
 }
 
 #[test]

@@ -8,7 +8,11 @@ use keyctl::people::founding::{Beginning, Earlier};
 
 /// A roster with one person, who has this key.
 fn roster_of(line: &str) -> Roster {
-    let roster = json!({"schema": "keyctl.roster/v1", "version": 1, "people": {"alice@example.com": {
+    roster_at(1, line)
+}
+
+fn roster_at(version: u32, line: &str) -> Roster {
+    let roster = json!({"schema": "keyctl.roster/v1", "version": version, "people": {"alice@example.com": {
         "name": "Alice", "roles": ["security-reviewer"], "keys": [{"public_key": line}]}}});
     serde_json::from_value(roster).unwrap()
 }
@@ -37,32 +41,35 @@ fn own_line(scene: &Scene) -> String {
 fn a_new_member_shows_that_their_key_is_theirs() {
     let scene = Scene::new();
     scene.approve(&scene.request(20), None).ok();
-    let asked = |from: &str, to: &str| {
+    // Each is in force after the one before it.
+    let asked = |version: u32, from: &str, to: &str| {
         let mut request = scene.request(20);
-        (request.operation, request.object) = (Operation::Roster, "roster/1".to_owned());
+        let from = roster_at(version, from);
+        request.roster = from.reference().unwrap();
+        (request.operation, request.object) = (Operation::Roster, format!("roster/{version}"));
         request.command = vec!["adopt".to_owned(), "--roster".to_owned()];
         request.subjects = [("roster".to_owned(), 12)].into();
         request.tokens.clear();
         request.steps[0].operation = "roster".to_owned();
-        request.steps[0].object = "roster/1".to_owned();
-        request.steps[0].params = json!({ "generation": "ledger/1", "from": roster_of(from), "to": roster_of(to) });
+        request.steps[0].object = format!("roster/{version}");
+        request.steps[0].params = json!({ "generation": "ledger/1", "from": from, "to": roster_at(version, to) });
         scene.hand(&request, None)
     };
     let (mine, other) = (own_line(&scene), generate_ed25519("").unwrap().1);
     let (approval, roster) = (format!("keyctl-approval-v1@{ORIGIN}"), format!("keyctl-roster-v1@{ORIGIN}"));
-    assert_eq!(namespaces(&scene, &asked(&mine, &mine)), std::slice::from_ref(&approval));
-    assert_eq!(namespaces(&scene, &asked(&mine, &other)), std::slice::from_ref(&approval));
-    assert_eq!(namespaces(&scene, &asked(&other, &mine)), std::slice::from_ref(&roster));
+    assert_eq!(namespaces(&scene, &asked(2, &mine, &mine)), std::slice::from_ref(&approval));
+    assert_eq!(namespaces(&scene, &asked(2, &mine, &other)), std::slice::from_ref(&approval));
+    assert_eq!(namespaces(&scene, &asked(3, &other, &mine)), std::slice::from_ref(&roster));
     // A key that goes to somebody else has to be shown by them.
-    let file = asked(&mine, &mine);
+    let file = asked(4, &mine, &mine);
     let text = std::fs::read_to_string(&file).unwrap();
     let (from, to) = text.split_once("\"to\":").unwrap();
     let text = format!("{from}\"to\":{}", to.replace("alice@", "anna@"));
     let moved = ApprovalRequest::parse(text.as_bytes()).unwrap();
     assert_eq!(namespaces(&scene, &scene.hand(&moved, None)), [approval, roster]);
-    let file = asked(&other, &other);
+    let file = asked(5, &other, &other);
     scene.machine.keyctl(&without_genesis(&file, &sha256_of(&file))).fails(4, "not_in_roster");
-    let shown = scene.machine.keyctl(&["approve", asked(&mine, &other).to_str().unwrap(), "--dry-run"]).ok();
+    let shown = scene.machine.keyctl(&["approve", asked(6, &mine, &other).to_str().unwrap(), "--dry-run"]).ok();
     assert!(shown.stderr.contains("alice@example.com no longer signs with"), "{}", shown.stderr);
 }
 
