@@ -14,11 +14,13 @@ use crate::keys::Generation;
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{self, Ledger, query};
-use crate::model::{GenerationId, KeyName};
+use crate::model::{Environment, GenerationId, KeyName};
 use crate::outcome::Receipt;
 use crate::people::{Roster, roster};
+use crate::policy::hardware;
 use crate::request::Request;
 use crate::ui::Ui;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +34,10 @@ pub mod requests;
 mod tokens;
 mod trust;
 
+pub use crate::files::program::{prepare_tool, tool};
 pub use globals::Globals;
-pub use process::{grouped, harden, interrupts, prepare_tool, tidy, tool};
-pub use tokens::token_specs;
+pub use process::{grouped, harden, interrupts, tidy};
+pub use tokens::{settle_environment, token_specs};
 pub use trust::{not_replaced, pin_of};
 
 /// How long a key that another process changes is waited for.
@@ -93,6 +96,7 @@ impl World {
     pub fn open_with(workspace: Workspace, globals: Globals, store: Option<Store>) -> Result<Self> {
         let Workspace { dir, config } = workspace;
         let config = Config::load(&config)?;
+        tokens::settle_environment(&config)?;
         let mut ledger = Ledger::open(&dir.join(ledger::FILE), globals.clock.clone())?;
         let genesis = query::genesis(ledger.connection())?;
         if config.environment != genesis.environment {
@@ -104,8 +108,12 @@ impl World {
         ledger.trusting(pin.trust());
         let odd = ledger::heads::check(&state_dir()?, &dir, &ledger, &pin.trust())?;
         odd.iter().for_each(|odd| globals.ui.warn(odd));
+        let wanted = match genesis.environment {
+            Environment::Production => query::settings(ledger.connection())?.settings.hsm,
+            _ => BTreeMap::new(),
+        };
         let mut store = store.unwrap_or_else(|| Store::new(token_specs(&config, &dir, globals.sessions)));
-        store.pin(query::tokens(ledger.connection())?);
+        store.pin(query::tokens(ledger.connection())?, wanted);
         let store = Arc::new(store);
         Ok(World { globals, dir, config, ledger, genesis, store, pin, process: None })
     }
@@ -168,10 +176,22 @@ impl World {
     pub fn process(&mut self) -> Result<String> {
         if self.process.is_none() {
             tidy(&self.dir);
+            self.warn_of_tool();
             self.process = Some(ProcessLock::acquire(&self.dir.join("locks"))?);
         }
         let lock = self.process.as_ref().ok_or_else(|| Error::bug("a lock that was just taken is gone"))?;
         Ok(lock.id().to_string())
+    }
+
+    /// Where settings name releases, another one is told of; in production the gates decide.
+    fn warn_of_tool(&self) {
+        let releases = &self.config.tool;
+        if !releases.is_empty() && self.genesis.environment != Environment::Production {
+            let gate = hardware::judge_tool(releases, tool());
+            if !gate.lets_pass() {
+                self.ui().warn(&format!("this is {}, which is no release that [tool] sha256 names", gate.input));
+            }
+        }
     }
 
     /// The lock of a key, and so of its lists: one process at a time changes either.

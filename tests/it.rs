@@ -55,6 +55,8 @@ mod names;
 mod packs;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/production.rs"]
+mod production;
 #[path = "it/publication.rs"]
 mod publication;
 #[path = "it/replay.rs"]
@@ -87,6 +89,8 @@ mod sizes;
 mod softhsm;
 #[path = "it/strict.rs"]
 mod strict;
+#[path = "it/surroundings.rs"]
+mod surroundings;
 #[path = "it/terminal.rs"]
 mod terminal;
 #[path = "it/timestamps.rs"]

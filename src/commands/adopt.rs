@@ -160,7 +160,8 @@ impl SettingsChange {
         let permit = act::admit(world, &consent, request)?;
         act::close(world, permit, Ok(SettingsAdopted::new()))?;
         let mut store = Store::new(token_specs(&world.config, &world.dir, 1));
-        store.pin(query::tokens(world.ledger.connection())?);
+        let conn = world.ledger.connection();
+        store.pin(query::tokens(conn)?, query::settings(conn)?.settings.hsm);
         world.store = Arc::new(store);
         world.checkpoint()?;
         world.ui().say("adopted");

@@ -9,6 +9,7 @@
 //! each error begins with `keyctl.toml:LINE:` (`check.rs`). When several things are wrong, the first line is named.
 
 pub(crate) mod check;
+mod hardware;
 mod keys;
 pub mod policy;
 pub mod publication;
@@ -21,12 +22,13 @@ pub mod types;
 mod whole;
 pub mod workspace;
 
+pub use hardware::{Attestation, Hardware, Releases, TrustFile, Variable, Version};
 pub use policy::{Operation, Policy, Role, Rule};
 pub use publication::{GitUse, Pipeline, PipelineValue, Publication};
 pub use settings::{Change, Settings};
 pub use types::{
     Archive, Fips, FipsStandard, Hsm, Issuer, Key, Module, Organization, PinSource, ResignAfter, Retry, RevokeRetired,
-    Rotation, RotationMode, Subject, Timestamp, Token, TrustFile,
+    Rotation, RotationMode, Subject, Timestamp, Token,
 };
 
 use crate::error::{Error, Result};
@@ -63,6 +65,8 @@ pub struct Config {
     pub publication: Publication,
     /// Values in other people's files.
     pub pipelines: BTreeMap<PipelineName, Pipeline>,
+    /// The releases of this program that may be used.
+    pub tool: Releases,
     /// How outside services are tried again.
     pub retry: Retry,
     /// The largest artifact, in bytes.
@@ -113,6 +117,7 @@ impl Config {
             rotation: self.rotation,
             publication: self.publication.clone(),
             pipelines: self.pipelines.clone(),
+            tool: self.tool.clone(),
         }
     }
 

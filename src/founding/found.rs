@@ -12,7 +12,7 @@ use crate::ledger::anchor::{Pin, state_dir};
 use crate::lifecycle::{advance, generate};
 use crate::model::{Environment, Hash256, Purpose};
 use crate::published::{keyrings, register};
-use crate::world::{Globals, World, pin_of};
+use crate::world::{Globals, World, pin_of, settle_environment};
 use std::path::Path;
 
 /// The configuration of a sandbox.
@@ -38,6 +38,7 @@ pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Res
     if is_sandbox {
         safe::create_private_dir(&dir.join(people::PEOPLE))?;
     }
+    settle_environment(&config)?;
     config.keys.iter().try_for_each(|(name, key)| generate::check_custody(name, key))?;
     crate::world::tidy(&dir);
     let (store, knew) = if gate::is_founded(&dir)? {

@@ -44,6 +44,7 @@ pub(crate) fn genesis(
 ) -> Result<Store, Unfounded> {
     let store = Store::new(token_specs(config, dir, 1));
     let records = tokens::open_all(&store, config)?;
+    tokens::check_hardware(&records, config)?;
     tokens::check_pins(&store, config)?;
     let begun = begun(dir)?;
     let planned: Vec<_> =

@@ -5,6 +5,7 @@
 
 mod confirm;
 mod document;
+mod equipment;
 mod input;
 mod pack;
 pub(super) mod words;
