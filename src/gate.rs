@@ -8,24 +8,26 @@ use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::{KeyName, Purpose, Tbs};
+use crate::model::{HsmName, KeyName, Purpose, Tbs};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
 use crate::policy::facts::ListFacts;
 use crate::policy::facts::People;
-use crate::policy::facts::RosterFacts;
-use crate::policy::{Decide, Decision, Facts, Gate, Verdict};
+use crate::policy::facts::{KnownToken, RosterFacts};
+use crate::policy::{Decide, Decision, Facts, Gate, hardware};
 use crate::request::{
     AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts,
     Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
 };
 use serde_json::{Value, json};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use weighing::Weighed;
 
 mod consent;
+mod equipment;
 mod foresight;
 mod founding;
 mod plan;
@@ -241,6 +243,7 @@ pub(crate) struct Ground {
     now: crate::clock::Time,
     known: signing::Known,
     suspended_keys: BTreeMap<KeyName, query::Suspension>,
+    tokens: OnceCell<BTreeMap<HsmName, KnownToken>>,
 }
 
 impl Ground {
@@ -252,6 +255,7 @@ impl Ground {
             now: writer.deciding_time()?,
             known: signing::Known::default(),
             suspended_keys: query::suspended_keys(conn)?,
+            tokens: OnceCell::new(),
         })
     }
 
@@ -278,6 +282,7 @@ impl Ground {
             people,
             signing: request.params.artifact().map(|artifact| self.signing(conn, artifact)).transpose()?,
             suspended_keys: self.suspended_keys.clone(),
+            equipment: self.equipment(writer, request)?,
             roster: O::IS_ABOUT_PEOPLE.then(|| RosterFacts::read(conn)).transpose()?.flatten(),
         })
     }
@@ -325,7 +330,9 @@ pub fn admit<O: Decide>(
     for request in requests {
         let weighed = Weighed::under(consent, &ground, &writer, &request)?;
         let facts = ground.facts(&writer, &request, weighed.people.clone())?;
-        answers.push(decide(&mut writer, process, request, &facts, weighed)?);
+        let mut intent = json!({ "phase": "intent", "process": process });
+        ground.surroundings(&writer, &request, &mut intent)?;
+        answers.push(decide(&mut writer, intent, request, &facts, weighed)?);
     }
     writer.commit()?;
     Ok(answers)
@@ -333,7 +340,7 @@ pub fn admit<O: Decide>(
 
 fn decide<O: Decide>(
     writer: &mut Writer<'_>,
-    process: &str,
+    intent: Value,
     mut request: Request<O>,
     facts: &Facts<'_>,
     weighed: Weighed,
@@ -343,7 +350,7 @@ fn decide<O: Decide>(
         // From here on it is known who asks, even if the answer is no.
         request.actor = requester.map_or(request.actor, Participant::actor);
     }
-    let decision = O::decide(&request, facts);
+    let decision = hardware::weigh(&request, facts);
     let gates = decision.gates().to_vec();
     let error = match &decision {
         Decision::Allow(_) => {
@@ -354,7 +361,7 @@ fn decide<O: Decide>(
             }
             let approvers = O::approvers(&request, facts);
             request.approvals.extend(approvers);
-            let intent = append(writer, &request, json!({ "phase": "intent", "process": process }), &gates)?;
+            let intent = append(writer, &request, intent, &gates)?;
             return Ok(Ok(Permit::new(request, gates, Some(intent))));
         }
         Decision::Block(_) => blocked(&request.object, &gates),
@@ -392,7 +399,7 @@ fn to_value<T: serde::Serialize>(value: &T) -> Result<Value> {
 fn blocked(object: &str, gates: &[Gate]) -> Error {
     let failed: Vec<_> = gates
         .iter()
-        .filter(|gate| gate.verdict != Verdict::Pass)
+        .filter(|gate| !gate.lets_pass())
         .map(|gate| format!("{} {}: {} (limit {})", gate.name, gate.verdict, gate.input, gate.limit))
         .collect();
     Error::blocked("gate_failed", format!("{object}: {}", failed.join("; "))).hint("keyctl status")

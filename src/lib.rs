@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod commands;

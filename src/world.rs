@@ -15,11 +15,13 @@ use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::genesis::Genesis;
 use crate::ledger::place::Place;
 use crate::ledger::{self, Ledger, query};
-use crate::model::{GenerationId, KeyName};
+use crate::model::{Environment, GenerationId, KeyName};
 use crate::outcome::Receipt;
 use crate::people::{Roster, roster};
+use crate::policy::hardware;
 use crate::request::Request;
 use crate::ui::Ui;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,9 +36,10 @@ pub mod requests;
 mod tokens;
 mod trust;
 
+pub use crate::files::program::{prepare_tool, tool};
 pub use globals::Globals;
-pub use process::{grouped, harden, interrupts, prepare_tool, tidy, tool};
-pub use tokens::{store, token_specs};
+pub use process::{grouped, harden, interrupts, tidy};
+pub use tokens::{settle_environment, store, token_specs};
 pub use trust::{not_replaced, pin_founded, pin_of};
 
 /// How long a key that another process changes is waited for.
@@ -98,6 +101,7 @@ impl World {
         let genesis = query::genesis(ledger.connection())?;
         let pin = trust::trusted_pin(&dir, &ledger, &genesis)?;
         let config = Config::load(&config)?;
+        tokens::settle_environment(&config)?;
         if config.environment != genesis.environment {
             let message = format!("keyctl.toml says {}, the workspace is {}", config.environment, genesis.environment);
             return Err(Error::blocked("environment_changed", message)
@@ -106,8 +110,12 @@ impl World {
         ledger.trusting(pin.trust());
         let odd = ledger::heads::check(&state_dir()?, &dir, &ledger, &pin.trust())?;
         odd.iter().for_each(|odd| globals.ui.warn(odd));
+        let wanted = match genesis.environment {
+            Environment::Production => query::settings(ledger.connection())?.settings.hsm,
+            _ => BTreeMap::new(),
+        };
         let mut store = store.unwrap_or_else(|| tokens::store(&config, &dir, globals.sessions, &globals.ui));
-        store.pin(query::tokens(ledger.connection())?);
+        store.pin(query::tokens(ledger.connection())?, wanted);
         let store = Arc::new(store);
         Ok(World { globals, dir, config, ledger, genesis, store, pin, process: None })
     }
@@ -170,10 +178,22 @@ impl World {
     pub fn process(&mut self) -> Result<String> {
         if self.process.is_none() {
             tidy(&self.dir);
+            self.warn_of_tool();
             self.process = Some(ProcessLock::acquire(&self.dir.join("locks"))?);
         }
         let lock = self.process.as_ref().ok_or_else(|| Error::bug("a lock that was just taken is gone"))?;
         Ok(lock.id().to_string())
+    }
+
+    /// Where settings name releases, another one is told of; in production the gates decide.
+    fn warn_of_tool(&self) {
+        let releases = &self.config.tool;
+        if !releases.is_empty() && self.genesis.environment != Environment::Production {
+            let gate = hardware::judge_tool(releases, tool());
+            if !gate.lets_pass() {
+                self.ui().warn(&format!("this is {}, which is no release that [tool] sha256 names", gate.input));
+            }
+        }
     }
 
     /// The lock of a key, and so of its lists: one process at a time changes either.

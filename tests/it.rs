@@ -63,6 +63,8 @@ mod names;
 mod packs;
 #[path = "it/people.rs"]
 mod people;
+#[path = "it/production.rs"]
+mod production;
 #[path = "it/publication.rs"]
 mod publication;
 #[path = "it/replay.rs"]
@@ -95,6 +97,8 @@ mod sizes;
 mod softhsm;
 #[path = "it/strict.rs"]
 mod strict;
+#[path = "it/surroundings.rs"]
+mod surroundings;
 #[path = "it/terminal.rs"]
 mod terminal;
 #[path = "it/timestamps.rs"]

@@ -163,7 +163,8 @@ impl SettingsChange {
         let permit = act::admit(world, &consent, request)?;
         act::close(world, permit, Ok(SettingsAdopted::new()))?;
         let mut store = world::store(&world.config, &world.dir, 1, world.ui());
-        store.pin(query::tokens(world.ledger.connection())?);
+        let conn = world.ledger.connection();
+        store.pin(query::tokens(conn)?, query::settings(conn)?.settings.hsm);
         world.store = Arc::new(store);
         world.checkpoint()?;
         world.ui().say("adopted");

@@ -4,13 +4,17 @@ use crate::config::{Hsm, Settings};
 use crate::error::{Kind, Result};
 use crate::hsm::doctor::{self, FipsClaim, Level};
 use crate::hsm::store::record;
-use crate::hsm::{Token, TokenSpec};
+use crate::hsm::{Token, TokenInfo, TokenSpec};
 use crate::keys::{Generation, State, TokenRecord};
 use crate::ledger::query;
 use crate::model::{Environment, HsmName};
+use crate::policy::{Verdict as Gated, hardware as policy};
 use crate::published::worktree;
 use crate::ui::{Row, Worst};
 use crate::world::{World, token_specs};
+
+/// How old the look at a FIPS certificate may be, in days (governance X6).
+const FIPS_DAYS: i64 = 90;
 
 /// Examine tokens, PIN flags, mechanisms, clock and settings
 ///
@@ -36,6 +40,7 @@ pub fn run(_args: &DoctorArgs, world: &mut World) -> Result<Worst> {
         let spec = TokenSpec { recorded: recorded.get(&spec.name).cloned(), ..spec };
         token(world, spec, &keys, &mut rows);
     }
+    tool(world, &mut rows);
     clock(world, &mut rows)?;
     settings(world, &mut rows)?;
     match worktree::examine(world) {
@@ -87,8 +92,11 @@ fn token(world: &World, spec: TokenSpec, keys: &[Generation], rows: &mut Rows) {
         Ok(mechanisms) => mechanisms,
         Err(fault) => return rows.add(&object, "mechanisms", Verdict::Problem, fault.to_string()),
     };
-    let fips = world.config.hsm.get(&name).and_then(fips_claim);
     let production = world.genesis.environment == Environment::Production;
+    if let Some(hsm) = world.config.hsm.get(&name).filter(|_| production) {
+        hardware(world, &object, (&name, hsm), info, rows);
+    }
+    let fips = world.config.hsm.get(&name).and_then(fips_claim);
     let report = doctor::examine(info, &mechanisms, fips.as_ref(), production);
     for finding in &report.findings {
         let verdict = if finding.level == Level::Problem { Verdict::Problem } else { Verdict::Warning };
@@ -138,6 +146,42 @@ fn keys_are_here(object: &str, name: &HsmName, serial: &str, keys: &[Generation]
             rows.add(object, "keys", Verdict::Problem, detail);
         }
     }
+}
+
+/// Holds the token against the entry in keyctl.toml, and says whose word there is for it.
+fn hardware(world: &World, object: &str, (name, hsm): (&HsmName, &Hsm), info: &TokenInfo, rows: &mut Rows) {
+    let gate = policy::judge(name, Some(&hsm.token), Some(&record(info)), "those who adopted it");
+    let verdict = match gate.verdict {
+        Gated::Pass => Verdict::Ok,
+        Gated::Asserted => Verdict::Warning,
+        Gated::Fail | Gated::NotEvaluated => Verdict::Problem,
+    };
+    rows.add(object, "hardware", verdict, format!("{}: {}", gate.verdict, gate.input));
+    info.warnings.iter().for_each(|warning| rows.add(object, "hardware", Verdict::Warning, warning.clone()));
+    let checked = hsm.token.fips.as_ref().and_then(|fips| fips.checked.as_deref());
+    let Some(day) = checked.and_then(|day| chrono::NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()) else { return };
+    let age = (world.globals.clock.now().date_naive() - day).num_days();
+    if !(0..=FIPS_DAYS).contains(&age) {
+        let detail =
+            format!("the FIPS certificate was looked up on {day}, {age} days ago; look it up every {FIPS_DAYS}");
+        rows.add(object, "fips_checked", Verdict::Warning, detail);
+    }
+}
+
+/// This program against the releases that settings name.
+fn tool(world: &World, rows: &mut Rows) {
+    let releases = &world.config.tool;
+    let production = world.genesis.environment == Environment::Production;
+    if releases.is_empty() && !production {
+        return;
+    }
+    let gate = policy::judge_tool(releases, crate::world::tool());
+    let verdict = match (gate.lets_pass(), production) {
+        (true, _) => Verdict::Ok,
+        (false, true) => Verdict::Problem,
+        (false, false) => Verdict::Warning,
+    };
+    rows.add("keyctl", "tool", verdict, format!("{} (limit {})", gate.input, gate.limit));
 }
 
 fn fips_claim(hsm: &Hsm) -> Option<FipsClaim> {

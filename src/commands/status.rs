@@ -13,7 +13,7 @@ use crate::lifecycle::pipelines;
 use crate::lifecycle::rotation::{failure, words};
 use crate::model::{KeyName, Purpose};
 use crate::policy::rotation::rotation_complete;
-use crate::policy::{Decision, Verdict, gates, rules};
+use crate::policy::{Decision, gates, hardware, rules};
 use crate::published::{keyring_files, worktree};
 use crate::ui::{Row, Ui, Worst};
 use crate::world::{World, orphans, requests};
@@ -130,6 +130,8 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     let adopted = query::settings(world.ledger.connection())?.settings;
     let generation = world.active(key)?;
     let mut found = sign_gates(&generation, &adopted, world);
+    let records = query::tokens(world.ledger.connection())?;
+    found.extend(hardware::of_key(&generation, &adopted, &records, || crate::world::tool().clone()));
     found.push(rotation_complete(gate::rotation_failure(world.ledger.connection(), key)?, world.genesis.environment));
     found.push(gates::suspended(key, &query::suspended_keys(world.ledger.connection())?));
     if generation.purpose == Purpose::Apt {
@@ -154,7 +156,7 @@ fn print_gates(ui: &Ui, gates: &[gates::Gate]) {
             .with("verdict", gate.verdict.as_str())
             .with("input", gate.input.as_str())
             .with("limit", gate.limit.as_str())
-            .with("pass", gate.verdict == Verdict::Pass)
+            .with("pass", gate.lets_pass())
     });
     ui.rows(&["gate", "verdict", "input", "limit"], &rows.collect::<Vec<_>>());
 }

@@ -10,6 +10,7 @@
 
 pub mod amendment;
 pub(crate) mod check;
+mod hardware;
 mod keys;
 pub mod policy;
 pub mod publication;
@@ -24,12 +25,13 @@ mod whole;
 pub mod workspace;
 
 pub use amendment::Amendment;
+pub use hardware::{Attestation, Hardware, Releases, TrustFile, Variable, Version};
 pub use policy::{Operation, Policy, Role, Rule};
 pub use publication::{GitUse, Pipeline, PipelineValue, Publication};
 pub use settings::{Change, Settings};
 pub use types::{
     Archive, Fips, FipsStandard, Hsm, Issuer, Key, Module, Organization, PinSource, ResignAfter, Retry, RevokeRetired,
-    Rotation, RotationMode, Subject, Timestamp, Token, TrustFile,
+    Rotation, RotationMode, Subject, Timestamp, Token,
 };
 pub use weaker::Alteration;
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub publication: Publication,
     /// Values in other people's files.
     pub pipelines: BTreeMap<PipelineName, Pipeline>,
+    /// The releases of this program that may be used.
+    pub tool: Releases,
     /// How outside services are tried again.
     pub retry: Retry,
     /// The largest artifact, in bytes.
@@ -117,6 +121,7 @@ impl Config {
             rotation: self.rotation,
             publication: self.publication.clone(),
             pipelines: self.pipelines.clone(),
+            tool: self.tool.clone(),
         }
     }
 

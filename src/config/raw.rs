@@ -13,6 +13,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use toml::Spanned;
 
 /// The whole file.
@@ -39,6 +40,8 @@ pub(super) struct RawConfig {
     pub retry: RawRetry,
     #[serde(default)]
     pub limits: RawLimits,
+    #[serde(default)]
+    pub tool: RawTool,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +60,8 @@ pub(super) struct RawHsm {
     pub pin: Option<Spanned<RawPins>>,
     pub timeout_seconds: Option<Spanned<u64>>,
     pub fips: Option<Spanned<RawFips>>,
+    pub hardware: Option<Spanned<RawHardware>>,
+    pub environment: Option<BTreeMap<String, Spanned<String>>>,
 }
 
 /// `"builtin"`, `"/path"` or `{ path, sha256, init_args }`.
@@ -72,6 +77,31 @@ pub(super) struct RawFips {
     pub standard: FipsStandard,
     pub level: u8,
     pub certificate: String,
+    pub checked: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHardware {
+    pub manufacturer: String,
+    pub model: String,
+    pub firmware: RawRange,
+    pub attestation: Option<RawAttestation>,
+}
+
+/// `"7.3"`, or `["7.3", "7.8"]`.
+pub(super) struct RawRange(pub [String; 2]);
+
+/// `"validation-object"`, or `{ file, roots }`.
+pub(super) enum RawAttestation {
+    ValidationObject,
+    Statement { file: PathBuf, roots: PathBuf },
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTool {
+    pub sha256: Option<Spanned<Vec<Hash256>>>,
 }
 
 /// One table or a list of them.
@@ -181,6 +211,57 @@ impl<'de> Deserialize<'de> for RawModule {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawModule, A::Error> {
                 let Table { path, sha256, init_args } = Table::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(RawModule { path, sha256, init_args })
+            }
+        }
+        d.deserialize_any(Form)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawRange {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = RawRange;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a version like \"7.3\", or the first and the last of a range")
+            }
+            fn visit_str<E: Error>(self, only: &str) -> Result<RawRange, E> {
+                Ok(RawRange([only.to_owned(), only.to_owned()]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RawRange, A::Error> {
+                match (seq.next_element()?, seq.next_element()?, seq.next_element::<String>()?) {
+                    (Some(first), Some(last), None) => Ok(RawRange([first, last])),
+                    _ => Err(A::Error::custom("a range has a first and a last version")),
+                }
+            }
+        }
+        d.deserialize_any(Form)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawAttestation {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            file: PathBuf,
+            roots: PathBuf,
+        }
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = RawAttestation;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"validation-object\", or { file, roots }")
+            }
+            fn visit_str<E: Error>(self, word: &str) -> Result<RawAttestation, E> {
+                match word {
+                    "validation-object" => Ok(RawAttestation::ValidationObject),
+                    _ => Err(E::custom("attestation is \"validation-object\", or { file, roots }")),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawAttestation, A::Error> {
+                let Table { file, roots } = Table::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawAttestation::Statement { file, roots })
             }
         }
         d.deserialize_any(Form)

@@ -3,6 +3,7 @@
 //! The form is JSON with sorted names, no spaces, and only strings and whole numbers in it, so it is also the form of
 //! RFC 8785. Its hash stands in the genesis entry and in requests; gates read the copy in the ledger.
 
+use super::hardware::Releases;
 use super::policy::Policy;
 use super::publication::{Pipeline, Publication};
 use super::types::{Issuer, Key, Organization, Rotation, Timestamp, Token};
@@ -42,6 +43,9 @@ pub struct Settings {
     /// Values in other people's files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pipelines: BTreeMap<PipelineName, Pipeline>,
+    /// The releases of this program that may be used.
+    #[serde(default, skip_serializing_if = "Releases::is_empty")]
+    pub tool: Releases,
 }
 
 /// One difference between two settings.

@@ -1,10 +1,12 @@
 //! What the configuration says, checked. Everything that is part of [`super::Settings`] has one JSON form, and reading
 //! it back is as strict as reading the file.
 
+use crate::config::hardware::{Hardware, TrustFile, Variable};
 use crate::config::policy::Role;
 use crate::error::{Error, Result};
 use crate::model::{Custody, GenerationId, Hash256, HsmName, KeyAlgorithm, KeyName, Purpose, serde_by_text, words};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -46,6 +48,12 @@ pub struct Token {
     /// What it is certified as.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fips: Option<Fips>,
+    /// What it has to be in production.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hardware: Option<Hardware>,
+    /// The variables that steer its module; where nobody says, they are whatever is in the environment.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub environment: Option<BTreeMap<String, Variable>>,
 }
 
 /// A PKCS#11 module. In JSON: `{"path": "builtin"}` or `{"path": "/…", "sha256"?, "init_args"?}`.
@@ -130,6 +138,9 @@ pub struct Fips {
     pub level: u8,
     /// CMVP certificate number.
     pub certificate: String,
+    /// The day on which somebody looked the certificate up, as `2026-11-01`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub checked: Option<String>,
 }
 
 words! {
@@ -342,16 +353,6 @@ pub struct Timestamp {
     pub authorities: Vec<String>,
     /// Files with trusted roots.
     pub trust: Vec<TrustFile>,
-}
-
-/// A PEM file whose content is part of the adopted settings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrustFile {
-    /// As written in the file; relative to the workspace.
-    pub path: PathBuf,
-    /// Of its content when the configuration was read.
-    pub sha256: Hash256,
 }
 
 /// What follows from rotation.

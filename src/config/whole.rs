@@ -1,10 +1,11 @@
 //! From what is written to what is meant: the whole file, and the entries that are not keys, tokens or publication.
 
 use super::check::Check;
+use super::hardware::{Releases, TrustFile};
 use super::policy::{Policy, Rule};
-use super::raw::{RawConfig, RawLimits, RawOrganization, RawRetry, RawRule, RawTimestamp};
+use super::raw::{RawConfig, RawLimits, RawOrganization, RawRetry, RawRule, RawTimestamp, RawTool};
 use super::text::{bad_origin, bad_text, bad_url};
-use super::types::{Organization, ResignAfter, Retry, RevokeRetired, Rotation, Timestamp, TrustFile};
+use super::types::{Organization, ResignAfter, Retry, RevokeRetired, Rotation, Timestamp};
 use super::{Config, Operation, keys, publication};
 use crate::error::Result;
 use crate::model::{Environment, Hash256};
@@ -25,8 +26,9 @@ impl Check<'_> {
         let hsm: BTreeMap<_, _> = raw
             .hsm
             .into_iter()
-            .filter_map(|(name, hsm)| Some((name.clone(), self.hsm(&name, hsm, environment)?)))
+            .filter_map(|(name, hsm)| Some((name.clone(), self.hsm(&name, hsm, environment, hash_of)?)))
             .collect();
+        self.one_environment(&hsm);
         let keys = keys::check(self, raw.keys, environment, &hsm);
         let timestamp = self.timestamp(raw.timestamp, environment, raw.environment.span(), hash_of);
         let policy = self.policy(raw.policy, environment);
@@ -45,6 +47,7 @@ impl Check<'_> {
         let pipelines = publication::pipelines(self, raw.pipelines, &keys);
         let retry = self.retry(raw.retry);
         let max_artifact = self.max_artifact(raw.limits);
+        let tool = self.releases(raw.tool);
         let path = self.path().to_path_buf();
         self.is_good().then(|| Config {
             path,
@@ -57,10 +60,19 @@ impl Check<'_> {
             rotation,
             publication,
             pipelines,
+            tool,
             retry,
             max_artifact,
             warnings: Vec::new(),
         })
+    }
+
+    fn releases(&mut self, raw: RawTool) -> Releases {
+        let Some(list) = raw.sha256 else { return Releases::default() };
+        if list.get_ref().is_empty() || list.get_ref().len() > 64 {
+            self.bad(list.span(), "tool.sha256", "one to 64 releases");
+        }
+        Releases { sha256: list.into_inner() }
     }
 
     fn organization(&mut self, raw: RawOrganization) -> Organization {

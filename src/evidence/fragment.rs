@@ -150,7 +150,7 @@ fn render(entries: [(&Entry, &str); 2], checkpoint: &str, proof: &[Hash256]) -> 
         "tool": get(body, "tool")?,
     });
     if let Some(key) = body.get("key").filter(|key| !key.is_null()) {
-        fragment["key"] = key_part(key)?;
+        fragment["key"] = key_part(key, get(&intent.body, "gates")?)?;
         if done.get("hash_after").is_some() {
             fragment["signing"] = signing_part(outcome, key)?;
         }
@@ -239,7 +239,7 @@ fn signing_part(outcome: &Entry, key: &Value) -> Result<Value> {
     Ok(signing)
 }
 
-fn key_part(key: &Value) -> Result<Value> {
+fn key_part(key: &Value, gates: &Value) -> Result<Value> {
     let id = text(key, "id")?;
     let (name, generation) = id.split_once('/').ok_or_else(|| Error::bug("a generation without a number"))?;
     let generation: u32 = generation.parse().map_err(|_| Error::bug("a generation without a number"))?;
@@ -259,15 +259,26 @@ fn key_part(key: &Value) -> Result<Value> {
             part["cka_id"] = get(copy, "cka_id")?.clone();
             part["attributes"] = get(copy, "attributes")?.clone();
             // Attributes are the module's word; a software token's word is not even that of a device.
-            part["attestation"] = if token.get("software") == Some(&Value::Bool(true)) {
-                "software token, not attested"
-            } else {
-                "not attested"
-            }
-            .into();
+            let plain = match token.get("software") {
+                Some(Value::Bool(true)) => "software token, not attested",
+                _ => "not attested",
+            };
+            part["attestation"] = attestation(gates).unwrap_or_else(|| plain.to_owned()).into();
         }
     }
     Ok(part)
+}
+
+/// What the gates said of the hardware, where they were asked: what attests it, or who answers for it.
+fn attestation(gates: &Value) -> Option<String> {
+    let about = gates.as_array()?.iter().filter(|gate| gate.get("name").and_then(Value::as_str) == Some("Hardware"));
+    let words = about.filter_map(|gate| {
+        let (verdict, input) = (gate.get("verdict")?.as_str()?, gate.get("input")?.as_str()?);
+        let verdict = if verdict == "pass" { "attested" } else { verdict };
+        Some(format!("{verdict}: {input}"))
+    });
+    let words: Vec<_> = words.collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn first_identity(key: &Value) -> Result<&Value> {
@@ -281,4 +292,20 @@ fn get<'a>(value: &'a Value, name: &str) -> Result<&'a Value> {
 
 fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
     get(value, name)?.as_str().ok_or_else(|| Error::failed("bad_entry", format!("{name} is not text")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_says_of_hardware_what_the_gates_said() {
+        let gate = |name: &str, verdict: &str, input: &str| json!({ "name": name, "verdict": verdict, "input": input, "limit": "x" });
+        let said = |gates: &[Value]| attestation(&Value::from(gates.to_vec()));
+        assert_eq!(said(&[gate("Status", "pass", "active")]), None, "where nobody asked, the record's own words stand");
+        let word = said(&[gate("Status", "pass", "active"), gate("Hardware", "asserted", "a: the word of alice")]);
+        assert_eq!(word.as_deref(), Some("asserted: a: the word of alice"));
+        let both = [gate("Hardware", "pass", "a: by a statement"), gate("Hardware", "asserted", "b: the word of bob")];
+        assert_eq!(said(&both).as_deref(), Some("attested: a: by a statement; asserted: b: the word of bob"));
+    }
 }

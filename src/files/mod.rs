@@ -19,10 +19,12 @@
 
 pub mod copy;
 mod edit;
+pub mod environment;
 pub mod lock;
 pub mod metadata;
 pub mod pace;
 pub mod place;
+pub mod program;
 pub mod safe;
 pub mod source;
 pub mod temporary;

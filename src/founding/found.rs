@@ -13,7 +13,7 @@ use crate::ledger::begun::Begun;
 use crate::lifecycle::{advance, generate};
 use crate::model::{Environment, Hash256, Purpose};
 use crate::published::{keyrings, register};
-use crate::world::{Globals, World, pin_of};
+use crate::world::{Globals, World, pin_of, settle_environment};
 use std::path::Path;
 
 /// The configuration of a sandbox.
@@ -40,6 +40,7 @@ pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Res
     if is_sandbox {
         safe::create_private_dir(&dir.join(people::PEOPLE))?;
     }
+    settle_environment(&config)?;
     config.keys.iter().try_for_each(|(name, key)| generate::check_custody(name, key))?;
     crate::world::tidy(&dir);
     let (store, knew) = if gate::is_founded(&dir)? {

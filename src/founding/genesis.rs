@@ -45,6 +45,7 @@ pub(crate) fn genesis(
 ) -> Result<Store, Unfounded> {
     let store = world::store(config, dir, 1, &globals.ui);
     let records = tokens::open_all(&store, config)?;
+    tokens::check_hardware(&records, config)?;
     tokens::check_pins(&store, config)?;
     let begun = begun(dir)?;
     let planned: Vec<_> =

@@ -8,6 +8,8 @@ use crate::hsm::store::{Store, record};
 use crate::hsm::{ObjectInfo, Pin as TokenPin, builtin};
 use crate::keys::TokenRecord;
 use crate::model::{CkaId, Environment, HsmName, Purpose, SpkiHash, hex};
+use crate::policy::hardware;
+use crate::world::tool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -56,6 +58,25 @@ fn clear(folder: &Path, mark: &Path) -> Result<()> {
 /// Logs in to all of them, before anything is made: a wrong PIN or a missing token is found out now.
 pub(crate) fn open_all(store: &Store, config: &Config) -> Result<BTreeMap<HsmName, TokenRecord>> {
     config.hsm.keys().map(|name| Ok((name.clone(), record(store.token(name)?.info())))).collect()
+}
+
+/// Production is founded on hardware that its people adopt by signing, and by a release that they name.
+pub(crate) fn check_hardware(records: &BTreeMap<HsmName, TokenRecord>, config: &Config) -> Result<()> {
+    if config.environment != Environment::Production {
+        return Ok(());
+    }
+    let judged = config.hsm.iter().map(|(name, hsm)| {
+        let gate = hardware::judge(name, Some(&hsm.token), records.get(name), hardware::FOUNDERS);
+        ("hardware_not_adopted", gate)
+    });
+    let tool = ("tool_not_pinned", hardware::judge_tool(&config.tool, tool()));
+    match judged.chain([tool]).find(|(_, gate)| !gate.lets_pass()) {
+        None => Ok(()),
+        Some((code, gate)) => {
+            let message = format!("{} {}: {} (limit {})", gate.name, gate.verdict, gate.input, gate.limit);
+            Err(Error::blocked(code, message).hint("see Production in the README for what keyctl.toml has to say"))
+        }
+    }
 }
 
 crate::model::words! {

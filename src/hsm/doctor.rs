@@ -5,7 +5,7 @@
 
 use super::token::{MechanismInfo, TokenInfo};
 use crate::error::shown;
-use crate::files::shown_path;
+use crate::files::environment;
 use crate::model::{KeyAlgorithm, Purpose};
 use cryptoki_sys::*;
 use serde::Serialize;
@@ -166,13 +166,7 @@ fn module_findings(info: &TokenInfo, production: bool, findings: &mut Vec<Findin
             "this is a software token: keys can be copied with the disk, attributes are not evidence".to_owned();
         findings.push(Finding { level, code: "software_token", message });
     }
-    if info.module.folder_writable {
-        let path = info.module.path.as_deref().map(shown_path).unwrap_or_default();
-        let message = format!("others can write the folder of the module {path} and so replace it");
-        findings.push(Finding { level: Level::Problem, code: "module_writable", message });
-    }
-    let loader = ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT"];
-    for variable in info.module.environment.iter().filter(|variable| loader.contains(&variable.name.as_str())) {
+    for variable in info.module.environment.iter().filter(|variable| environment::is_loader(&variable.name)) {
         let message = format!("{} can put other code in the place of the module", variable.name);
         findings.push(Finding { level: Level::Warning, code: "loader_steered", message });
     }
@@ -232,9 +226,11 @@ mod tests {
                 description: "d".into(),
                 version: "1.0".into(),
                 interface: "2.40".into(),
-                folder_writable: false,
                 environment: Vec::new(),
+                libraries: Vec::new(),
             },
+            validations: Vec::new(),
+            statement: None,
             warnings: Vec::new(),
         }
     }
@@ -271,10 +267,9 @@ mod tests {
     #[test]
     fn pins_modules_and_fips_entries_are_judged() {
         let mut info = token(CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_COUNT_LOW, true);
-        info.module.folder_writable = true;
         info.module.environment = vec![SteeringVariable { name: "LD_PRELOAD".into(), value_sha256: Hash256::of(b"") }];
         let report = examine(&info, &[], None, true);
-        let problems = ["last_pin_try", "software_token", "module_writable", "fips_missing"];
+        let problems = ["last_pin_try", "software_token", "fips_missing"];
         assert_eq!(codes(&report), [&problems[..], &["pin_count_low", "loader_steered"]].concat());
 
         let claim = |standard: &str, level| FipsClaim { standard: standard.into(), level, certificate: "4703".into() };

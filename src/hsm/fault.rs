@@ -187,7 +187,11 @@ impl Fault {
             Fault::Outage(Outage::Interrupted, _) => Kind::Interrupted,
             Fault::Outage(..) => Kind::Unavailable,
             Fault::Refusal(
-                Refusal::Forbidden | Refusal::ModuleChanged | Refusal::WrongToken | Refusal::Untrusted,
+                Refusal::Forbidden
+                | Refusal::ModuleChanged
+                | Refusal::WrongToken
+                | Refusal::NotAdopted
+                | Refusal::Untrusted,
                 _,
             ) => Kind::Blocked,
             Fault::Refusal(..) => Kind::Failed,
@@ -206,6 +210,7 @@ impl Fault {
                 "set `token` and `serial` in keyctl.toml; keyctl doctor lists them"
             }
             Fault::Refusal(Refusal::KeyAmbiguous | Refusal::IdTaken, _) => "keyctl audit keys",
+            Fault::Refusal(Refusal::NotAdopted, _) => "keyctl doctor",
             Fault::Refusal(Refusal::ModuleChanged, _) => "keyctl adopt, if the new module is wanted",
             Fault::Refusal(Refusal::WrongToken, _) => "keyctl adopt, if the token was replaced on purpose",
             _ => return None,

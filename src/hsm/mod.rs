@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 
 mod answers;
+mod attestation;
 pub mod builtin;
 mod deadline;
 mod destroy;
@@ -31,6 +32,7 @@ pub mod pin;
 mod raw;
 mod search;
 mod sign;
+mod software;
 pub mod store;
 pub mod token;
 mod worker;
@@ -41,7 +43,7 @@ pub use generate::{Generated, KeyTemplate};
 pub use module::ModuleSpec;
 pub use object::{AttributeState, Confirmation, Inspection, KeyRef, ObjectInfo, Presence, State};
 pub use pin::{Pin, PinSource};
-pub use token::{MechanismInfo, Token, TokenInfo, TokenSpec};
+pub use token::{MechanismInfo, Production, Token, TokenInfo, TokenSpec};
 
 #[cfg(test)]
 mod tests;

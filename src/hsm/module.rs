@@ -1,7 +1,9 @@
 //! PKCS#11 modules: which file, whether it may be trusted, and one `C_Initialize` per process.
 //!
 //! A module is named by its absolute path, or is the builtin one. Before it is loaded, its file must be
-//! regular and closed to writing by others, and match the pinned SHA-256 if there is one. Modules stay
+//! regular, closed to writing by others with every folder above it, and match the pinned SHA-256 if there is one; once
+//! it is loaded, the file must still be the one that was hashed. The libraries that it brings are hashed where it is
+//! recorded, and in production each time. Modules stay
 //! loaded and initialised until the process ends: several of them crash when they are finalised while
 //! other threads live, and C_Finalize would end the sessions of every other token in the module.
 //!
@@ -9,27 +11,25 @@
 
 use super::builtin::library;
 use super::deadline::within;
-use super::fault::{Fault, Outage, Refusal};
+use super::fault::{Fault, Refusal};
 use super::raw::{Functions, LibraryInfo};
+use super::software;
 use crate::error::shown;
-use crate::files::shown_path;
-use crate::keys::{ModuleFacts, SteeringVariable};
+use crate::files::{environment, shown_path};
+use crate::keys::{Library, ModuleFacts, SteeringVariable};
 use crate::model::Hash256;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::RvError;
 use cryptoki_sys::CK_SLOT_ID;
+use file::{Examined, examine};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// Largest module file, in bytes.
-const MAX_MODULE: u64 = 512 * 1024 * 1024;
+mod file;
+mod mapped;
 
 /// Where a token's module is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +73,10 @@ pub struct ModuleInfo {
     pub version: String,
     /// `CK_INFO.cryptokiVersion`.
     pub interface: String,
-    /// Others can write the folder the file is in, and so replace it.
-    pub folder_writable: bool,
     /// Variables that may steer it, sorted by name.
     pub environment: Vec<SteeringVariable>,
+    /// Libraries that were mapped beside it, where they were hashed.
+    pub libraries: Vec<Library>,
 }
 
 impl ModuleInfo {
@@ -89,6 +89,7 @@ impl ModuleInfo {
             description: self.description.clone(),
             version: self.version.clone(),
             environment: self.environment.clone(),
+            libraries: self.libraries.clone(),
         }
     }
 }
@@ -98,6 +99,9 @@ pub(super) struct Module {
     pub context: Pkcs11,
     pub functions: Functions,
     pub info: ModuleInfo,
+    /// What was mapped when it was up, but for itself and this program's own.
+    mapped: Vec<PathBuf>,
+    libraries: OnceLock<Result<Vec<Library>, Fault>>,
 }
 
 /// One entry per canonical path, each behind its own lock, so that a module that hangs while it starts
@@ -118,7 +122,7 @@ impl Module {
             }
             ModuleSpec::File { path, sha256, init_args } => {
                 let file = examine(path)?;
-                compare(recorded, Some(&file.0), Some(file.1))?;
+                compare(recorded, Some(&file.path), Some(file.sha256))?;
                 Ok((Module::library(file, *sha256, init_args.as_deref())?, None))
             }
         }
@@ -144,22 +148,24 @@ impl Module {
                 version: (1, 5),
                 interface: (3, 2),
             };
-            Ok(Module { context, functions, info: info(None, None, &said) })
+            Ok(Module::new(context, functions, info(None, None, &said), Vec::new()))
         })
     }
 
-    fn library(
-        (path, actual): (PathBuf, Hash256),
-        pinned: Option<Hash256>,
-        init_args: Option<&str>,
-    ) -> Result<Arc<Module>, Fault> {
+    fn new(context: Pkcs11, functions: Functions, info: ModuleInfo, mapped: Vec<PathBuf>) -> Self {
+        Module { context, functions, info, mapped, libraries: OnceLock::new() }
+    }
+
+    fn library(file: Examined, pinned: Option<Hash256>, init_args: Option<&str>) -> Result<Arc<Module>, Fault> {
+        let (path, actual) = (&file.path, file.sha256);
         if let Some(pinned) = pinned.filter(|pinned| *pinned != actual) {
-            let message = format!("the module {} has SHA-256 {actual}, not the pinned {pinned}", shown_path(&path));
+            let message = format!("the module {} has SHA-256 {actual}, not the pinned {pinned}", shown_path(path));
             return Err(Fault::refusal(Refusal::ModuleChanged, message));
         }
         let module = once(Some(path.clone()), || {
-            let functions = Functions::of_file(&path)?;
-            let context = Pkcs11::new(&path)?;
+            mapped::own();
+            let functions = Functions::of_file(path)?;
+            let context = Pkcs11::new(path)?;
             match functions.initialize(&context, init_args) {
                 Ok(()) => {}
                 // Another part of the process uses the library; its sessions and ours do not meet.
@@ -167,13 +173,38 @@ impl Module {
                 Err(fault) => return Err(fault),
             }
             let library = functions.library()?;
-            Ok(Module { info: info(Some(path.clone()), Some(actual), &library), context, functions })
+            file.unchanged()?;
+            let mapped = mapped::added()?.into_iter().filter(|other| other != path).collect();
+            Ok(Module::new(context, functions, info(Some(path.clone()), Some(actual), &library), mapped))
         })?;
         if module.info.sha256 != Some(actual) {
-            let message = format!("the module {} changed on disk after it was loaded", shown_path(&path));
+            let message = format!("the module {} changed on disk after it was loaded", shown_path(path));
             return Err(Fault::refusal(Refusal::ModuleChanged, message));
         }
         Ok(module)
+    }
+
+    /// The libraries that were mapped beside it, hashed once in a process.
+    ///
+    /// # Errors
+    /// `module_untrusted`, `module_changed`: one of them can be written by others, or was replaced.
+    pub fn libraries(&self) -> Result<Vec<Library>, Fault> {
+        let hashed = self.libraries.get_or_init(|| {
+            let hash = |path: &PathBuf| {
+                let file = examine(path)?;
+                Ok(Library { path: shown_path(&file.path), sha256: file.sha256 })
+            };
+            self.mapped.iter().map(hash).collect()
+        });
+        hashed.clone()
+    }
+
+    /// What software token it is, or brings with it, if that is known by its files.
+    pub fn software(&self) -> Option<&'static str> {
+        let libraries = self.libraries().unwrap_or_default();
+        let beside = self.mapped.iter().zip(libraries).map(|(path, library)| (path.clone(), library.sha256));
+        let own = self.info.path.clone().zip(self.info.sha256);
+        own.into_iter().chain(beside).find_map(|(path, sha256)| software::by_file(&path, sha256))
     }
 }
 
@@ -209,50 +240,12 @@ fn once(key: Option<PathBuf>, load: impl FnOnce() -> Result<Module, Fault>) -> R
     Ok(module)
 }
 
-/// Checks the file and hashes it; gives its canonical path.
-fn examine(path: &Path) -> Result<(PathBuf, Hash256), Fault> {
-    let untrusted = |why: &str| Fault::refusal(Refusal::Untrusted, format!("the module {} {why}", shown_path(path)));
-    if !path.is_absolute() {
-        return Err(untrusted("must be named by its absolute path"));
-    }
-    let gone = |error: std::io::Error| Fault::outage(Outage::Gone, format!("the module {}: {error}", shown_path(path)));
-    let real = path.canonicalize().map_err(gone)?;
-    let facts = std::fs::metadata(&real).map_err(gone)?;
-    if !facts.is_file() {
-        return Err(untrusted("is not a regular file"));
-    }
-    if facts.mode() & 0o022 != 0 {
-        return Err(untrusted("can be written by others"));
-    }
-    let us = rustix::process::geteuid().as_raw();
-    if facts.uid() != 0 && facts.uid() != us {
-        return Err(untrusted("belongs neither to root nor to this user"));
-    }
-    if facts.len() > MAX_MODULE {
-        return Err(untrusted("is too large to be a module"));
-    }
-    let mut file = File::open(&real).map_err(gone)?;
-    let mut hash = Sha256::new();
-    let mut block = vec![0_u8; 1 << 16];
-    loop {
-        let read = file.read(&mut block).map_err(gone)?;
-        match block.get(..read) {
-            Some([]) | None => break,
-            Some(bytes) => hash.update(bytes),
-        }
-    }
-    Ok((real, Hash256(hash.finalize().into())))
-}
-
 fn info(path: Option<PathBuf>, sha256: Option<Hash256>, library: &LibraryInfo) -> ModuleInfo {
     let version = |(major, minor): (u8, u8)| format!("{major}.{minor}");
-    let folder = path.as_deref().and_then(Path::parent).and_then(|folder| std::fs::metadata(folder).ok());
-    // In a sticky folder (/tmp) strangers cannot replace our file.
-    let folder_writable = folder.is_some_and(|folder| folder.mode() & 0o022 != 0 && folder.mode() & 0o1000 == 0);
     ModuleInfo {
         path,
         sha256,
-        folder_writable,
+        libraries: Vec::new(),
         manufacturer: shown(&library.manufacturer),
         description: shown(&library.description),
         version: version(library.version),
@@ -264,9 +257,10 @@ fn info(path: Option<PathBuf>, sha256: Option<Hash256>, library: &LibraryInfo) -
 /// The variables that are known to steer modules or the loader.
 fn steering_variables(all: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>) -> Vec<SteeringVariable> {
     let steers = |name: &str| {
-        matches!(name, "LD_PRELOAD" | "LD_LIBRARY_PATH" | "LD_AUDIT" | "OPENSSL_CONF" | "OPENSSL_MODULES")
+        environment::is_loader(name)
+            || matches!(name, "OPENSSL_CONF" | "OPENSSL_MODULES" | "OPENSSL_ENGINES" | "ChrystokiConfigurationPath")
+            || ["KRYOPTIC_", "NFAST_", "CKNFAST_", "NSS_"].iter().any(|prefix| name.starts_with(prefix))
             || name.contains("PKCS11")
-            || name.starts_with("KRYOPTIC_")
             || (name.contains("HSM") && name.contains("CONF"))
     };
     let mut found: Vec<_> = all
@@ -283,25 +277,6 @@ fn steering_variables(all: impl Iterator<Item = (std::ffi::OsString, std::ffi::O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_module_file_must_be_absolute_regular_and_closed_to_others() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("module.so");
-        std::fs::write(&path, b"not a library").unwrap();
-        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        mode(0o644);
-        let (real, hash) = examine(&path).unwrap();
-        assert_eq!((real, hash), (path.canonicalize().unwrap(), Hash256::of(b"not a library")));
-        for bad in [0o664, 0o646] {
-            mode(bad);
-            assert_eq!(examine(&path).unwrap_err().code(), "module_untrusted", "{bad:o}");
-        }
-        assert_eq!(examine(Path::new("module.so")).unwrap_err().code(), "module_untrusted");
-        assert_eq!(examine(dir.path()).unwrap_err().code(), "module_untrusted");
-        assert_eq!(examine(&dir.path().join("none")).unwrap_err().code(), "token_gone");
-    }
 
     #[test]
     fn a_pinned_module_is_compared_before_it_is_loaded() {
@@ -328,6 +303,7 @@ mod tests {
             description: String::new(),
             version: String::new(),
             environment: Vec::new(),
+            libraries: Vec::new(),
         };
         let code =
             |recorded: &ModuleFacts| Module::open(&ModuleSpec::file(&path), Some(recorded)).err().unwrap().code();

@@ -19,6 +19,7 @@
 //! must not be carried over a fork.
 
 use super::fault::{Fault, Refusal};
+use crate::child;
 use crate::error::shown;
 use crate::files::shown_path;
 use secrecy::{ExposeSecret, SecretString};
@@ -31,7 +32,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
 
@@ -170,7 +171,7 @@ fn from_fd(number: u32) -> Result<Pin, Fault> {
 fn from_command(line: &[String]) -> Result<Pin, Fault> {
     let [program, arguments @ ..] = line else { return Err(no_pin("the PIN command is empty")) };
     let name = shown(program);
-    let child = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let child = child::command(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| no_pin(format!("the PIN command {name} cannot be run: {error}")))?;
     let read = match child.stdout.take() {
         Some(output) => read_pin(output, &format!("the PIN command {name}")),

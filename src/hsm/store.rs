@@ -15,7 +15,8 @@ use super::generate::KeyTemplate;
 use super::keycheck;
 use super::object::{AttributeState, KeyRef, Presence, State};
 pub use super::patience::Patience;
-use super::token::{Token, TokenInfo, TokenSpec};
+use super::token::{Token, TokenSpec};
+pub use super::token::{facts, record};
 use crate::crypto::note::{Checkpoint, SignedNote, VerifierKey};
 use crate::crypto::verify::PublicKey;
 use crate::error::{Error, Result};
@@ -31,6 +32,7 @@ use std::sync::Arc;
 pub struct Store {
     specs: BTreeMap<HsmName, TokenSpec>,
     recorded: Option<BTreeMap<HsmName, TokenRecord>>,
+    wanted: BTreeMap<HsmName, crate::config::Token>,
     opened: Answers<HsmName, Arc<Token>>,
     /// Keys that were found and confirmed. Each session looks for itself once more before its first signature, and every
     /// signature is verified, so nothing is taken on trust; a batch is only spared a dozen calls for each file.
@@ -46,7 +48,8 @@ impl Store {
             matches!(answer, Ok(_) | Err(Fault::Refusal(..) | Fault::Outage(Outage::TimedOut, _)))
         });
         let patience = Arc::new(Patience::none());
-        Store { specs, recorded: None, opened, found: Answers::new(Result::is_ok), patience }
+        let (wanted, found) = (BTreeMap::new(), Answers::new(Result::is_ok));
+        Store { specs, recorded: None, wanted, opened, found, patience }
     }
 
     /// The same, with tokens that cannot be used just now asked again.
@@ -55,8 +58,10 @@ impl Store {
     }
 
     /// From now on opens the recorded tokens and no others. Those that are open stay so: the records were made of them.
-    pub fn pin(&mut self, recorded: BTreeMap<HsmName, TokenRecord>) {
+    /// In production they are held against the adopted entries.
+    pub fn pin(&mut self, recorded: BTreeMap<HsmName, TokenRecord>, wanted: BTreeMap<HsmName, crate::config::Token>) {
         self.recorded = Some(recorded);
+        self.wanted = wanted;
     }
 
     /// The token with this name, opened and logged in.
@@ -75,6 +80,11 @@ impl Store {
                     .hint("keyctl adopt")
             };
             spec.recorded = Some(recorded.get(name).ok_or_else(unknown)?.clone());
+            if let Some(production) = &mut spec.production {
+                production.wanted = self.wanted.get(name).ok_or_else(unknown)?.clone();
+                let libraries = recorded.values().flat_map(|record| record.module.libraries.iter().cloned());
+                production.libraries = Some(libraries.collect());
+            }
         }
         let open = || self.patience.ask(name, || Token::open(spec.clone()).map(Arc::new));
         Ok(self.opened.get(name, open)?)
@@ -299,23 +309,6 @@ fn attribute_fact(attribute: &AttributeState) -> AttributeFact {
             State::Mismatch => keys::AttributeState::Mismatch,
         },
     }
-}
-
-/// What the register keeps of a token's words about itself.
-pub fn facts(info: &TokenInfo) -> TokenFacts {
-    TokenFacts {
-        label: info.label.clone(),
-        manufacturer: info.manufacturer.clone(),
-        model: info.model.clone(),
-        serial: info.serial.clone(),
-        firmware: info.firmware.clone(),
-        software: info.software,
-    }
-}
-
-/// What the ledger keeps of a token and its module when they are adopted.
-pub fn record(info: &TokenInfo) -> TokenRecord {
-    TokenRecord { token: facts(info), module: info.module.facts() }
 }
 
 /// What a new key signs to show that its private part is there: a fixed prefix, its name and a fresh nonce.

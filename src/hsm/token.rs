@@ -8,7 +8,7 @@
 mod choice;
 mod spec;
 
-pub use spec::{MechanismInfo, TokenInfo, TokenSpec};
+pub use spec::{MechanismInfo, Production, TokenInfo, TokenSpec, facts, record};
 
 use super::destroy::Gone;
 use super::fault::{Fault, Outage, Refusal};
@@ -20,7 +20,7 @@ use super::sign::SignInput;
 use super::worker::{Flight, Login, Seat, Shared, Turn, Worker, dismiss};
 use crate::crypto::verify::PublicKey;
 use crate::model::{CkaId, HsmName, Signature, Tbs};
-use choice::{check_ready, check_recorded, describe, prepare_login, survey};
+use choice::{admitted, check_ready, check_recorded, describe, prepare_login, survey};
 use cryptoki_sys::CK_SLOT_ID;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,14 +53,18 @@ impl Token {
     /// Opens the token and logs the user in, if token and module are the recorded ones.
     ///
     /// # Errors
-    /// `module_changed`, `wrong_token`, `token_not_found`, `token_uninitialized`, `pin_locked`, `last_pin_try`, `no_pin`, `wrong_pin`, the
+    /// `module_changed`, `hardware_not_adopted`, `wrong_token`, `token_not_found`, `token_uninitialized`, `pin_locked`, `last_pin_try`, `no_pin`, `wrong_pin`, the
     /// module's, and outages.
     pub fn open(spec: TokenSpec) -> Result<Token, Fault> {
         let (module, slot, facts) = survey(&spec)?;
         check_recorded(spec.recorded.as_ref(), &facts).map_err(|fault| fault.at(&facts.label))?;
         check_ready(&facts).map_err(|fault| fault.at(&facts.label))?;
+        let info = describe(&spec, &module, &facts, false).map_err(|fault| fault.at(&facts.label))?;
+        admitted(&spec, &info, false).map_err(|fault| fault.at(&facts.label))?;
         let login = prepare_login(&spec, &facts).map_err(|fault| fault.at(&facts.label))?;
-        Self::start(spec, module, slot, &facts, login)
+        let token = Self::start(spec, module, slot, (&facts, info), login)?;
+        admitted(&token.spec, &token.info, true).map_err(|fault| fault.at(&facts.label))?;
+        Ok(token)
     }
 
     /// Opens the token without a login: its facts, mechanisms and public objects. No PIN is fetched. A module that is not
@@ -70,26 +74,29 @@ impl Token {
     /// As [`Token::open`], but another token and locked PINs do not matter.
     pub fn open_without_login(spec: TokenSpec) -> Result<Token, Fault> {
         let (module, slot, facts) = survey(&spec)?;
-        Self::start(spec, module, slot, &facts, Login::Nobody)
+        let info = describe(&spec, &module, &facts, true).map_err(|fault| fault.at(&facts.label))?;
+        Self::start(spec, module, slot, (&facts, info), Login::Nobody)
     }
 
     fn start(
         spec: TokenSpec,
         module: Arc<Module>,
         slot: CK_SLOT_ID,
-        facts: &TokenFacts,
+        (facts, info): (&TokenFacts, TokenInfo),
         login: Login,
     ) -> Result<Token, Fault> {
         let builtin = matches!(spec.module, ModuleSpec::Builtin { .. });
         let keypad = matches!(login, Login::User(None));
-        let info = describe(&module, facts, builtin);
         let shared = Arc::new(Shared::new(module, facts, slot, builtin, login));
         let sessions = spec.sessions.clamp(1, MAX_SESSIONS);
         let workers: Result<Vec<_>, _> =
             (0..sessions).map(|number| Worker::start(&shared, format!("{}-{number}", spec.name))).collect();
-        let token = Token { info, shared, workers: workers?, spec };
+        let mut token = Token { info, shared, workers: workers?, spec };
         let deadline = if keypad { KEYPAD.max(token.spec.timeout) } else { token.spec.timeout };
         token.first()?.call(deadline, |_, _| Ok(()))?;
+        if token.spec.production.is_some() {
+            token.info.validations = token.ask(|seat| seat.validations())?;
+        }
         Ok(token)
     }
 

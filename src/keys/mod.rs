@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 pub use revocation::{PublishedCrl, Revocation, RevocationReason, Terms, retention_cutoff};
 pub use state::State;
-pub use token::{Difference, ModuleFacts, SteeringVariable, TokenRecord, TokenSummary};
+pub use token::{Difference, Library, ModuleFacts, Statement, SteeringVariable, TokenRecord, TokenSummary, Validation};
 
 /// One generation of a key with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,38 @@ pub struct TokenRecord {
     pub token: TokenFacts,
     /// The module.
     pub module: ModuleFacts,
+    /// What the module says of the device's validation (`CKO_VALIDATION`); looked for in production.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub validations: Vec<Validation>,
+    /// A statement about this token that held under its vendor's roots.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub statement: Option<Statement>,
+}
+
+/// A validation object of PKCS#11 3.2, in the module's words. Text is escaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validation {
+    /// `CKA_VALIDATION_AUTHORITY_TYPE`: `nist-cmvp`, `common-criteria` or `unspecified`.
+    pub authority: String,
+    /// `CKA_VALIDATION_TYPE`: `software`, `hardware`, `firmware`, `hybrid` or `unspecified`.
+    pub kind: String,
+    /// `CKA_VALIDATION_LEVEL`.
+    pub level: u64,
+    /// `CKA_VALIDATION_CERTIFICATE_IDENTIFIER`.
+    pub certificate: String,
+}
+
+/// A signed statement that names a token's serial number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    /// SHA-256 of its file.
+    pub sha256: Hash256,
+    /// SHA-256 of the file of roots it held under.
+    pub roots_sha256: Hash256,
+    /// Whose roots those are, by their subjects; escaped.
+    pub vendor: String,
 }
 
 /// A PKCS#11 module: its file, and its words about itself (CK_INFO). Text is escaped.
@@ -35,6 +67,27 @@ pub struct ModuleFacts {
     pub version: String,
     /// Environment variables that steer modules or the loader, sorted by name.
     pub environment: Vec<SteeringVariable>,
+    /// Other libraries that were mapped when it was up, and are not this program's own; sorted by path.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub libraries: Vec<Library>,
+}
+
+/// A shared library beside a module.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Library {
+    /// Path, escaped.
+    pub path: String,
+    /// SHA-256 of the file.
+    pub sha256: Hash256,
+}
+
+impl ModuleFacts {
+    /// One hash over module and libraries, for intents; `None` for the builtin module.
+    pub fn digest(&self) -> Option<Hash256> {
+        let lines = self.libraries.iter().map(|library| format!("{} {}\n", library.sha256, library.path));
+        Some(Hash256::of(format!("{}\n{}", self.sha256?, lines.collect::<String>()).as_bytes()))
+    }
 }
 
 /// A variable that may steer a module: its name and the SHA-256 of its value.
@@ -80,6 +133,26 @@ pub struct TokenSummary {
 }
 
 impl TokenRecord {
+    /// What else vouches for it.
+    fn attested(&self, found: &TokenRecord) -> [Difference; 2] {
+        let validations = |record: &TokenRecord| {
+            let words = record
+                .validations
+                .iter()
+                .map(|it| format!("{} {} level {} certificate {}", it.authority, it.kind, it.level, it.certificate));
+            (!record.validations.is_empty()).then(|| words.collect::<Vec<_>>().join(", "))
+        };
+        let statement = |record: &TokenRecord| {
+            record.statement.as_ref().map(|it| format!("SHA-256 {}, under the roots of {}", it.sha256, it.vendor))
+        };
+        let difference =
+            |what: &str, recorded, found| Difference { what: what.to_owned(), recorded, found, decisive: false };
+        [
+            difference("validation", validations(self), validations(found)),
+            difference("vendor's statement", statement(self), statement(found)),
+        ]
+    }
+
     /// What approvers are shown of it.
     pub fn summary(&self) -> TokenSummary {
         TokenSummary {
@@ -116,8 +189,23 @@ impl TokenRecord {
             found,
             decisive,
         });
-        named.chain(steering(module, theirs)).filter(|it| it.recorded != it.found).collect()
+        let named = named.chain(steering(module, theirs)).chain(libraries(module, theirs)).chain(self.attested(found));
+        named.filter(|it| it.recorded != it.found).collect()
     }
+}
+
+/// Libraries of either side. One that is not mapped this time is no difference: which are, depends on what else is open.
+fn libraries(recorded: &ModuleFacts, found: &ModuleFacts) -> Vec<Difference> {
+    let value = |facts: &ModuleFacts, path: &str| {
+        facts.libraries.iter().find(|it| it.path == path).map(|it| format!("SHA-256 {}", it.sha256))
+    };
+    let found_ones = found.libraries.iter().map(|library| Difference {
+        what: format!("library {}", library.path),
+        recorded: value(recorded, &library.path),
+        found: value(found, &library.path),
+        decisive: false,
+    });
+    found_ones.collect()
 }
 
 /// Every variable of either side, with the hashes of its values.
@@ -158,7 +246,10 @@ mod tests {
                 description: text("d"),
                 version: text("1.0"),
                 environment: vec![SteeringVariable { name: text("X_CONF"), value_sha256: Hash256::of(b"1") }],
+                libraries: vec![Library { path: text("/l.so"), sha256: Hash256::of(b"l") }],
             },
+            validations: Vec::new(),
+            statement: None,
         }
     }
 
@@ -166,13 +257,14 @@ mod tests {
     fn identity_is_decisive_and_the_rest_is_to_be_known() {
         assert_eq!(record().differences(&record()), []);
         type Case = (fn(&mut TokenRecord), &'static str, bool);
-        let changes: [Case; 7] = [
+        let changes: [Case; 8] = [
             (|r| r.token.serial = "2".into(), "serial number", true),
             (|r| r.token.label = "b".into(), "label", true),
             (|r| r.module.path = Some("/n.so".into()), "module", true),
             (|r| r.module.sha256 = None, "module SHA-256", true),
             (|r| r.token.firmware = "1.1".into(), "firmware", false),
             (|r| r.module.version = "1.1".into(), "module version", false),
+            (|r| r.module.libraries[0].sha256 = Hash256::of(b"other"), "library /l.so", false),
             (|r| r.module.environment.clear(), "environment variable X_CONF", false),
         ];
         for (change, what, decisive) in changes {

@@ -102,12 +102,21 @@ pub fn settings(conn: &Connection) -> Result<Adopted> {
 /// # Errors
 /// They cannot be read.
 pub fn tokens(conn: &Connection) -> Result<BTreeMap<HsmName, TokenRecord>> {
-    let sql = "SELECT hsm, doc FROM tokens AS t WHERE seq = (SELECT max(seq) FROM tokens WHERE hsm = t.hsm)";
+    Ok(token_records(conn)?.into_iter().map(|(hsm, (_, record))| (hsm, record)).collect())
+}
+
+/// As [`tokens`], each with the entry that recorded it.
+///
+/// # Errors
+/// They cannot be read.
+pub fn token_records(conn: &Connection) -> Result<BTreeMap<HsmName, (u64, TokenRecord)>> {
+    let sql = "SELECT hsm, seq, doc FROM tokens AS t WHERE seq = (SELECT max(seq) FROM tokens WHERE hsm = t.hsm)";
     let mut statement = conn.prepare_cached(sql).sql(READING)?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).sql(READING)?;
+    let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, place(row.get(1)?), row.get::<_, String>(2)?));
+    let rows = statement.query_map([], row).sql(READING)?;
     rows.map(|row| {
-        let (hsm, doc) = row.sql(READING)?;
-        Ok((hsm.parse()?, parse(&doc)?))
+        let (hsm, seq, doc) = row.sql(READING)?;
+        Ok((hsm.parse()?, (seq, parse(&doc)?)))
     })
     .collect()
 }

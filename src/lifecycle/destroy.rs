@@ -7,8 +7,8 @@ use crate::hsm::store::DestroyedKey;
 use crate::keys::Generation;
 use crate::ledger::query::{self, OpenIntent};
 use crate::outcome::{self, Receipt};
+use crate::policy::Decision;
 use crate::policy::life::{INDESTRUCTIBLE, all_copies};
-use crate::policy::{Decision, Verdict};
 use crate::request::{DestroyKey, Operation};
 use crate::world::{World, act, orphans};
 
@@ -46,7 +46,7 @@ pub(crate) fn plan(world: &World, generation: &Generation) -> Result<Plan> {
 /// A key that was made so that it stays is told apart: no approval and no waiting helps.
 pub(crate) fn refused(error: Error, generation: &Generation, decision: &[Decision]) -> Error {
     let gates = decision.first().map(Decision::gates).unwrap_or_default();
-    let mut failed = gates.iter().filter(|gate| gate.verdict != Verdict::Pass);
+    let mut failed = gates.iter().filter(|gate| !gate.lets_pass());
     let stays = failed.next().is_some_and(|gate| gate.name == INDESTRUCTIBLE) && failed.next().is_none();
     if error.code() != "gate_failed" || !stays {
         return error;

@@ -6,9 +6,9 @@ use crate::clock::Time;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::keys::rotation::{Link, Review};
-use crate::keys::{Generation, PublishedKeyring, Revocation};
+use crate::keys::{Generation, PublishedKeyring, Revocation, TokenRecord};
 use crate::ledger::query::{self, Artifact, LastFacts, Suspension};
-use crate::model::{Email, Environment, KeyName};
+use crate::model::{Email, Environment, HsmName, KeyName, Tool};
 use crate::people::Roster;
 use crate::people::approval::Participant;
 use crate::people::cab::{Here, Paper};
@@ -66,6 +66,8 @@ pub struct Facts<'a> {
     pub roster: Option<RosterFacts>,
     /// What else has to be known before a key is destroyed; empty for other acts.
     pub destruction: LastFacts,
+    /// Tokens and program, which count in production.
+    pub equipment: Option<Equipment>,
 }
 
 impl Facts<'_> {
@@ -151,6 +153,24 @@ pub struct SigningFacts<'a> {
     pub marked: Option<Artifact>,
 }
 
+/// What production needs to know of tokens and of this program.
+#[derive(Clone, Debug)]
+pub struct Equipment {
+    /// The tokens that the act is about, or all of them where settings are adopted.
+    pub tokens: BTreeMap<HsmName, KnownToken>,
+    /// This program.
+    pub tool: Tool,
+}
+
+/// A token as the ledger has it.
+#[derive(Clone, Debug, Default)]
+pub struct KnownToken {
+    /// What was recorded of it, if anything was.
+    pub record: Option<TokenRecord>,
+    /// Who adopted the module, in words.
+    pub adopted_by: String,
+}
+
 /// What a policy says to a request of one operation.
 pub trait Decide: Operation {
     /// Whether the decision needs to know who there is.
@@ -183,7 +203,8 @@ pub trait Decide: Operation {
         None
     }
 
-    /// The decision. Pure: the same request and facts give the same gates.
+    /// What the operation's own policy says; the whole decision is [`super::hardware::weigh`]. Pure: the same request and
+    /// facts give the same gates.
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision;
 }
 

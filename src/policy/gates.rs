@@ -12,6 +12,8 @@ crate::model::words! {
     Verdict: "verdict" {
         /// It holds.
         Pass = "pass",
+        /// It holds, if those whose word is all there is for it are right. Only the gate about hardware says this.
+        Asserted = "asserted",
         /// It does not.
         Fail = "fail",
         /// The facts could not be had. Counts as a failure where the gate is required.
@@ -33,6 +35,13 @@ pub struct Gate {
     pub verdict: Verdict,
 }
 
+impl Gate {
+    /// Whether it stands in nobody's way.
+    pub fn lets_pass(&self) -> bool {
+        matches!(self.verdict, Verdict::Pass | Verdict::Asserted)
+    }
+}
+
 /// What a policy decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -47,11 +56,7 @@ pub enum Decision {
 impl Decision {
     /// Allowed only if every gate passes.
     pub fn from_gates(gates: Vec<Gate>) -> Self {
-        if gates.iter().all(|gate| gate.verdict == Verdict::Pass) {
-            Decision::Allow(gates)
-        } else {
-            Decision::Block(gates)
-        }
+        if gates.iter().all(Gate::lets_pass) { Decision::Allow(gates) } else { Decision::Block(gates) }
     }
 
     /// The gates that were looked at.

@@ -7,6 +7,7 @@ pub mod every;
 pub mod facts;
 pub mod gates;
 pub mod grants;
+pub mod hardware;
 pub mod life;
 pub mod people;
 pub mod revocation;

@@ -120,5 +120,6 @@ pub(crate) fn facts(settings: &Settings, environment: Environment, generation: G
         suspended_keys: BTreeMap::new(),
         roster: None,
         destruction: LastFacts::default(),
+        equipment: None,
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Stages from left to right; those in one row may use each other.
 const ROWS: &[&[&str]] = &[
-    &["model", "error", "clock", "crypto", "files", "http"],
+    &["model", "error", "clock", "child", "crypto", "files", "http"],
     &["config", "keys", "people", "pipeline", "request", "ledger", "retry"],
     &["policy"],
     &["gate"],

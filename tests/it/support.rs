@@ -99,6 +99,8 @@ impl Place {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYCTL_") && name != "KEYCTL_TEST_SQL") {
             command.env_remove(name);
         }
+        // Set by cargo; production takes nothing of the loader's.
+        command.env_remove("LD_LIBRARY_PATH");
         command.env("HOME", self.dir.path()).env("XDG_STATE_HOME", self.path("state"));
         command.env("KEYCTL_TRUST_DIR", self.path("trust"));
         if self.workspace().join("ledger.db").exists() {

@@ -36,6 +36,12 @@ pub fn lying_module() -> &'static Path {
     MODULE.get_or_init(|| shared_object("lying", &["-fvisibility=hidden", "-Wl,-Bsymbolic"]))
 }
 
+/// The module of `tests/lying/wrapper.c`: software that calls itself a device.
+pub fn wrapper_module() -> &'static Path {
+    static MODULE: OnceLock<PathBuf> = OnceLock::new();
+    MODULE.get_or_init(|| shared_object("wrapper", &["-fvisibility=hidden", "-Wl,-Bsymbolic"]))
+}
+
 /// `tests/lying/dying.c`, to be preloaded: kills at a chosen step.
 pub fn dying_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
@@ -94,8 +100,6 @@ impl Tokens {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.place.command(args);
         command.envs(self.variables.iter().map(|(name, value)| (name, value))).env("TOKEN_PIN", PIN);
-        // Set by cargo; it would count as steering the modules.
-        command.env_remove("LD_LIBRARY_PATH");
         command
     }
 

@@ -6,6 +6,7 @@
 mod brief;
 mod confirm;
 mod document;
+mod equipment;
 mod input;
 mod pack;
 pub(super) mod words;

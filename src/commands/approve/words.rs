@@ -1,7 +1,7 @@
 //! A request in plain words, made from its bytes and nothing else. Nothing in it is left out, and no text in it can
 //! pass for another line: where one is too long for a line, the next begins with a bar that nothing else begins with.
 
-use super::brief;
+use super::{brief, equipment};
 use crate::clock::rfc3339;
 use crate::config::policy::Operation;
 use crate::error::shown;
@@ -112,6 +112,7 @@ pub(super) fn of_cab(approval: &CabApproval) -> Words {
 
 fn of_step(words: &mut Words, number: usize, step: &Step) {
     words.line(&format!("step {number}"), &format!("{}: {}", step_phrase(&step.operation), step.object));
+    equipment::lines(step).iter().for_each(|(label, text)| words.line(label, text));
     people(step).iter().for_each(|line| words.line("", &format!("  {line}")));
     let mut params = Vec::new();
     flatten("", &step.params, &mut params);

@@ -75,3 +75,30 @@ fn a_diff_reads_like_a_sentence() {
         ]
     );
 }
+
+/// Hardware, variables and releases are adopted like the rest, and read back as they were written.
+#[test]
+fn hardware_variables_and_releases_are_part_of_what_is_adopted() {
+    let more = "timeout_seconds = 10\nhardware = { manufacturer = \"Acme\", model = \"Vault\", firmware = [\"7.3\", \"7.10\"], \
+                attestation = { file = \"certs/tsa-roots.pem\", roots = \"certs/tsa-roots.pem\" } }\n\
+                environment = { X_CONF = \"plain\" }";
+    let text = GOOD.replace("timeout_seconds = 10", more);
+    let text = text.replace("[retry]", &format!("[tool]\nsha256 = [\"{}\"]\n[retry]", "1".repeat(64)));
+    let settings = parse(&text).unwrap().adopted();
+    let json = settings.to_json().unwrap();
+    assert_eq!(Settings::from_json(&json).unwrap(), settings);
+    let hash = Hash256::of(b"roots").to_string();
+    for part in ["\"firmware\":[\"7.3\",\"7.10\"]", "\"X_CONF\":{\"value\":\"plain\"}", "\"kind\":\"statement\"", &hash]
+    {
+        assert!(json.contains(part), "{part}: {json}");
+    }
+    let plain = parse(GOOD).unwrap().adopted();
+    let changed: Vec<_> = Settings::diff(&plain, &settings).unwrap().into_iter().map(|change| change.path).collect();
+    for part in ["hsm.primary.environment.X_CONF.value", "hsm.primary.hardware.model", "tool.sha256"] {
+        assert!(changed.iter().any(|path| path == part), "{part}: {changed:?}");
+    }
+    // One process has one environment.
+    let other = text.replace("[hsm.issuing]", "[hsm.issuing]\nenvironment = { X_CONF = \"other\" }");
+    let error = parse(&other).unwrap_err();
+    assert!(error.message().contains("another [hsm] entry gives it another value"), "{error}");
+}

@@ -128,6 +128,35 @@ fn what_does_not_fit_together_names_its_line() {
         ("rotation_days    =", "rotation_days = 99999999999 #!", "1 to 3650, not 99999999999"),
         ("rotate_lead_days =", "rotate_lead_days = 90 #!", "less than rotation_days, which is 90"),
         ("custody          =", "rotation = \"review\" #!", "only a CA's rotation can wait"),
+        // hardware and what surrounds it
+        (
+            "timeout_seconds",
+            "hardware = { manufacturer = \"A\", model = \"B\", firmware = [\"7.8\", \"7.3\"] } #!",
+            "hsm.primary.hardware: the first firmware of a range is not behind the last",
+        ),
+        (
+            "timeout_seconds",
+            "hardware = { manufacturer = \"A\", model = \"B\", firmware = \"7\" } #!",
+            "\"7\" is no version",
+        ),
+        (
+            "timeout_seconds",
+            "hardware = { manufacturer = \"A\", model = \"B\", firmware = \"7.3\", attestation = \"trust\" } #!",
+            "attestation is",
+        ),
+        (
+            "timeout_seconds",
+            "hardware = { manufacturer = \"A\", model = \"B\", firmware = \"7.3\", attestation = { file = \"a\", roots = \"certs/tsa-roots.pem\" } } #!",
+            "a: does not exist",
+        ),
+        ("timeout_seconds", "environment = { LD_AUDIT = \"x\" } #!", "LD_AUDIT: it steers the loader or this program"),
+        ("timeout_seconds", "environment = { X_CONF = \"/nonexistent\" } #!", "X_CONF: /nonexistent: does not exist"),
+        ("[retry]", "[tool]\nsha256 = [] #!\n[retry]", "tool.sha256: one to 64 releases"),
+        (
+            "fips   = { standard = \"140-2\"",
+            "fips = { standard = \"140-3\", level = 3, certificate = \"1\", checked = \"2026-13-01\" } #!",
+            "checked is a day like 2026-11-01",
+        ),
         // production
         ("module = { path", "module = \"builtin\" #!", "a software token cannot serve production"),
         ("module = { path", "module = \"lib/pkcs11.so\" #!", "an absolute path without"),

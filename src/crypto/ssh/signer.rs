@@ -8,13 +8,14 @@ use super::agent::Agent;
 use super::key::PublicKey;
 use super::private::{MAX_FILE, PrivateFile, PrivateKey};
 use super::signature::{MAX_SIGNATURE, Signature};
+use crate::child;
 use crate::error::{Context, Error, Kind, Result, shown};
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use zeroize::Zeroizing;
 
 /// How a passphrase is asked for; given the key file's name. Called again after a wrong one.
@@ -199,7 +200,7 @@ fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32)> {
 /// itself when the key is not touched.
 fn keygen(path: &Path, namespace: &str, message: &[u8]) -> Result<Signature> {
     let failed = || "ssh-keygen cannot be run to reach the security key".to_owned();
-    let mut child = Command::new("ssh-keygen")
+    let mut child = child::command("ssh-keygen")
         .args(["-Y", "sign", "-n", namespace, "-f"])
         .arg(path)
         .stdin(Stdio::piped())

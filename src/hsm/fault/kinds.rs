@@ -58,6 +58,8 @@ pub enum Refusal {
     Forbidden,
     /// The module file is not the pinned one.
     ModuleChanged,
+    /// Production takes hardware that was adopted, and this is not known to be that.
+    NotAdopted,
     /// The module file or the token's folder may not be trusted.
     Untrusted,
     /// Refused for another reason.
@@ -101,6 +103,7 @@ impl Refusal {
             Refusal::ModuleAnswer => "module_answer",
             Refusal::Forbidden => "key_forbids",
             Refusal::ModuleChanged => "module_changed",
+            Refusal::NotAdopted => "hardware_not_adopted",
             Refusal::Untrusted => "module_untrusted",
             Refusal::Refused => "token_refused",
         }

@@ -55,6 +55,7 @@ pub fn spec(module: ModuleSpec, label: &str) -> TokenSpec {
         timeout: Duration::from_secs(30),
         sessions: 1,
         recorded: None,
+        production: None,
     }
 }
 

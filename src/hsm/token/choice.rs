@@ -1,14 +1,18 @@
 //! The choice of a token: which one is meant, whether it is the recorded one, and whether it may be logged in to.
 
-use super::spec::{TokenInfo, TokenSpec};
+use super::spec::{Production, TokenInfo, TokenSpec, record};
+use crate::config::Attestation;
 use crate::error::shown;
+use crate::hsm::attestation;
 use crate::hsm::deadline::within;
 use crate::hsm::fault::{Fault, Outage, Refusal};
-use crate::hsm::module::{Module, ModuleInfo};
+use crate::hsm::module::{Module, ModuleSpec};
 use crate::hsm::pin::PinSource;
 use crate::hsm::raw::TokenFacts;
+use crate::hsm::software;
 use crate::hsm::worker::{Login, check_pin_flags};
-use crate::keys::TokenRecord;
+use crate::keys::{Library, TokenRecord};
+use crate::policy::hardware;
 use cryptoki_sys::*;
 use std::sync::Arc;
 
@@ -103,7 +107,9 @@ pub(super) fn prepare_login(spec: &TokenSpec, facts: &TokenFacts) -> Result<Logi
     }
 }
 
-pub(super) fn describe(module: &Module, facts: &TokenFacts, builtin: bool) -> TokenInfo {
+/// What token and module say of themselves, and what is known of their files. `look` asks for all of that even where the
+/// token is a recorded one.
+pub(super) fn describe(spec: &TokenSpec, module: &Module, facts: &TokenFacts, look: bool) -> Result<TokenInfo, Fault> {
     let version = |(major, minor): (u8, u8)| format!("{major}.{minor}");
     let mut warnings = Vec::new();
     if facts.flags & CKF_USER_PIN_COUNT_LOW != 0 {
@@ -112,11 +118,37 @@ pub(super) fn describe(module: &Module, facts: &TokenFacts, builtin: bool) -> To
     if facts.flags & CKF_USER_PIN_TO_BE_CHANGED != 0 {
         warnings.push("the user PIN is still the one the manufacturer set".to_owned());
     }
-    let software = builtin || is_software(&module.info, facts);
+    let builtin = matches!(spec.module, ModuleSpec::Builtin { .. });
+    let mut about = module.info.clone();
+    // The files of a recorded module are as they were recorded, and so is what they are.
+    let known = spec.recorded.as_ref().filter(|_| !look);
+    if known.is_none() || spec.production.is_some() {
+        about.libraries = module.libraries()?;
+    }
+    let by_file = known.map_or_else(|| module.software().is_some(), |record| record.token.software);
+    let software = builtin
+        || by_file
+        || software::by_name(&[
+            &module.info.manufacturer,
+            &module.info.description,
+            &facts.manufacturer,
+            &facts.model,
+            &facts.label,
+        ]);
     if software {
         warnings.push("this is a software token: for trials only, and nothing it says is attested".to_owned());
     }
-    TokenInfo {
+    let statement = match &spec.production {
+        Some(Production { wanted, dir, .. }) => match attestation::statement(wanted, dir, &facts.serial) {
+            Ok(statement) => statement,
+            Err(error) => {
+                warnings.push(error.full());
+                None
+            }
+        },
+        None => None,
+    };
+    Ok(TokenInfo {
         label: shown(&facts.label),
         manufacturer: shown(&facts.manufacturer),
         model: shown(&facts.model),
@@ -126,16 +158,33 @@ pub(super) fn describe(module: &Module, facts: &TokenFacts, builtin: bool) -> To
         flags: facts.flags,
         pin_length: facts.pin_length,
         software,
-        module: module.info.clone(),
+        module: about,
+        validations: Vec::new(),
+        statement,
         warnings,
-    }
+    })
 }
 
-/// Software tokens that are known by what they call themselves.
-fn is_software(module: &ModuleInfo, facts: &TokenFacts) -> bool {
-    let words = ["softhsm", "kryoptic", "nss", "mozilla", "opencryptoki", "simulator", "software"];
-    [&module.manufacturer, &module.description, &facts.manufacturer, &facts.model, &facts.label]
-        .iter()
-        .map(|text| text.to_lowercase())
-        .any(|text| words.iter().any(|word| text.contains(word)))
+/// Whether production takes the token, as far as that is known before the login (`false`) or after it.
+pub(super) fn admitted(spec: &TokenSpec, info: &TokenInfo, logged_in: bool) -> Result<(), Fault> {
+    let Some(Production { wanted, libraries, .. }) = &spec.production else { return Ok(()) };
+    let adopted = |library: &&Library| libraries.as_ref().is_none_or(|adopted| adopted.contains(library));
+    if let Some(strange) = info.module.libraries.iter().find(|library| !adopted(library)) {
+        let message =
+            format!("the module brings {} with SHA-256 {}, which nobody adopted", strange.path, strange.sha256);
+        return Err(Fault::refusal(Refusal::ModuleChanged, message));
+    }
+    let mut wanted = wanted.clone();
+    if !logged_in {
+        // Validation objects need a session.
+        let attestation = wanted.hardware.as_mut().map(|hardware| &mut hardware.attestation);
+        if let Some(attestation) = attestation.filter(|it| matches!(it, Some(Attestation::ValidationObject))) {
+            *attestation = None;
+        }
+    }
+    let judged = hardware::check_now(&spec.name, &wanted, &record(info));
+    judged.map_err(|why| {
+        let why = info.warnings.iter().fold(why, |why, warning| format!("{why}; {warning}"));
+        Fault::refusal(Refusal::NotAdopted, why)
+    })
 }

@@ -1,10 +1,13 @@
 //! Which token is meant, and what it says of itself.
 
+use crate::config::Token;
 use crate::hsm::module::{ModuleInfo, ModuleSpec};
 use crate::hsm::pin::PinSource;
-use crate::keys::TokenRecord;
+use crate::keys::{Library, Statement, TokenFacts, TokenRecord, Validation};
 use crate::model::HsmName;
 use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which token, and how to use it.
@@ -26,6 +29,20 @@ pub struct TokenSpec {
     pub sessions: usize,
     /// What was adopted; nothing else is logged in to.
     pub recorded: Option<TokenRecord>,
+    /// What production asks of it; `None` elsewhere.
+    pub production: Option<Production>,
+}
+
+/// What a token has to be in production, beyond being the recorded one.
+#[derive(Clone, Debug)]
+pub struct Production {
+    /// Its adopted entry.
+    pub wanted: Token,
+    /// The folder that files in it are relative to.
+    pub dir: PathBuf,
+    /// Libraries that were adopted, of all tokens: which module brought one cannot be told apart later. `None` while
+    /// nothing is adopted yet.
+    pub libraries: Option<BTreeSet<Library>>,
 }
 
 /// What the token and its module say of themselves. Text is escaped.
@@ -51,6 +68,10 @@ pub struct TokenInfo {
     pub software: bool,
     /// The module.
     pub module: ModuleInfo,
+    /// What the module says of its validation; looked for in production.
+    pub validations: Vec<Validation>,
+    /// The vendor's statement about it, if one is adopted and holds.
+    pub statement: Option<Statement>,
     /// Words of caution for the operator.
     pub warnings: Vec<String>,
 }
@@ -73,4 +94,22 @@ pub struct MechanismInfo {
     pub max: u64,
     /// `CKF_…` flags: what it can be used for.
     pub flags: u64,
+}
+
+/// What the register keeps of a token's words about itself.
+pub fn facts(info: &TokenInfo) -> TokenFacts {
+    TokenFacts {
+        label: info.label.clone(),
+        manufacturer: info.manufacturer.clone(),
+        model: info.model.clone(),
+        serial: info.serial.clone(),
+        firmware: info.firmware.clone(),
+        software: info.software,
+    }
+}
+
+/// What the ledger keeps of a token and its module when they are adopted.
+pub fn record(info: &TokenInfo) -> TokenRecord {
+    let (validations, statement) = (info.validations.clone(), info.statement.clone());
+    TokenRecord { token: facts(info), module: info.module.facts(), validations, statement }
 }

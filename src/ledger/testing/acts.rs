@@ -80,8 +80,9 @@ fn record(hsm: &HsmName) -> TokenRecord {
         description: "Kryoptic PKCS11 Module".into(),
         version: "0.0".into(),
         environment: Vec::new(),
+        libraries: Vec::new(),
     };
-    TokenRecord { token: token(hsm), module }
+    TokenRecord { token: token(hsm), module, validations: Vec::new(), statement: None }
 }
 
 fn algorithm_of(key: &PKey<Private>) -> KeyAlgorithm {
