@@ -194,7 +194,7 @@ fn update(change: impl FnOnce(&mut UpdatePipeline)) -> Request<UpdatePipeline> {
     let mut params = UpdatePipeline {
         generation: "windows/1".parse().unwrap(),
         pipeline: "build".parse().unwrap(),
-        file: "p/build.toml".into(),
+        file: "/p/build.toml".into(),
         field: "a.b".parse().unwrap(),
         value: PipelineValue::Thumbprint,
         from: "CD".repeat(20),
