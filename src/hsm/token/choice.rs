@@ -1,6 +1,7 @@
 //! The choice of a token: which one is meant, whether it is the recorded one, and whether it may be logged in to.
 
 use super::spec::{TokenInfo, TokenSpec};
+use crate::clock::Time;
 use crate::error::shown;
 use crate::hsm::deadline::within;
 use crate::hsm::fault::{Fault, Outage, Refusal};
@@ -125,10 +126,17 @@ pub(super) fn describe(module: &Module, facts: &TokenFacts, builtin: bool) -> To
         hardware: version(facts.hardware),
         flags: facts.flags,
         pin_length: facts.pin_length,
+        clock: clock(facts),
         software,
         module: module.info.clone(),
         warnings,
     }
+}
+
+/// `YYYYMMDDhhmmss` and two reserved characters (PKCS#11 v3.1 §3.3), where a flag says that there is a clock.
+fn clock(facts: &TokenFacts) -> Option<Time> {
+    let digits = facts.utc_time.get(..14).filter(|_| facts.flags & CKF_CLOCK_ON_TOKEN != 0)?;
+    chrono::NaiveDateTime::parse_from_str(digits, "%Y%m%d%H%M%S").ok().map(|time| time.and_utc())
 }
 
 /// Software tokens that are known by what they call themselves.
