@@ -79,6 +79,9 @@ _keyctl() {
             keyctl,run)
                 cmd="keyctl__subcmd__run"
                 ;;
+            keyctl,set-time)
+                cmd="keyctl__subcmd__set__subcmd__time"
+                ;;
             keyctl,sign)
                 cmd="keyctl__subcmd__sign"
                 ;;
@@ -113,7 +116,7 @@ _keyctl() {
 
     case "${cmd}" in
         keyctl)
-            opts="-q -v -h -V --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help --version init trust status doctor keygen import destroy revoke compromise crl rotate due adopt grant follow-up suspend roster approve cab run sign verify audit recover completions man"
+            opts="-q -v -h -V --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help --version init trust status doctor keygen import destroy revoke compromise crl rotate due adopt grant follow-up suspend set-time roster approve cab run sign verify audit recover completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1380,6 +1383,48 @@ _keyctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        keyctl__subcmd__set__subcmd__time)
+            opts="-q -v -h --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --correlation-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --actor)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --because)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ticket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         keyctl__subcmd__sign)
             opts="-q -v -h --files-from --key --to --append --replace --re-sign --remove --hash --page-hashes --program-name --program-url --for-pack --for-packs --cab --cab-id --acknowledge --builder --pipeline-run --source-repo --source-commit --follow-symlinks --timestamp --no-timestamp --timestamp-roots --sandbox --jobs --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1629,7 +1674,7 @@ _keyctl() {
             return 0
             ;;
         keyctl__subcmd__verify)
-            opts="-q -v -h --roots --timestamp-roots --crl --require-timestamp --ledger-key --keyring --follow-symlinks --at --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
+            opts="-q -v -h --roots --timestamp-roots --crl --require-timestamp --ledger-key --roster --request --keyring --follow-symlinks --at --workspace --output --correlation-id --actor --identity --because --ticket --yes --dry-run --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1648,6 +1693,14 @@ _keyctl() {
                     return 0
                     ;;
                 --ledger-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --roster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --request)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -53,6 +53,7 @@ complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "adopt" -d 'Adopt the 
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "grant" -d 'Give a standing approval for one key\'s rotations, or end it'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "follow-up" -d 'Show duties that have a deadline, or close one with evidence'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "suspend" -d 'Stop a key at once from signing and issuing, or let it go on'
+complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "set-time" -d 'Set the ledger\'s time back to the clock\'s, after an entry under a clock that was ahead'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "roster" -d 'Show the roster in force, suspend a person, or restore one'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "approve" -d 'Approve what somebody else asks for, with your own SSH key'
 complete -c keyctl -n "__fish_keyctl_needs_command" -f -a "cab" -d 'Draft an approval of files by the change advisory board'
@@ -296,6 +297,18 @@ complete -c keyctl -n "__fish_keyctl_using_subcommand suspend" -l dry-run -d 'Pr
 complete -c keyctl -n "__fish_keyctl_using_subcommand suspend" -s q -l quiet -d 'Only results and errors'
 complete -c keyctl -n "__fish_keyctl_using_subcommand suspend" -s v -l verbose -d 'More words on stderr'
 complete -c keyctl -n "__fish_keyctl_using_subcommand suspend" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l workspace -d 'The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l output -d 'Form of results: table, json or csv (default: table on a terminal, else json)' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l correlation-id -d 'Ties this run to a deployment; generated when absent' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l actor -d 'Who asks, by e-mail address; recorded as asserted unless --identity proves it' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l identity -d 'The SSH key that proves who asks: a private key, a public key whose other half is in the agent, or a FIDO stub' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l because -d 'Why, for those who have to approve' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l ticket -d 'A ticket in another system, for those who have to approve' -r
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l yes -d 'Do not ask whether it is meant'
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -l dry-run -d 'Print the resolved request and the gates; touch no key and change nothing'
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -s q -l quiet -d 'Only results and errors'
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -s v -l verbose -d 'More words on stderr'
+complete -c keyctl -n "__fish_keyctl_using_subcommand set-time" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c keyctl -n "__fish_keyctl_using_subcommand roster; and not __fish_seen_subcommand_from show suspend restore" -l workspace -d 'The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand roster; and not __fish_seen_subcommand_from show suspend restore" -l output -d 'Form of results: table, json or csv (default: table on a terminal, else json)' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand roster; and not __fish_seen_subcommand_from show suspend restore" -l correlation-id -d 'Ties this run to a deployment; generated when absent' -r
@@ -443,6 +456,8 @@ complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l roots -d 'Trust
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l timestamp-roots -d 'Trusted root certificates of timestamp authorities (PEM)' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l crl -d 'Revocation lists (DER or PEM), besides the workspace\'s' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l ledger-key -d 'Trusted ledger keys (verifier key lines), instead of the workspace\'s' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l roster -d 'Who was in the roster: the approvals in a fragment are checked by it, and must hold' -r -F
+complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l request -d 'What the approvals of a fragment were given for: a request of requests/, or an approval of the board' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l keyring -d 'Trusted OpenPGP keyring for repositories, binary or armoured, instead of the workspace\'s' -r -F
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l at -d 'As of this time (RFC 3339) instead of now' -r
 complete -c keyctl -n "__fish_keyctl_using_subcommand verify" -l workspace -d 'The workspace folder (else /etc/keyctl, else upwards from here if this user founded or pinned it)' -r -F

@@ -138,6 +138,7 @@ enum Command {
     Grant(commands::grant::GrantArgs),
     FollowUp(commands::follow_up::FollowUpArgs),
     Suspend(commands::suspend::SuspendArgs),
+    SetTime(commands::set_time::SetTimeArgs),
     Roster(commands::roster::RosterArgs),
     Approve(commands::approve::ApproveArgs),
     Cab(commands::cab::CabArgs),
@@ -248,6 +249,7 @@ fn approvable(command: Command, world: &mut World, mandate: Mandate) -> Result<W
         Command::FollowUp(args) => commands::follow_up::run(&args, world, mandate),
         Command::Sign(args) => commands::sign::run_approved(&args, world, mandate),
         Command::Suspend(args) => commands::suspend::run(&args, world, mandate),
+        Command::SetTime(args) => commands::set_time::run(&args, world, mandate),
         Command::Roster(args) => commands::roster::run(&args, world, mandate),
         _ => Err(Error::failed("not_approvable", "nobody approves this command; run it as it is")),
     }

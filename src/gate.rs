@@ -4,11 +4,12 @@
 //! durable. It can be made only here, cannot be cloned, and ends by being closed with an outcome. The key
 //! store asks it before every signature whether that very signature is covered, and how often still.
 
+use crate::crypto::merkle::Nodes;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
-use crate::ledger::{Entry, Ledger, NewEntry, Writer, query};
-use crate::model::{HsmName, KeyName, Purpose, Tbs};
+use crate::ledger::{Before, Entry, Ledger, NewEntry, Writer, query};
+use crate::model::{Hash256, HsmName, KeyName, Purpose, Tbs, Tool};
 use crate::people::approval::{Part, Participant};
 use crate::people::quorum::Counted;
 use crate::policy::facts::ListFacts;
@@ -17,8 +18,9 @@ use crate::policy::facts::{KnownToken, RosterFacts};
 use crate::policy::{Decide, Decision, Facts, Gate, hardware};
 use crate::request::{
     AdoptRoster, AdoptSettings, ChangeState, CloseFollowUp, Covered, DestroyKey, EndGrant, GiveGrant, MarkArtifacts,
-    Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SuspendKey, SuspendPerson,
+    Operation, ReinstateKey, Request, RestorePerson, ReviewKey, Role, SetTime, SuspendKey, SuspendPerson,
 };
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use weighing::Weighed;
 
+mod again;
 mod consent;
 mod equipment;
 mod foresight;
@@ -36,6 +39,7 @@ mod rotation;
 mod signing;
 mod weighing;
 
+pub use again::Again;
 pub use consent::Consent;
 pub use foresight::{foresee, preview, preview_on, refusal};
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
@@ -171,6 +175,24 @@ macro_rules! recorded {
     )*};
 }
 
+/// The ledger's time was set: the outcome says so, and the next entry follows it.
+#[derive(Debug)]
+pub struct TimeSet(crate::clock::Time);
+
+impl TimeSet {
+    pub(crate) fn of(permit: &Permit<SetTime>) -> Self {
+        TimeSet(permit.request.params.to)
+    }
+}
+
+impl sealed::Sealed for TimeSet {}
+
+impl Completes<SetTime> for TimeSet {
+    fn done(&self) -> Value {
+        json!({ "to": crate::clock::rfc3339(self.0) })
+    }
+}
+
 recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts, ReviewKey);
 recorded!(AdoptRoster, SuspendPerson, RestorePerson, SuspendKey, ReinstateKey);
 
@@ -233,42 +255,55 @@ pub struct Refusal {
 pub fn count(ledger: &mut Ledger, presented: &Presented) -> Result<Counted> {
     let mut writer = ledger.writer()?;
     writer.is_for_steps(presented.document());
-    presented.count(&Ground::read(&writer)?, &writer)
+    presented.count(&Ground::read(&writer)?, writer.connection())
 }
 
 /// What all decisions of one transaction stand on.
 pub(crate) struct Ground {
     genesis: Genesis,
+    /// The leaf hash of entry 0.
+    genesis_sha256: Hash256,
     settings: query::Adopted,
     now: crate::clock::Time,
+    newest: Option<crate::clock::Time>,
     known: signing::Known,
     suspended_keys: BTreeMap<KeyName, query::Suspension>,
     tokens: OnceCell<BTreeMap<HsmName, KnownToken>>,
+    /// The program, if it is not this one.
+    tool: Option<Tool>,
 }
 
 impl Ground {
     fn read(writer: &Writer<'_>) -> Result<Self> {
-        let conn = writer.connection();
+        let now = writer.deciding_time()?;
+        Ok(Ground { newest: writer.newest(), ..Self::of(writer.connection(), writer.reader().node(0, 0)?, now)? })
+    }
+
+    fn of(conn: &Connection, genesis_sha256: Hash256, now: crate::clock::Time) -> Result<Self> {
         Ok(Ground {
             genesis: query::genesis(conn)?,
+            genesis_sha256,
             settings: query::settings(conn)?,
-            now: writer.deciding_time()?,
+            now,
+            newest: None,
             known: signing::Known::default(),
             suspended_keys: query::suspended_keys(conn)?,
             tokens: OnceCell::new(),
+            tool: None,
         })
     }
 
-    fn facts<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>, people: People) -> Result<Facts<'_>> {
-        let conn = writer.connection();
+    fn facts<O: Decide>(&self, before: Before<'_>, request: &Request<O>, people: People) -> Result<Facts<'_>> {
+        let conn = before.tables;
         let id = request.params.generation();
         let issuer = request.params.issuer();
         let generation = query::generation(conn, id)?;
         let doomed = generation.as_ref().filter(|_| O::KIND == DestroyKey::KIND);
         Ok(Facts {
-            destruction: doomed.map(|known| query::last_facts(conn, known)).transpose()?.unwrap_or_default(),
+            destruction: doomed.map(|known| query::last_facts(before, known)).transpose()?.unwrap_or_default(),
             rotation: rotation::facts(conn, request, generation.as_ref())?,
             now: self.now,
+            newest: self.newest,
             environment: self.genesis.environment,
             settings: &self.settings.settings,
             generation,
@@ -282,22 +317,22 @@ impl Ground {
             people,
             signing: request.params.artifact().map(|artifact| self.signing(conn, artifact)).transpose()?,
             suspended_keys: self.suspended_keys.clone(),
-            equipment: self.equipment(writer, request)?,
+            equipment: self.equipment(before, request)?,
             roster: O::IS_ABOUT_PEOPLE.then(|| RosterFacts::read(conn)).transpose()?.flatten(),
         })
     }
 
     /// What the key is for: as it was made, or as the settings will have it made.
-    fn purpose<O: Decide>(&self, writer: &Writer<'_>, request: &Request<O>) -> Result<Option<Purpose>> {
+    fn purpose<O: Decide>(&self, conn: &Connection, request: &Request<O>) -> Result<Option<Purpose>> {
         let id = request.params.generation();
-        let known = query::generation(writer.connection(), id)?.map(|generation| generation.purpose);
+        let known = query::generation(conn, id)?.map(|generation| generation.purpose);
         Ok(known.or_else(|| self.settings.settings.keys.get(&id.key).map(|key| key.purpose)))
     }
 }
 
 /// What belongs on a CA's list: what is on it, and if the act itself revokes something, that too.
 fn list(
-    conn: &rusqlite::Connection,
+    conn: &Connection,
     ca: &crate::model::GenerationId,
     crl: &crate::request::NewCrl,
     acted_on: &crate::model::GenerationId,
@@ -307,7 +342,7 @@ fn list(
     Ok(ListFacts { last_number, entries: entries.saturating_add(new as u64) })
 }
 
-fn cosigners(conn: &rusqlite::Connection, ids: &[crate::model::GenerationId]) -> Result<Vec<crate::keys::Generation>> {
+fn cosigners(conn: &Connection, ids: &[crate::model::GenerationId]) -> Result<Vec<crate::keys::Generation>> {
     let known = ids.iter().map(|id| query::generation(conn, id));
     Ok(known.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
@@ -329,9 +364,9 @@ pub fn admit<O: Decide>(
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
         let weighed = Weighed::under(consent, &ground, &writer, &request)?;
-        let facts = ground.facts(&writer, &request, weighed.people.clone())?;
+        let facts = ground.facts(writer.before(), &request, weighed.people.clone())?;
         let mut intent = json!({ "phase": "intent", "process": process });
-        ground.surroundings(&writer, &request, &mut intent)?;
+        ground.surroundings(writer.before(), &request, &mut intent)?;
         answers.push(decide(&mut writer, intent, request, &facts, weighed)?);
     }
     writer.commit()?;

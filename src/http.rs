@@ -7,6 +7,7 @@
 
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Kind, Result, shown};
+use std::sync::Mutex;
 use std::time::Duration;
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
@@ -102,7 +103,9 @@ impl Poster for Http {
     fn post(&self, url: &str, content_type: &str, accept: &str, body: &[u8], limits: Limits) -> Result<Answer> {
         let request = self.agent.post(url).config().timeout_global(Some(limits.timeout)).build();
         let request = request.header("Content-Type", content_type).header("Accept", accept);
-        answer(request.send(body).map_err(trouble)?, limits, self.clock.now())
+        let response = request.send(body).map_err(trouble)?;
+        note_date(url, &response, self.clock.now());
+        answer(response, limits, self.clock.now())
     }
 }
 
@@ -110,7 +113,37 @@ impl Getter for Http {
     fn get(&self, url: &str, accept: &str, limits: Limits) -> Result<Answer> {
         let request = self.agent.get(url).config().timeout_global(Some(limits.timeout)).build();
         let request = request.header("Accept", accept).header("Cache-Control", "no-cache");
-        answer(request.call().map_err(trouble)?, limits, self.clock.now())
+        let response = request.call().map_err(trouble)?;
+        note_date(url, &response, self.clock.now());
+        answer(response, limits, self.clock.now())
+    }
+}
+
+/// A service's time beside ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dated {
+    /// The host, escaped.
+    pub host: String,
+    /// What it said (RFC 9110 §6.6.1).
+    pub said: Time,
+    /// What the clock said here when that came.
+    pub here: Time,
+}
+
+/// The last answer in this process that had a date.
+static LAST_DATED: Mutex<Option<Dated>> = Mutex::new(None);
+
+/// The last answer in this process that had a date.
+pub fn last_dated() -> Option<Dated> {
+    LAST_DATED.lock().ok()?.clone()
+}
+
+fn note_date(url: &str, response: &ureq::http::Response<ureq::Body>, here: Time) {
+    let date = response.headers().get("date").and_then(|value| value.to_str().ok());
+    let said = date.and_then(|text| chrono::DateTime::parse_from_rfc2822(text.trim()).ok());
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    if let (Some(said), Ok(mut last)) = (said, LAST_DATED.lock()) {
+        *last = Some(Dated { host: shown(host), said: said.to_utc(), here });
     }
 }
 

@@ -28,7 +28,7 @@ pub use making::{
 pub use revocation::{ConfirmCrl, Dependent, IssueCrl, MarkArtifacts, NewCrl, RevokeKey};
 pub use rotation::{ActivateKey, LinkRoots, PublishMetadata, ReviewKey, TestKey};
 pub use rules::{
-    AdoptSettings, CloseFollowUp, EndGrant, GiveGrant, ReinstateKey, RestorePerson, SuspendKey, SuspendPerson,
+    AdoptSettings, CloseFollowUp, EndGrant, GiveGrant, ReinstateKey, RestorePerson, SetTime, SuspendKey, SuspendPerson,
 };
 
 /// A kind of act that the gate decides on. Each has its parameters; the marker keeps a permit for one act

@@ -32,6 +32,7 @@ mod globals;
 pub mod orphans;
 pub mod pinning;
 mod process;
+pub mod remote_clock;
 pub mod requests;
 mod tokens;
 mod trust;
@@ -263,6 +264,17 @@ impl World {
         }
         ledger::heads::publish(&self.dir, &self.ledger, &self.pin.trust(), &note)?;
         Ok(note)
+    }
+
+    /// Holds the ledger against heads that were found elsewhere, each with where. What is none is told, and does no harm.
+    ///
+    /// # Errors
+    /// `ledger_rolled_back`, `ledger_forked`.
+    pub fn hold_against(&self, notes: &[(String, Vec<u8>)]) -> Result<()> {
+        let mut found = ledger::heads::Found::default();
+        notes.iter().for_each(|(place, bytes)| found.see(place.clone(), bytes, &self.pin.trust()));
+        found.odd.iter().for_each(|odd| self.globals.ui.warn(odd));
+        found.hold(&self.ledger)
     }
 
     /// Where the fragment of a receipt is.

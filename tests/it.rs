@@ -27,6 +27,8 @@ mod cab;
 mod compile_fail;
 #[path = "it/compromise.rs"]
 mod compromise;
+#[path = "it/decided.rs"]
+mod decided;
 #[path = "it/destroy.rs"]
 mod destroy;
 #[path = "it/docs.rs"]

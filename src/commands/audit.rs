@@ -4,9 +4,11 @@ use crate::config::workspace::Workspace;
 use crate::crypto::note::SignedNote;
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
+use crate::gate::Again;
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::heads::{self, Effort};
-use crate::ledger::{self, Ledger, query, verify};
+use crate::ledger::{self, Before, Entry, Ledger, query, verify};
+use crate::published::worktree;
 use crate::ui::{Row, Worst};
 use crate::world::Globals;
 use std::path::PathBuf;
@@ -14,9 +16,9 @@ use std::path::PathBuf;
 /// Check the ledger against what is known outside of it
 ///
 /// Every leaf is hashed again, the tree and every checkpoint recomputed, the tables rebuilt and compared, and
-/// the result held against this user's pin, every head in published/ and evidence/, and any other anchor given. Each
-/// entry is judged again: the signatures of approvals are counted by the roster of their time, and what waits for people
-/// has to be what they agreed to. Exit 6 if something does not hold.
+/// the result held against this user's pin, every head in published/, its commits and evidence/, and any other anchor given. Each
+/// entry is judged again: the signatures of approvals are counted by the roster of their time, what waits for people
+/// has to be what they agreed to, and each act is put before the gate once more, by the entries in front of it. Exit 6 if something does not hold.
 ///
 /// Examples:
 ///   keyctl audit log
@@ -58,14 +60,20 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
     for path in anchors {
         notes.push(SignedNote::parse(&safe::read_bounded(path, 64 << 10)?)?);
     }
-    let beside = heads::find(&dir, &pin.trust(), Effort::Thorough);
+    let mut beside = heads::find(&dir, &pin.trust(), Effort::Thorough);
+    match worktree::committed_heads(&dir, &ledger) {
+        Ok(notes) => notes.iter().for_each(|(place, note)| beside.see(place.clone(), note, &pin.trust())),
+        Err(error) => globals.ui.warn(&error.about("the commits of published/ were not looked at").full()),
+    }
     beside.odd.iter().for_each(|odd| globals.ui.warn(odd));
     for (_, note) in beside.anchors {
         if !notes.iter().any(|known| known.text() == note.text()) {
             notes.push(note);
         }
     }
-    let report = verify::verify(&ledger, &pin.trust(), &notes)?;
+    let mut again = Again::new(pin.genesis_leaf_hash);
+    let mut decide = |before: Before<'_>, entry: &Entry| again.decide(before, entry);
+    let report = verify::verify_deciding(&ledger, &pin.trust(), &notes, &mut decide)?;
     let rows: Vec<_> = report
         .findings
         .iter()
@@ -87,6 +95,9 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
         report.checkpointed_size,
         notes.len()
     ));
+    for set in &report.times_set {
+        ui.say(&format!("entry {} set the ledger's time right, from {} to {}", set.entry, set.from, set.to));
+    }
     let mut worst = Worst::default();
     if rows.is_empty() {
         ui.object(

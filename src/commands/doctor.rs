@@ -1,5 +1,6 @@
 //! `doctor`: what the tokens can and cannot do for each key. Read-only.
 
+use crate::clock::{self, Time};
 use crate::config::{Hsm, Settings};
 use crate::error::{Kind, Result};
 use crate::hsm::doctor::{self, FipsClaim, Level};
@@ -11,6 +12,7 @@ use crate::model::{Environment, HsmName};
 use crate::policy::{Verdict as Gated, hardware as policy};
 use crate::published::worktree;
 use crate::ui::{Row, Worst};
+use crate::world::remote_clock::{self, Compared};
 use crate::world::{World, token_specs};
 
 /// How old the look at a FIPS certificate may be, in days (governance X6).
@@ -18,7 +20,8 @@ const FIPS_DAYS: i64 = 90;
 
 /// Examine tokens, PIN flags, mechanisms, clock and settings
 ///
-/// Logs in nowhere, asks for no PIN, changes nothing and signs nothing. Each token and its PKCS#11 module are held
+/// Logs in nowhere, asks for no PIN, changes nothing and signs nothing. The clock is held against the ledger, the clocks of
+/// tokens, the newest timestamp, and what services said that were talked to last. Each token and its PKCS#11 module are held
 /// against what was adopted; a module that is another one is not loaded. Exit 6 if something stands in the way of a
 /// configured key. With -v also what each token could be used for besides.
 ///
@@ -41,7 +44,7 @@ pub fn run(_args: &DoctorArgs, world: &mut World) -> Result<Worst> {
         token(world, spec, &keys, &mut rows);
     }
     tool(world, &mut rows);
-    clock(world, &mut rows)?;
+    clocks(world, &mut rows)?;
     settings(world, &mut rows)?;
     match worktree::examine(world) {
         Ok(detail) => rows.add("published", "nothing private", Verdict::Ok, detail),
@@ -86,6 +89,7 @@ fn token(world: &World, spec: TokenSpec, keys: &[Generation], rows: &mut Rows) {
     let info = token.info();
     let about = format!("{} {} serial {} firmware {}", info.manufacturer, info.model, info.serial, info.firmware);
     rows.add(&object, "reachable", Verdict::Ok, about);
+    token_clock(world, &object, info.clock, rows);
     as_adopted(&object, recorded.as_ref(), &record(info), rows);
     keys_are_here(&object, &name, &info.serial, keys, rows);
     let mechanisms = match token.mechanisms() {
@@ -117,6 +121,17 @@ fn token(world: &World, spec: TokenSpec, keys: &[Generation], rows: &mut Rows) {
         let check = format!("{} with {}", capability.purpose, capability.algorithm);
         rows.add(&object, &check, verdict, capability.missing.join(", "));
     }
+}
+
+/// The token's own clock, if it has one.
+fn token_clock(world: &World, object: &str, token: Option<Time>, rows: &mut Rows) {
+    let Some(said) = token else { return };
+    let compared = Compared { host: "the token".into(), said, here: world.globals.clock.now() };
+    rows.add(object, "clock", agreement(&compared), compared.words());
+}
+
+fn agreement(compared: &Compared) -> Verdict {
+    if compared.agree() { Verdict::Ok } else { Verdict::Problem }
 }
 
 /// Holds the token and its module against their record.
@@ -189,14 +204,31 @@ fn fips_claim(hsm: &Hsm) -> Option<FipsClaim> {
     Some(FipsClaim { standard: fips.standard.to_string(), level: fips.level, certificate: fips.certificate.clone() })
 }
 
-fn clock(world: &World, rows: &mut Rows) -> Result<()> {
+fn clocks(world: &World, rows: &mut Rows) -> Result<()> {
     let now = world.globals.clock.now();
     let Some(last) = world.ledger.head()?.size.checked_sub(1) else { return Ok(()) };
-    let last = world.ledger.entry(last)?.time;
+    let last = world.ledger.entry(last)?.leaves_time();
     let fine = now + chrono::TimeDelta::minutes(5) >= last;
     let detail = format!("now {}, last entry {}", crate::clock::rfc3339(now), crate::clock::rfc3339(last));
     rows.add("clock", "not behind the ledger", if fine { Verdict::Ok } else { Verdict::Problem }, detail);
+    if let Some(compared) = remote_clock::last(world) {
+        rows.add("clock", "as services say", agreement(&compared), compared.words());
+    }
+    if let Some(compared) = last_timestamp(world)? {
+        let detail = compared.words();
+        let fine = compared.agree() && now + remote_clock::TOLERANCE >= compared.said;
+        rows.add("clock", "as timestamps say", if fine { Verdict::Ok } else { Verdict::Problem }, detail);
+    }
     Ok(())
+}
+
+/// What an authority said in the newest timestamp, beside the entry that has it.
+fn last_timestamp(world: &World) -> Result<Option<Compared>> {
+    let Some(seq) = query::last_timestamped(world.ledger.connection())? else { return Ok(None) };
+    let entry = world.ledger.entry(seq)?;
+    let said = entry.body.pointer("/done/timestamp/time").and_then(|time| time.as_str()).and_then(clock::parse);
+    let who = format!("the timestamp of entry {seq}");
+    Ok(said.map(|said| Compared { host: who, said, here: entry.time }))
 }
 
 fn settings(world: &World, rows: &mut Rows) -> Result<()> {

@@ -23,6 +23,7 @@ pub mod revoke;
 pub mod roster;
 pub mod rotate;
 pub mod run;
+pub mod set_time;
 pub mod sign;
 pub mod status;
 pub mod suspend;

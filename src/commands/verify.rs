@@ -1,11 +1,12 @@
 //! `verify`: artifacts and evidence fragments, each checked for what it is.
 
+mod fragments;
 mod held;
+mod people;
 mod repository;
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::evidence::fragment;
 use crate::files::shown_path;
 use crate::files::source::{Source, SourcePolicy};
 use crate::formats::verify::{self, Report, Verdict};
@@ -29,7 +30,9 @@ use std::path::{Path, PathBuf};
 /// `-` is standard input, and /dev/fd/N a pipe: what comes is kept in a temporary file without a name. A list or a root
 /// that was given and had no part in it is said.
 ///
-/// A fragment (NAME.json) is checked with the ledger keys alone: those of --ledger-key, else the workspace's. Of an
+/// A fragment (NAME.json) is checked with the ledger keys alone: those of --ledger-key, else the workspace's. With
+/// --roster also its approvals are, over the requests of --request or of the workspace; the result says in words what was
+/// checked and what was not. Of an
 /// APT repository (a folder) it is said whether apt would accept it with the keyring of --keyring, else with those
 /// published here: signatures, dates, and each listed file. Exit 6 if anything does not verify.
 ///
@@ -38,6 +41,7 @@ use std::path::{Path, PathBuf};
 ///   keyctl verify -v app.exe --roots root.pem --timestamp-roots tsa-root.pem
 ///   keyctl verify dists/stable --keyring archive.pgp --at 2026-11-23T12:00:00Z
 ///   keyctl verify evidence.json --ledger-key ledger.pub
+///   keyctl verify evidence.json --ledger-key ledger.pub --roster roster.toml --request request.json
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct VerifyArgs {
@@ -59,6 +63,12 @@ pub struct VerifyArgs {
     /// Trusted ledger keys (verifier key lines), instead of the workspace's
     #[arg(long, value_name = "FILE")]
     ledger_key: Vec<PathBuf>,
+    /// Who was in the roster: the approvals in a fragment are checked by it, and must hold
+    #[arg(long, value_name = "FILE")]
+    roster: Option<PathBuf>,
+    /// What the approvals of a fragment were given for: a request of requests/, or an approval of the board
+    #[arg(long, value_name = "FILE")]
+    request: Vec<PathBuf>,
     /// Trusted OpenPGP keyring for repositories, binary or armoured, instead of the workspace's
     #[arg(long, value_name = "FILE")]
     keyring: Vec<PathBuf>,
@@ -128,7 +138,7 @@ fn verify_one(path: &Path, held: &mut Held, follow: bool, worst: &mut Worst) -> 
     // By its name too, so that a fragment with a spoilt beginning is a bad fragment and no unknown format.
     let named = path.extension().is_some_and(|extension| extension == "json");
     if named || verify::looks_like_json(&source)? {
-        return Ok(Judged { row: verify_fragment(path, &source, held)?, parts: Vec::new() });
+        return Ok(Judged { row: fragments::verify_fragment(path, &source, held)?, parts: Vec::new() });
     }
     let mut report = verify::verify(&source, &held.trust())?;
     held.see(&report.certificates);
@@ -206,37 +216,4 @@ fn part_rows(report: &Report, known: &[Option<Known>]) -> Vec<Row> {
     }
     rows.extend(report.notes.iter().map(|note| row("  note".into(), "", &note.message)));
     rows
-}
-
-fn verify_fragment(path: &Path, source: &Source, held: &Held) -> Result<Row> {
-    if held.ledger_keys.is_empty() {
-        return Err(Error::usage("no_ledger_key", "a fragment is checked with the ledger's key")
-            .hint("--ledger-key published/ledger.pub"));
-    }
-    let len = usize::try_from(source.len()).ok().filter(|len| *len <= fragment::MAX_LEN);
-    let too_long = || Error::failed("too_large", format!("a fragment has no more than {} bytes", fragment::MAX_LEN));
-    let mut bytes = vec![0; len.ok_or_else(too_long)?];
-    source.read_at(&mut bytes, 0)?;
-    let checked = fragment::check(&bytes, &held.ledger_keys).map_err(|error| error.about(shown_path(path)))?;
-    let text = |name: &str| checked.value.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-    let detail =
-        format!("{} at {}, in a tree of {} entries", text("event_type"), text("created_at"), checked.checkpoint.size);
-    Ok(Row::new()
-        .with("file", path.to_string_lossy().into_owned())
-        .with("verdict", "valid")
-        .with("detail", detail)
-        .with("fragment_id", text("fragment_id"))
-        .with("checked", "entry and intent as they stand under a checkpoint of the given ledger keys")
-        .with("not_checked", unchecked(&checked.value)))
-}
-
-/// What a fragment cannot show by itself: what people signed is in the ledger, and so is what the gate decided by.
-fn unchecked(fragment: &serde_json::Value) -> String {
-    let approvals = fragment.get("approvals").and_then(|list| list.as_array()).map_or(0, Vec::len);
-    let people = match approvals {
-        0 => String::new(),
-        1 => "the signature of its 1 approval, over a request that is not in it; ".to_owned(),
-        several => format!("the signatures of its {several} approvals, over a request that is not in it; "),
-    };
-    format!("{people}what its gates decided by; where the ledger is: keyctl audit log")
 }

@@ -38,6 +38,7 @@ pub(super) fn part(outcome: &Entry, params: &Value, done: &Value) -> Result<Opti
         | Kind::LinkRoots
         | Kind::PublishMetadata
         | Kind::ActivateKey
+        | Kind::SetTime
         | Kind::ReviewKey => Ok(None),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Ground, to_value};
 use crate::error::Result;
 use crate::files::{environment, program};
-use crate::ledger::{Writer, query};
+use crate::ledger::{Before, query};
 use crate::model::{Environment, HsmName};
 use crate::policy::facts::{Equipment, KnownToken};
 use crate::request::{AdoptSettings, Operation, Request};
@@ -17,43 +17,46 @@ impl Ground {
     /// The ledger cannot be read.
     pub(super) fn equipment<O: Operation>(
         &self,
-        writer: &Writer<'_>,
+        before: Before<'_>,
         request: &Request<O>,
     ) -> Result<Option<Equipment>> {
         if self.genesis.environment != Environment::Production {
             return Ok(None);
         }
-        let all = self.tokens(writer)?;
+        let all = self.tokens(before)?;
         let named = if O::KIND == AdoptSettings::KIND { all.keys().cloned().collect() } else { used(request)? };
         let known = |name: HsmName| {
             let known = all.get(&name).cloned().unwrap_or_default();
             (name, known)
         };
-        Ok(Some(Equipment { tokens: named.into_iter().map(known).collect(), tool: program::tool().clone() }))
+        Ok(Some(Equipment {
+            tokens: named.into_iter().map(known).collect(),
+            tool: self.tool.as_ref().unwrap_or_else(|| program::tool()).clone(),
+        }))
     }
 
     /// Every recorded token, with those who adopted it; read once in a transaction.
-    fn tokens(&self, writer: &Writer<'_>) -> Result<&BTreeMap<HsmName, KnownToken>> {
+    fn tokens(&self, before: Before<'_>) -> Result<&BTreeMap<HsmName, KnownToken>> {
         if let Some(known) = self.tokens.get() {
             return Ok(known);
         }
         let mut found = BTreeMap::new();
-        for (name, (seq, record)) in query::token_records(writer.connection())? {
-            let adopted_by = self.adopters(writer, seq)?;
+        for (name, (seq, record)) in query::token_records(before.tables)? {
+            let adopted_by = self.adopters(before, seq)?;
             found.insert(name, KnownToken { record: Some(record), adopted_by });
         }
         Ok(self.tokens.get_or_init(|| found))
     }
 
     /// The people by whose leave an entry recorded tokens.
-    fn adopters(&self, writer: &Writer<'_>, seq: u64) -> Result<String> {
+    fn adopters(&self, before: Before<'_>, seq: u64) -> Result<String> {
         if seq == 0 {
             let people = self.genesis.roster.iter().flat_map(|roster| roster.people.keys());
             return Ok(format!("{}, who founded the workspace", listed(people.map(|email| email.as_str()))));
         }
-        let outcome = writer.reader().entry(seq)?;
+        let outcome = before.entries.entry(seq)?;
         let intent = outcome.body.get("intent").and_then(Value::as_u64);
-        let intent = intent.map(|intent| writer.reader().entry(intent)).transpose()?;
+        let intent = intent.map(|intent| before.entries.entry(intent)).transpose()?;
         let approvals = intent.as_ref().and_then(|intent| intent.body.pointer("/request/approvals"));
         let people = approvals.and_then(Value::as_array).into_iter().flatten();
         let people: Vec<_> = people.filter_map(|person| person.get("email").and_then(Value::as_str)).collect();
@@ -67,7 +70,7 @@ impl Ground {
     /// The ledger cannot be read.
     pub(super) fn surroundings<O: Operation>(
         &self,
-        writer: &Writer<'_>,
+        before: Before<'_>,
         request: &Request<O>,
         body: &mut Value,
     ) -> Result<()> {
@@ -76,7 +79,7 @@ impl Ground {
             return Ok(());
         }
         let mut modules = Map::new();
-        let all = self.tokens(writer)?;
+        let all = self.tokens(before)?;
         for (name, known) in names.iter().filter_map(|name| Some((name, all.get(name)?.record.as_ref()?))) {
             // The builtin module is this program, which outcomes name.
             let Some(digest) = known.module.digest() else { continue };

@@ -46,7 +46,7 @@ fn judge<O: Decide>(
     let mut uses = 0;
     let mut decide = |request| {
         let people = if agreed { People::Shown(Vec::new()) } else { Weighed::unasked(&ground).people };
-        let mut facts = ground.facts(&writer, request, people)?;
+        let mut facts = ground.facts(writer.before(), request, people)?;
         facts.signing.iter_mut().for_each(|signing| signing.uses = signing.uses.saturating_add(uses));
         let decision = hardware::weigh(request, &facts);
         uses += u64::from(matches!(decision, Decision::Allow(_)));

@@ -4,12 +4,13 @@
 use super::Ground;
 use crate::config::policy::Rule;
 use crate::error::{Error, Result};
-use crate::ledger::{Writer, query};
+use crate::ledger::query;
 use crate::model::Hash256;
 use crate::people::ApprovalRequest;
 use crate::people::quorum::{self, Ballot, Counted, InForce};
 use crate::policy::derived;
 use crate::request::rule_of;
+use rusqlite::Connection;
 
 /// An approval request with the signatures that were handed in for it.
 #[derive(Clone, Debug)]
@@ -44,15 +45,14 @@ impl Presented {
     ///
     /// # Errors
     /// The request is not for here or now, as [`quorum::count`] says; the workspace has no roster.
-    pub(super) fn count(&self, ground: &Ground, writer: &Writer<'_>) -> Result<Counted> {
-        let conn = writer.connection();
+    pub(super) fn count(&self, ground: &Ground, conn: &Connection) -> Result<Counted> {
         let roster = query::roster(conn)?;
         let roster = roster.ok_or_else(|| Error::blocked("no_roster", "the workspace has no roster"))?;
         let in_force = InForce {
             workspace_id: &ground.genesis.workspace_id,
             origin: &ground.genesis.origin,
             environment: ground.genesis.environment,
-            genesis_sha256: Some(writer.reader().entry(0)?.leaf_hash()?),
+            genesis_sha256: Some(ground.genesis_sha256),
             settings_sha256: ground.settings.sha256,
             roster: &roster,
             suspended: &query::suspended(conn)?,

@@ -4,7 +4,7 @@ use super::consent::{Basis, Consent};
 use super::{Ground, Plan, Presented};
 use crate::config::policy::Operation as Rule;
 use crate::error::{Error, Result};
-use crate::ledger::{NewEntry, Writer, query};
+use crate::ledger::{Before, NewEntry, Writer, query};
 use crate::model::Purpose;
 use crate::people::ApprovalRequest;
 use crate::people::approval::{Part, Participant};
@@ -13,11 +13,12 @@ use crate::policy::facts::People;
 use crate::policy::people::may_allow;
 use crate::policy::{Decide, Gate, gates, grants};
 use crate::request::{Authority, Kind, Operation, Request};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The entry that consumes an approval request.
-const CONSUMED: &str = "REQUEST_CONSUMED";
+pub(super) const CONSUMED: &str = "REQUEST_CONSUMED";
 
 /// What a consent comes to for one request.
 pub(super) struct Weighed {
@@ -47,7 +48,7 @@ impl Weighed {
         request: &Request<O>,
     ) -> Result<Self> {
         match consent.basis() {
-            Basis::Quorum(presented) => Self::by_request(presented, ground, writer, request),
+            Basis::Quorum(presented) => Self::by_request(presented, ground, writer.before(), request),
             Basis::Grant(grant_id) => {
                 consent.covers(request)?;
                 Self::by_grant(grant_id, ground, writer.connection(), request)
@@ -64,10 +65,10 @@ impl Weighed {
         }
     }
 
-    fn by_grant<O: Operation>(
+    pub(super) fn by_grant<O: Operation>(
         grant_id: &str,
         ground: &Ground,
-        conn: &rusqlite::Connection,
+        conn: &Connection,
         request: &Request<O>,
     ) -> Result<Self> {
         let grant = query::grant(conn, grant_id)?;
@@ -89,20 +90,20 @@ impl Weighed {
         Ok(Weighed { people: People::Shown(shown), authority, consume: None })
     }
 
-    fn by_request<O: Decide>(
+    pub(super) fn by_request<O: Decide>(
         presented: &Presented,
         ground: &Ground,
-        writer: &Writer<'_>,
+        before: Before<'_>,
         request: &Request<O>,
     ) -> Result<Self> {
-        let conn = writer.connection();
-        let purpose = ground.purpose(writer, request)?;
+        let conn = before.tables;
+        let purpose = ground.purpose(conn, request)?;
         let document = &presented.document;
         let id = &document.request_id;
         let consumed = query::consumed(conn, id)?;
         let is_again = request.params.artifact().is_some_and(|artifact| artifact.resigns.is_some());
         let mut shown = vec![rule_fits(document, O::KIND, is_again, purpose)];
-        let (approved, participants, succession) = approved(presented, ground, writer);
+        let (approved, participants, succession) = approved(presented, ground, conn);
         shown.push(approved);
         shown.push(match &consumed {
             Some(known) => gates::holds(
@@ -111,7 +112,7 @@ impl Weighed {
                 format!("SHA-256 {}", presented.sha256()),
                 known.sha256 == presented.sha256(),
             ),
-            None => unmoved(presented, conn)?,
+            None => unmoved(presented, before)?,
         });
         let begun = if consumed.is_some() { query::steps(conn, id)? } else { Default::default() };
         let params = super::to_value(&request.params)?;
@@ -147,16 +148,12 @@ fn rule_fits(document: &ApprovalRequest, kind: Kind, is_again: bool, purpose: Op
 }
 
 /// `Approvals`: who agreed, and what is missing.
-fn approved(
-    presented: &Presented,
-    ground: &Ground,
-    writer: &Writer<'_>,
-) -> (Gate, Vec<Participant>, Option<Succession>) {
+fn approved(presented: &Presented, ground: &Ground, conn: &Connection) -> (Gate, Vec<Participant>, Option<Succession>) {
     let rule = presented.rule(ground);
     let roles: Vec<_> = rule.must_include.iter().map(|role| role.as_str()).collect();
     let among = if roles.is_empty() { String::new() } else { format!(", among them {}", roles.join(", ")) };
     let limit = format!("{} people{among}", rule.threshold);
-    match presented.count(ground, writer) {
+    match presented.count(ground, conn) {
         Ok(counted) => {
             let mut input: Vec<_> = counted.participants.iter().map(words).collect();
             input.extend(counted.ignored.iter().map(|it| format!("not counted ({}): {}", it.rule, it.why)));
@@ -178,9 +175,16 @@ fn words(participant: &Participant) -> String {
 }
 
 /// `ApprovedRequest`: nothing that the request is about has moved since it was made (D5).
-fn unmoved(presented: &Presented, conn: &rusqlite::Connection) -> Result<Gate> {
-    let document = &presented.document;
+pub(super) fn unmoved(presented: &Presented, before: Before<'_>) -> Result<Gate> {
+    let (document, conn) = (&presented.document, before.tables);
     let mut moved = Vec::new();
+    // Its requester saw this head, and so did those who approved it.
+    let (head, have) = (&document.log_head, before.entries.size()?);
+    if head.size > have {
+        moved.push(format!("the ledger has {have} entries: it was rolled back"));
+    } else if before.entries.root_at(head.size)? != head.root {
+        moved.push("the ledger is another one than was seen then".to_owned());
+    }
     for (subject, seq) in &document.subjects {
         let now = query::touched(conn, subject)?;
         if now != *seq {

@@ -2,3 +2,4 @@
 //! `policy`, from facts; here one is planned, given, ended and looked up. Nothing here knows a command line or prints a result.
 
 pub mod grants;
+pub mod time;

@@ -218,6 +218,7 @@ mod tests {
             hardware: "1.0".into(),
             flags: flags | CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED,
             pin_length: (8, 32),
+            clock: None,
             software,
             module: ModuleInfo {
                 path: Some("/m.so".into()),

@@ -122,7 +122,7 @@ impl Functions {
         counted(Function::GetSlotList, |buffer, count| unsafe { call(CK_TRUE, buffer, count) })
     }
 
-    /// `C_GetTokenInfo`; the token's clock is ignored.
+    /// `C_GetTokenInfo`.
     pub fn token(&self, slot: CK_SLOT_ID) -> Result<TokenFacts, Fault> {
         let mut info = CK_TOKEN_INFO::default();
         let call = function!(self, C_GetTokenInfo);
@@ -137,6 +137,7 @@ impl Functions {
             firmware: (info.firmwareVersion.major, info.firmwareVersion.minor),
             hardware: (info.hardwareVersion.major, info.hardwareVersion.minor),
             pin_length: (info.ulMinPinLen, info.ulMaxPinLen),
+            utc_time: field(&info.utcTime),
         })
     }
 

@@ -187,6 +187,16 @@ impl Entry {
         self.body.get("phase")?.as_str()
     }
 
+    /// The time after which the next entry has to be: its own, or the one that people set.
+    pub fn leaves_time(&self) -> Time {
+        let result = self.body.get("result").and_then(Value::as_str);
+        let is_set = self.entry_type.as_str() == Kind::SetTime.entry()
+            && self.phase() == Some("outcome")
+            && result == Some("ok");
+        let to = self.body.pointer("/done/to").and_then(Value::as_str).filter(|_| is_set).and_then(clock::parse);
+        to.map_or(self.time, |to| to.min(self.time))
+    }
+
     /// Which operation it is about, if it is about one.
     ///
     /// # Errors

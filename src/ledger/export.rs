@@ -117,7 +117,7 @@ fn fill(connection: &Connection, mut lines: Lines<impl BufRead>) -> Result<()> {
         if newest.is_some_and(|newest| entry.time < newest) {
             return Err(lines.bad("the entry is older than the one in front"));
         }
-        newest = Some(entry.time);
+        newest = Some(entry.leaves_time());
         writer::insert(connection, &entry, &leaf).map_err(|error| error.about(format_args!("entry {seq}")))?;
     }
     if Reader::new(connection).head()? != (Head { size: header.entries, root: header.root }) {

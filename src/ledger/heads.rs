@@ -1,7 +1,8 @@
 //! Heads that lie about beside a ledger: each that a trusted key signed is an anchor.
 //!
 //! A ledger and the pin of the user who opens it can be rolled back together. Then there still is the head in
-//! `published/`, that in the newest evidence, and what this user's own machine remembers of requests that it approved;
+//! `published/`, in the folder and in its commits, that in the newest evidence, that in a request that people signed, and
+//! what this user's own machine remembers of requests that it approved;
 //! any one of them stops what would change something. What does not verify proves nothing: it is told and does no harm,
 //! since anyone could have put it there.
 //!
@@ -48,6 +49,26 @@ pub struct Found {
     pub odd: Vec<String>,
 }
 
+impl Found {
+    /// Takes the bytes of a note that was found elsewhere.
+    pub fn see(&mut self, place: String, bytes: &[u8], trust: &Trust) {
+        self.judge(place, SignedNote::parse(bytes), trust);
+    }
+
+    /// Holds a ledger against each of them.
+    ///
+    /// # Errors
+    /// `ledger_rolled_back` or `ledger_forked` (blocked), naming the head that says so; database errors.
+    pub fn hold(&self, ledger: &Ledger) -> Result<()> {
+        let reader = ledger.reader();
+        for (place, note) in &self.anchors {
+            let head: Checkpoint = note.text().parse()?;
+            contains(&reader, head.size, &head.root).map_err(|error| error.about(place))?;
+        }
+        Ok(())
+    }
+}
+
 /// Looks for heads in the workspace in `dir`.
 pub fn find(dir: &Path, trust: &Trust, effort: Effort) -> Found {
     let mut found = Found::default();
@@ -63,13 +84,17 @@ pub fn find(dir: &Path, trust: &Trust, effort: Effort) -> Found {
 
 impl Found {
     fn take(&mut self, path: &Path, note: Result<SignedNote>, trust: &Trust) {
+        self.judge(shown_path(path).to_string(), note, trust);
+    }
+
+    fn judge(&mut self, place: String, note: Result<SignedNote>, trust: &Trust) {
         let verified = note.and_then(|note| {
             note.verify_checkpoint(&trust.ledger_keys, &trust.origin)?;
             Ok(note)
         });
         match verified {
-            Ok(note) => self.anchors.push((shown_path(path).to_string(), note)),
-            Err(error) => self.odd.push(format!("{} is no head of this ledger: {}", shown_path(path), error.full())),
+            Ok(note) => self.anchors.push((place, note)),
+            Err(error) => self.odd.push(format!("{place} is no head of this ledger: {}", error.full())),
         }
     }
 }
@@ -82,10 +107,7 @@ impl Found {
 pub fn check(base: &Path, dir: &Path, ledger: &Ledger, trust: &Trust) -> Result<Vec<String>> {
     let reader = ledger.reader();
     let mut found = find(dir, trust, Effort::Quick);
-    for (place, note) in &found.anchors {
-        let head: Checkpoint = note.text().parse()?;
-        contains(&reader, head.size, &head.root).map_err(|error| error.about(place))?;
-    }
+    found.hold(ledger)?;
     match Witness::load(base, &trust.workspace_id) {
         Ok(Some(seen)) => contains(&reader, seen.head.size, &seen.head.root)
             .map_err(|error| error.about("what this machine approved last"))?,

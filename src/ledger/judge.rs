@@ -139,9 +139,10 @@ impl Bench<'_> {
         let document = ApprovalRequest::parse(bytes.as_bytes()).map_err(|error| self.no(error.full()))?;
         let roster = self.judge.roster()?.ok_or_else(|| self.no("the workspace has no roster"))?;
         let settings = self.judge.settings()?;
-        // What only restricts was counted by the clock as it was, right or wrong.
+        // What only restricts, or sets the time, was counted by the clock as it was, right or wrong.
         let made = document.created_at.max(document.not_before);
-        let now = if only_restricts(&document) { made } else { self.entry.time };
+        let by_clock = only_restricts(&document) || sets_time(&document);
+        let now = if by_clock { made } else { self.entry.time };
         let in_force = InForce {
             workspace_id: &self.genesis.workspace_id,
             origin: &self.genesis.origin,
@@ -293,7 +294,8 @@ const fn waits_for_people(kind: Kind) -> bool {
         | Kind::TestKey
         | Kind::LinkRoots
         | Kind::ActivateKey
-        | Kind::ReviewKey => true,
+        | Kind::ReviewKey
+        | Kind::SetTime => true,
     }
 }
 
@@ -325,4 +327,10 @@ fn read<T: serde::de::DeserializeOwned>(value: Option<&Value>) -> Result<T> {
 pub(super) fn only_restricts(request: &ApprovalRequest) -> bool {
     let restricts = |step: &Step| Kind::of_name(&step.operation).is_some_and(Kind::only_restricts);
     !request.steps.is_empty() && request.steps.iter().all(restricts)
+}
+
+/// Whether the acts of an approval request set the ledger's time, and nothing else.
+pub(super) fn sets_time(request: &ApprovalRequest) -> bool {
+    let sets = |step: &Step| Kind::of_name(&step.operation).is_some_and(Kind::sets_time);
+    !request.steps.is_empty() && request.steps.iter().all(sets)
 }

@@ -43,7 +43,7 @@ pub mod witness;
 mod writer;
 
 pub use entry::{Entry, EntryType, MAX_LEAF, NewEntry, Schema};
-pub use read::{Entries, Head, Reader};
+pub use read::{Before, Entries, Head, Reader};
 pub use sql::Sql;
 pub(crate) use sql::sql_int;
 pub use writer::Writer;
@@ -89,6 +89,11 @@ impl Ledger {
     /// What can be read.
     pub fn reader(&self) -> Reader<'_> {
         Reader::new(&self.connection)
+    }
+
+    /// What decisions are made by.
+    pub fn before(&self) -> Before<'_> {
+        Before { tables: &self.connection, entries: self.reader() }
     }
 
     /// Size and root over all entries.

@@ -13,7 +13,7 @@ use super::{Entry, sql_int};
 use crate::error::{Error, Result};
 use crate::request::{
     CertifyOpenPgp, CloseFollowUp, EndGrant, GenerateKey, ImportCertificate, IssueCertificate, Kind, LinkRoots,
-    Operation, Request, SignArtifact, Visit,
+    Operation, Request, SetTime, SignArtifact, Visit,
 };
 use body::{field, read, text};
 use register::{certified, generated, issued_by, keyring_published, moved, planned_generation, reserve, store};
@@ -191,6 +191,7 @@ fn begun(conn: &Connection, entry: &Entry, kind: Kind, request: &Value) -> Resul
         | Kind::TestKey
         | Kind::PublishMetadata
         | Kind::ActivateKey
+        | Kind::SetTime
         | Kind::ReviewKey => kind.visit(Readable(request)),
     }
 }
@@ -248,8 +249,17 @@ fn succeeded(conn: &Connection, entry: &Entry, kind: Kind, request: &Value) -> R
         Kind::LinkRoots => rotation::linked(conn, entry, &read(request)?, done),
         Kind::PublishMetadata => rotation::published(conn, entry, &read(request)?),
         Kind::ReviewKey => rotation::reviewed(conn, entry, &read(request)?),
+        Kind::SetTime => time_set(entry, &read(request)?),
         // The register says nothing of these; their entries do.
         Kind::MakeCsr | Kind::UpdatePipeline => Ok(()),
+    }
+}
+
+/// The outcome says the time that the intent asked for; the entries that follow are held against it.
+fn time_set(entry: &Entry, request: &Request<SetTime>) -> Result<()> {
+    match entry.leaves_time() == request.params.to {
+        true => Ok(()),
+        false => Err(Error::failed("bad_entry", format!("entry {} sets another time than was asked for", entry.seq))),
     }
 }
 

@@ -290,6 +290,15 @@ pub fn signed_into(conn: &Connection, hash: &Hash256) -> Result<Option<u64>> {
     Ok(one(conn, sql, [hash.to_string()], |row| row.get(0)).optional().sql(READING)?.map(place))
 }
 
+/// The newest entry of a signature that an authority timestamped.
+///
+/// # Errors
+/// Those of the module.
+pub fn last_timestamped(conn: &Connection) -> Result<Option<u64>> {
+    let sql = "SELECT seq FROM artifacts WHERE timestamped = 1 ORDER BY seq DESC LIMIT 1";
+    Ok(one(conn, sql, [], |row| row.get(0)).optional().sql(READING)?.map(place))
+}
+
 /// The entries of all outcomes that signed something, oldest first.
 pub fn signed_entries(conn: &Connection) -> Result<Vec<u64>> {
     let mut statement = conn.prepare_cached("SELECT seq FROM artifacts ORDER BY seq").sql(READING)?;

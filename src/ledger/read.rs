@@ -23,6 +23,15 @@ pub struct Head {
     pub root: Hash256,
 }
 
+/// The ledger as a decision finds it: the tables, and the entries that they follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// The tables.
+    pub tables: &'a Connection,
+    /// The entries.
+    pub entries: Reader<'a>,
+}
+
 /// The reading half of a ledger.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'c> {
@@ -80,6 +89,20 @@ impl<'c> Reader<'c> {
             .and_then(|mut query| query.query_row([sql_int(seq)], Leaf::read).optional())
             .sql("reading an entry")?;
         leaf.ok_or_else(|| Error::failed("no_such_entry", format!("there is no entry {seq}")))?.decode(seq)
+    }
+
+    /// One entry that a decision rests on: its leaf is held against the tree's head, so that it is as good as that.
+    ///
+    /// # Errors
+    /// As [`Self::entry`]; `tables_changed` (blocked) if it is not the leaf that the tree has there.
+    pub fn proven_entry(&self, seq: u64) -> Result<Entry> {
+        let (entry, head) = (self.entry(seq)?, self.head()?);
+        let path = self.inclusion_proof(seq, head.size)?;
+        merkle::verify_inclusion(&self.node(0, seq)?, seq, head.size, &path, &head.root).map_err(|error| {
+            let message = format!("entry {seq} of the ledger is not the one that its tree has there");
+            Error::blocked("tables_changed", message).hint("keyctl audit log").because(error)
+        })?;
+        Ok(entry)
     }
 
     /// The entries of a range, read in chunks. The range may reach beyond the newest entry.

@@ -1,10 +1,10 @@
 //! Appending: one transaction, one time, any number of entries.
 
 use super::entry::{Entry, NewEntry, Schema};
-use super::judge::only_restricts;
+use super::judge::{only_restricts, sets_time};
 use super::proof::{Proven, prove};
 use super::register::Register;
-use super::{Head, Ledger, Reader, Sql, projection, query, sql_int};
+use super::{Before, Head, Ledger, Reader, Sql, projection, query, sql_int};
 use crate::clock::{Time, rfc3339};
 use crate::crypto::merkle;
 use crate::error::{Error, Result};
@@ -35,7 +35,9 @@ pub struct Writer<'l> {
     written: Option<Time>,
     /// Only what restricts is written, whatever the clock says.
     restricts: bool,
-    /// The newest entry's time.
+    /// The ledger's time is set.
+    sets_time: bool,
+    /// The newest entry's time, or what it was set to.
     newest: Option<Time>,
     size: u64,
     /// The digest over the tables that decide.
@@ -61,7 +63,7 @@ impl Ledger {
         let now = self.clock.now();
         let reader = Reader::new(&transaction);
         let size = reader.size()?;
-        let newest = size.checked_sub(1).map(|seq| reader.entry(seq)).transpose()?.map(|entry| entry.time);
+        let newest = size.checked_sub(1).map(|seq| reader.entry(seq)).transpose()?.map(|entry| entry.leaves_time());
         let standing = prove(&transaction, self.trust.as_ref(), self.proven.as_ref())?;
         let (host, register, is_old) = (self.host.as_str(), standing.register, standing.is_old);
         Ok(Writer {
@@ -70,6 +72,7 @@ impl Ledger {
             now,
             written: self.written,
             restricts: false,
+            sets_time: false,
             newest,
             size,
             register,
@@ -121,7 +124,7 @@ impl Writer<'_> {
         self.spoiled = false;
         self.register = Some(register);
         self.size += 1;
-        self.newest = Some(entry.time);
+        self.newest = Some(entry.leaves_time());
         Ok(entry)
     }
 
@@ -147,25 +150,39 @@ impl Writer<'_> {
         Reader::new(&self.transaction)
     }
 
+    /// The newest entry's time, or what people set it to.
+    pub fn newest(&self) -> Option<Time> {
+        self.newest
+    }
+
+    /// What is decided by, with the entries appended so far.
+    pub fn before(&self) -> Before<'_> {
+        Before { tables: &self.transaction, entries: self.reader() }
+    }
+
     /// Says what will be written. An act that only restricts works whatever the clock says: its entry has the time of
     /// the one before, so that a wrong clock stops nobody and is not made everybody's.
     pub fn is_for(&mut self, kind: Kind) {
-        self.restricts = kind.only_restricts();
+        (self.restricts, self.sets_time) = (kind.only_restricts(), kind.sets_time());
     }
 
     /// As [`Self::is_for`], for the acts of an approval request.
     pub fn is_for_steps(&mut self, request: &ApprovalRequest) {
-        self.restricts = only_restricts(request);
+        (self.restricts, self.sets_time) = (only_restricts(request), sets_time(request));
     }
 
     /// The time to decide by: that of the next entry; for what only restricts the clock's, or the newest entry's if that
-    /// is later, which is when the request for it was made.
+    /// is later, which is when the request for it was made; for what sets the ledger's time the clock's.
     ///
     /// # Errors
     /// As [`Self::time`].
     pub fn deciding_time(&self) -> Result<Time> {
         let latest = self.newest.map_or(self.now, |newest| self.now.max(newest));
-        if self.restricts { Ok(latest) } else { self.time() }
+        match (self.sets_time, self.restricts) {
+            (true, _) => Ok(self.now),
+            (_, true) => Ok(latest),
+            _ => self.time(),
+        }
     }
 
     /// The time that the next entry will have.
@@ -175,6 +192,8 @@ impl Writer<'_> {
     pub fn time(&self) -> Result<Time> {
         let Some(newest) = self.newest else { return Ok(self.now) };
         match self.check_clock(newest) {
+            // Until it is set, the ledger's time is what it was.
+            _ if self.sets_time => Ok(newest),
             Err(_) if self.restricts => Ok(newest),
             // Clocks are slewed and differ a little; times in the ledger still never go back.
             checked => checked.map(|()| self.now.max(newest)),
@@ -185,7 +204,9 @@ impl Writer<'_> {
         let (now, of) = (rfc3339(self.now), rfc3339(newest));
         if self.now < newest - MAX_BEHIND {
             let message = format!("the clock says {now}, but the newest entry is of {of}");
-            return Err(Error::blocked("clock_behind", message).hint("set the clock right, then try again"));
+            return Err(
+                Error::blocked("clock_behind", message).hint("set the clock right; if it is right: keyctl set-time")
+            );
         }
         let last = self.written.map_or(newest, |written| newest.max(written));
         // In a sandbox people try what comes later.

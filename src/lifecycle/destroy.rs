@@ -32,7 +32,7 @@ pub(crate) fn plan(world: &World, generation: &Generation) -> Result<Plan> {
     let params = DestroyKey {
         generation: generation.id.clone(),
         from: generation.state,
-        copies: all_copies(generation, &query::last_facts(world.ledger.connection(), generation)?),
+        copies: all_copies(generation, &query::last_facts(world.ledger.before(), generation)?),
     };
     Ok(Plan {
         rule: Rule::Destroy,

@@ -6,6 +6,7 @@
 //! role if they have one, and never approves. What does not count is listed with the rule that says so (D8).
 
 pub(in crate::people) mod examine;
+pub mod recorded;
 mod succession;
 #[cfg(test)]
 mod tests;

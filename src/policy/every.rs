@@ -4,8 +4,8 @@ use super::Decide;
 use crate::request::{
     ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey,
     EndGrant, GenerateKey, GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, Kind, LinkRoots, MakeCsr,
-    MarkArtifacts, PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, RevokeKey, SignArtifact,
-    SuspendKey, SuspendPerson, TestKey, UpdatePipeline,
+    MarkArtifacts, PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, RevokeKey, SetTime,
+    SignArtifact, SuspendKey, SuspendPerson, TestKey, UpdatePipeline,
 };
 
 /// Work that is the same for every operation but for its type. [`visit`] does it for the type of a kind.
@@ -48,5 +48,6 @@ pub fn visit<V: VisitDecide>(kind: Kind, work: V) -> V::Output {
         Kind::PublishMetadata => work.visit::<PublishMetadata>(),
         Kind::ActivateKey => work.visit::<ActivateKey>(),
         Kind::ReviewKey => work.visit::<ReviewKey>(),
+        Kind::SetTime => work.visit::<SetTime>(),
     }
 }

@@ -34,6 +34,8 @@ pub enum People {
 pub struct Facts<'a> {
     /// The time.
     pub now: Time,
+    /// The time after which the next entry has to be, if there is an entry.
+    pub newest: Option<Time>,
     /// The workspace's environment.
     pub environment: Environment,
     /// The adopted settings.

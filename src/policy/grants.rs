@@ -110,6 +110,7 @@ fn is_granted(kind: Kind) -> bool {
         | Kind::ConfirmCrl
         | Kind::MarkArtifacts
         | Kind::LinkRoots
+        | Kind::SetTime
         | Kind::ReviewKey => false,
     }
 }

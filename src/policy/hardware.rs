@@ -144,6 +144,12 @@ pub fn judge_tool(releases: &Releases, tool: &Tool) -> Gate {
     gates::holds(TOOL, format!("keyctl {} {input}", tool.version), limit, known)
 }
 
+/// The program that a gate of [`judge_tool`] was about.
+pub fn told(gate: &Gate) -> Option<Tool> {
+    let (version, hash) = gate.input.strip_prefix("keyctl ").filter(|_| gate.name == TOOL)?.split_once(' ')?;
+    Some(Tool { version: version.to_owned(), sha256: hash.parse().ok() })
+}
+
 /// The gates of an act in production; none elsewhere.
 fn gates<O: Decide>(request: &Request<O>, facts: &Facts<'_>) -> Vec<Gate> {
     let Some(equipment) = facts.equipment.as_ref().filter(|_| facts.environment == Environment::Production) else {

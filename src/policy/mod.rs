@@ -18,6 +18,7 @@ pub mod signing;
 mod suspension;
 #[cfg(test)]
 pub(crate) mod testing;
+mod time;
 
 pub use facts::{Decide, Facts};
 pub use gates::{Decision, Gate, Verdict};

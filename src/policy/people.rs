@@ -57,7 +57,8 @@ pub fn follows(kind: Kind) -> bool {
         | Kind::TestKey
         | Kind::LinkRoots
         | Kind::ActivateKey
-        | Kind::ReviewKey => false,
+        | Kind::ReviewKey
+        | Kind::SetTime => false,
     }
 }
 
@@ -78,7 +79,8 @@ pub fn may_allow(rule: Rule, kind: Kind, again: bool, purpose: Option<Purpose>) 
         Kind::ChangeState => {
             matches!(rule, Rule::Compromise | Rule::Destroy | Rule::Import | Rule::Revoke) || makes || rotates
         }
-        Kind::AdoptSettings => rule == Rule::Adopt,
+        // Both say what everything that follows is judged by.
+        Kind::AdoptSettings | Kind::SetTime => rule == Rule::Adopt,
         Kind::SignArtifact if again => rule == Rule::ReSign,
         Kind::SignArtifact => rule == Rule::Sign,
         Kind::GiveGrant => rule == Rule::Grant,

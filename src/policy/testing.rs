@@ -104,6 +104,7 @@ pub(crate) fn request<O: Operation>(params: O) -> Request<O> {
 pub(crate) fn facts(settings: &Settings, environment: Environment, generation: Generation, now: Time) -> Facts<'_> {
     Facts {
         now,
+        newest: None,
         environment,
         settings,
         generation: Some(generation),

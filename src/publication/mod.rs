@@ -206,6 +206,24 @@ impl Publisher {
         Ok(state)
     }
 
+    /// What was committed at a path, and what was pushed: in words where, and the bytes. Nothing where git is not used.
+    ///
+    /// # Errors
+    /// Those of [`Repository::open`]; git's.
+    pub fn committed(&self, path: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let Some(repository) = self.repository()? else { return Ok(Vec::new()) };
+        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
+        for (commit, what) in [(repository.head()?, "committed"), (repository.pushed()?, "pushed")] {
+            let Some(commit) = commit else { continue };
+            // The first commits may be without it.
+            let Ok(bytes) = repository.content(&commit, path) else { continue };
+            if !found.iter().any(|(_, known)| *known == bytes) {
+                found.push((format!("published/{path} as it was {what} in {}", commit.short()), bytes));
+            }
+        }
+        Ok(found)
+    }
+
     /// Looks through every file in the folder.
     ///
     /// # Errors

@@ -1,21 +1,25 @@
 //! How far `published/` has got, and the way further: for every command that changes it, and for those that wait.
 
+use crate::config::Retry;
 use crate::error::{Error, Kind, Result};
 use crate::files::lock::NamedLock;
 use crate::files::{safe, shown_path};
 use crate::hsm::PinSource;
-use crate::ledger::query;
+use crate::ledger::{Ledger, query};
 use crate::model::Hash256;
 use crate::publication::{Act, Author, Effort, Publisher, Repository, Secrets, Settled, State, patiently};
 use crate::retry::Sleeper;
 use crate::ui::Worst;
-use crate::world::{World, token_specs};
+use crate::world::{World, remote_clock, token_specs};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One process at a time commits and pushes. No key can have this name.
 const LOCK: &str = "_publication";
+
+/// The published head of the ledger.
+const HEAD: &str = "checkpoint";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -54,6 +58,21 @@ fn gather(source: &PinSource, secrets: &mut Secrets, files: &mut Vec<PathBuf>) {
         PinSource::FirstOf(sources) => sources.iter().for_each(|source| gather(source, secrets, files)),
         PinSource::None | PinSource::Fd(_) | PinSource::Command(_) | PinSource::Prompt => {}
     }
+}
+
+/// The heads that were committed and pushed, each with where it is, for an audit: by settings of a ledger that is not
+/// trusted yet.
+///
+/// # Errors
+/// The repository cannot be read.
+pub fn committed_heads(dir: &Path, ledger: &Ledger) -> Result<Vec<(String, Vec<u8>)>> {
+    let folder = dir.join("published");
+    if folder.join(".git").symlink_metadata().is_err() {
+        return Ok(Vec::new());
+    }
+    let settings = query::settings(ledger.connection())?.settings.publication;
+    let stop = crate::world::interrupts()?;
+    Publisher::new(folder, settings, Retry::default(), Secrets::default(), stop).committed(HEAD)
 }
 
 /// Whether there is a work tree, or the settings say so; else there is nothing to do beyond the folder.
@@ -110,7 +129,9 @@ fn settle(world: &World, effort: Effort) -> Result<Settled> {
         correlation_id: world.globals.correlation_id.clone(),
         workspace_id: world.genesis.workspace_id.clone(),
     };
-    let settled = publisher(world)?.settle(&act, effort, &sleeper()?);
+    let publisher = publisher(world)?;
+    world.hold_against(&publisher.committed(HEAD)?)?;
+    let settled = publisher.settle(&act, effort, &sleeper()?);
     remember(world, &settled);
     settled
 }
@@ -183,6 +204,7 @@ pub fn after_signing(world: &World, result: Result<Worst>) -> Result<Worst> {
 }
 
 fn follow(world: &World, result: Result<Worst>, effort: Effort) -> Result<Worst> {
+    remote_clock::remember(world);
     // An edit of the settings that was not adopted yet may be about this.
     let is_moot = world.globals.dry_run || !is_tree(world).unwrap_or(true) || world.settings().is_err();
     if is_moot {
@@ -199,7 +221,9 @@ fn follow(world: &World, result: Result<Worst>, effort: Effort) -> Result<Worst>
         }
         Err(error) => error,
     };
-    if error.kind() == Kind::Unavailable || effort == Effort::Once {
+    // That the ledger is not the one that was published is nothing to go on with.
+    let is_grave = ["ledger_rolled_back", "ledger_forked"].contains(&error.code());
+    if !is_grave && (error.kind() == Kind::Unavailable || effort == Effort::Once) {
         let words = format!("published/: {}; the next command tries again, and so does keyctl recover", error.full());
         world.ui().warn(&words);
         return result;

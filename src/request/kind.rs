@@ -5,8 +5,8 @@
 use super::{
     ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, DestroyKey,
     EndGrant, GenerateKey, GiveGrant, ImportCertificate, IssueCertificate, IssueCrl, LinkRoots, MakeCsr, MarkArtifacts,
-    Operation, PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, RevokeKey, Role, SignArtifact,
-    SuspendKey, SuspendPerson, TestKey, UpdatePipeline,
+    Operation, PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, RevokeKey, Role, SetTime,
+    SignArtifact, SuspendKey, SuspendPerson, TestKey, UpdatePipeline,
 };
 use crate::error::{Error, Result};
 use std::fmt;
@@ -123,6 +123,7 @@ operations! {
     PublishMetadata = "publish", "METADATA_PUBLISHED", open: ["files"];
     ActivateKey = "activate", "KEY_ACTIVATED", open: ["keyring_sha256"];
     ReviewKey = "review", "KEY_REVIEWED";
+    SetTime = "set-time", "TIME_SET";
 }
 
 /// What a successful act moves: an approval that was asked for before it does not count for that any more.
@@ -142,6 +143,11 @@ impl Kind {
     /// Whether it only takes power away: such an act works whatever the clock says.
     pub const fn only_restricts(self) -> bool {
         matches!(self, Kind::SuspendPerson | Kind::SuspendKey | Kind::EndGrant)
+    }
+
+    /// Whether people and gates judge it by the clock alone, since it sets the ledger's time.
+    pub const fn sets_time(self) -> bool {
+        matches!(self, Kind::SetTime)
     }
 
     /// What it moves when it went well.
@@ -171,7 +177,7 @@ impl Kind {
             | Kind::LinkRoots
             | Kind::ActivateKey
             | Kind::ReviewKey => Moves::Key,
-            Kind::AdoptSettings => Moves::Settings,
+            Kind::AdoptSettings | Kind::SetTime => Moves::Settings,
             Kind::AdoptRoster | Kind::SuspendPerson | Kind::RestorePerson => Moves::Roster,
         }
     }

@@ -97,6 +97,27 @@ pub struct CloseFollowUp {
     pub evidence_sha256: Hash256,
 }
 
+/// Sets the ledger's time right, after an entry was written under a clock that was ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetTime {
+    /// The workspace's `ledger` key.
+    pub generation: GenerationId,
+    /// The time that the newest entry has.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub from: Time,
+    /// From when on entries may be after this.
+    #[serde(with = "crate::clock::serde_rfc3339")]
+    pub to: Time,
+    /// Why.
+    pub reason: String,
+}
+
+impl SetTime {
+    /// What it is about, as requests name it.
+    pub const OBJECT: &str = "time";
+}
+
 /// Stops a person's signatures from counting, for the time being.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::files::shown_path;
-use crate::gate::{Completes, Failure, Recorded, SettingsAdopted, StateChanged};
+use crate::gate::{Completes, Failure, Recorded, SettingsAdopted, StateChanged, TimeSet};
 use crate::ledger::query::{self, OpenIntent};
 use crate::lifecycle::generate::settle_keygen;
 use crate::lifecycle::revocation::settle;
@@ -18,8 +18,8 @@ use crate::published::keyring_files::KeyringWritten;
 use crate::request::{
     ActivateKey, AdoptRoster, AdoptSettings, CertifyOpenPgp, ChangeState, CloseFollowUp, ConfirmCrl, EndGrant,
     GiveGrant, ImportCertificate, IssueCertificate, Kind as Act, LinkRoots, MakeCsr, MarkArtifacts, Operation,
-    PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, SignArtifact, SuspendKey, SuspendPerson,
-    TestKey,
+    PublishKeyring, PublishMetadata, ReinstateKey, RestorePerson, ReviewKey, SetTime, SignArtifact, SuspendKey,
+    SuspendPerson, TestKey,
 };
 use crate::signing::adopt;
 use crate::signing::artifact::Placed;
@@ -78,6 +78,7 @@ pub(crate) fn settle(world: &mut World, orphan: &OpenIntent) -> Result<(&'static
         Act::RestorePerson => settle_as::<RestorePerson, Recorded>(world, orphan, false, "nobody was restored"),
         Act::SuspendKey => settle_as::<SuspendKey, Recorded>(world, orphan, false, "the key was not suspended"),
         Act::ReinstateKey => settle_as::<ReinstateKey, Recorded>(world, orphan, false, "the suspension stands"),
+        Act::SetTime => settle_as::<SetTime, TimeSet>(world, orphan, false, "the time was not set"),
         Act::UpdatePipeline => pipelines::settle(world, orphan),
         Act::DestroyKey => destroy::settle(world, orphan),
     }

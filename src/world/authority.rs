@@ -12,10 +12,11 @@ use crate::gate::{self, Consent, Plan, Presented};
 use crate::ledger::query;
 use crate::model::{Actor, Assurance, Email, Hash256, HsmName, hex};
 use crate::people::quorum::Counted;
-use crate::people::request::{self, ApprovalRequest, LogHead, Requester};
+use crate::people::request::{self, ApprovalRequest, LogHead, Requester, Step};
 use crate::people::sidecar::{self, ConsistencyProof, Proofs};
 use crate::people::{Namespace, Roster};
 use crate::policy::{Decision, Gate};
+use crate::request::Kind as Act;
 use chrono::TimeDelta;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -295,7 +296,8 @@ impl World {
         let settings = query::settings(conn)?;
         let rule = plan.rule_in_force();
         let head = self.ledger.head()?;
-        let now = self.now()?;
+        let sets_time = |step: &Step| Act::of_name(&step.operation).is_some_and(Act::sets_time);
+        let now = if plan.steps.iter().any(sets_time) { self.globals.clock.now() } else { self.now()? };
         let touched = |subject: String| Ok((query::touched(conn, &subject)?, subject));
         let subjects = subjects.into_iter().map(touched).collect::<Result<Vec<_>>>()?;
         Ok(ApprovalRequest {
@@ -329,7 +331,7 @@ impl World {
     fn now(&self) -> Result<Time> {
         let newest = self.ledger.head()?.size.checked_sub(1).map(|seq| self.ledger.entry(seq)).transpose()?;
         let now = self.globals.clock.now();
-        Ok(newest.map_or(now, |entry| now.max(entry.time)))
+        Ok(newest.map_or(now, |entry| now.max(entry.leaves_time())))
     }
 
     fn write_request(&self, document: &ApprovalRequest, bytes: &[u8], signature: &str) -> Result<PathBuf> {

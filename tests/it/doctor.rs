@@ -76,7 +76,19 @@ fn several_tokens_are_examined_without_a_login() {
         let rows = about(&ran, name);
         assert!(rows.contains(&"as adopted problem".into()) && rows.contains(&"keys problem".into()), "{rows:?}");
     }
+    tokens.tell("clock-ahead");
+    let ran = tokens.keyctl(&["doctor"]).exits(6).says("the token said 2099-01-01T00:00:00Z when the clock here said");
+    assert!(about(&ran, "hsm.root").contains(&"clock problem".into()), "{}", ran.stdout);
     tokens.tell("honest");
+    // What a service said when it was talked to last.
+    let compared = tokens.path(".keyctl-sandbox/locks/remote-clock");
+    let said = r#"{"host":"tsa.example.invalid","said":"2099-01-01T00:00:00Z","here":"2026-01-01T00:00:00Z"}"#;
+    std::fs::write(&compared, said).unwrap();
+    let ran = tokens.keyctl(&["doctor"]).exits(6).says("tsa.example.invalid said 2099-01-01T00:00:00Z");
+    assert!(about(&ran, "clock").contains(&"as services say problem".into()), "{}", ran.stdout);
+    std::fs::write(&compared, said.replace("2099", "2026")).unwrap();
+    let ran = tokens.keyctl(&["doctor"]);
+    assert!(about(&ran, "clock").contains(&"as services say ok".into()), "{}", ran.stdout);
     // A module that cannot be loaded is one problem, and the others are examined all the same.
     tokens.set("LYING_REAL", tokens.path("gone.so"));
     let ran = tokens.keyctl(&["doctor"]).exits(6);

@@ -67,9 +67,42 @@ fn a_revocation_is_agreed_to_with_its_reason_and_its_dates() {
     let fragment = document(Path::new(path));
     let people: Vec<_> = fragment["approvals"].as_array().expect("people").iter().map(|one| &one["email"]).collect();
     assert_eq!(people, [&json!(CAROL), &json!(ALICE)]);
-    team.anyone(&["verify", path]).ok();
+    team.anyone(&["verify", path]).ok().says("the signatures of its 2 approvals, over a request that is not in it");
+    approvals_of_a_fragment_are_checked(&team, Path::new(path), &request);
     confirmed(&team, &request).fails(4, "request_consumed");
     team.anyone(&["audit", "log"]).ok();
+}
+
+/// With a roster and what was signed, here or on a machine that has nothing but these files.
+fn approvals_of_a_fragment_are_checked(team: &Team, path: &Path, request: &Path) {
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (fragment, request) = (text(path), text(request));
+    let (key, roster) = (text(&team.place.published("ledger.pub")), text(&team.place.workspace().join("roster.toml")));
+    let agreed = |who: &str, what: &str| format!("{who} {what}, by their signature over");
+    let row = team.anyone(&["verify", &fragment, "--roster", &roster]).ok().one();
+    let checked = row["checked"].as_str().expect("words").to_owned();
+    assert!(checked.contains(&agreed(ALICE, "approves")) && checked.contains(&agreed(CAROL, "asks")), "{checked}");
+    let open = row["not_checked"].as_str().expect("words");
+    assert!(open.contains("who was suspended then") && !open.contains("--request"), "{open}");
+
+    let elsewhere = |more: &[&str]| {
+        let args = [&["--workspace", "nowhere", "verify", &fragment, "--ledger-key", &key], more].concat();
+        team.place.keyctl(&args)
+    };
+    let row = elsewhere(&["--roster", &roster]).ok().one();
+    assert!(row["not_checked"].as_str().expect("words").contains("--request FILE"), "{row}");
+    assert!(row["checked"].as_str().expect("words").contains("the key of alice@example.com is theirs in roster 1"));
+    let row = elsewhere(&["--roster", &roster, "--request", &request]).ok().one();
+    assert_eq!(row["checked"].as_str(), Some(checked.as_str()));
+    assert!(elsewhere(&[]).ok().one()["not_checked"].as_str().expect("words").contains("--roster FILE"));
+
+    // A roster in which one key is another's, or that is not the one of then.
+    let other = text(&team.place.path("other.toml"));
+    let original = std::fs::read_to_string(&roster).expect("a roster");
+    std::fs::write(&other, original.replace(ALICE, "mallory@example.com")).expect("written");
+    elsewhere(&["--roster", &other]).fails(6, "approval_not_proven").says("mallory@example.com");
+    std::fs::write(&other, original.replace("version = 1", "version = 2")).expect("written");
+    elsewhere(&["--roster", &other, "--request", &request]).fails(6, "other_roster");
 }
 
 #[test]

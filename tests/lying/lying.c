@@ -60,13 +60,20 @@ static ulong slot_list(unsigned char present, ulong *list, ulong *count)
     return rv;
 }
 
-/* CK_TOKEN_INFO: label 32, manufacturer 32, model 16, serial 16, then the flags. */
+/* CK_TOKEN_INFO: label 32, manufacturer 32, model 16, serial 16, then the flags; utcTime 16, last. */
 static ulong token_info(ulong id, unsigned char *info)
 {
     ulong rv = real.f[GET_TOKEN_INFO](id, info);
     slot = id;
     if (lie("serial") || lie("serial-and-dead"))
         memcpy(info + 80, "0123456789abcdef", 16);
+    if (lie("clock-ahead")) {
+        ulong flags;
+        memcpy(&flags, info + 96, sizeof flags);
+        flags |= 0x40;
+        memcpy(info + 96, &flags, sizeof flags);
+        memcpy(info + 188, "20990101000000", 14);
+    }
     if (lie("final-try")) {
         ulong flags;
         memcpy(&flags, info + 96, sizeof flags);

@@ -251,6 +251,7 @@ fn verb(kind: Kind) -> Option<&'static str> {
         Kind::RestorePerson => "let a person's signatures count again",
         Kind::SuspendKey => "stop a key",
         Kind::ReinstateKey => "let a key go on",
+        Kind::SetTime => "SET THE LEDGER'S TIME BACK",
         Kind::CloseFollowUp
         | Kind::UpdatePipeline
         | Kind::ConfirmCrl

@@ -1,5 +1,6 @@
 //! What files are held against, and which of it had a part in it.
 
+use super::people::People;
 use super::{VerifyArgs, repository};
 use crate::clock::{self, Time};
 use crate::crypto::note::VerifierKey;
@@ -27,6 +28,8 @@ pub(super) struct Held {
     pub keyring: Vec<Certificate>,
     require_timestamp: bool,
     pub world: Option<World>,
+    /// Who may have approved, for fragments.
+    pub people: People,
     given: Vec<Given>,
 }
 
@@ -62,6 +65,7 @@ pub(super) fn gather(args: &VerifyArgs, globals: Globals) -> Result<Held> {
         keyring: repository::read_keyrings(&args.keyring)?,
         require_timestamp: args.require_timestamp,
         world: None,
+        people: People::read(args.roster.as_ref(), &args.request)?,
         given: Vec::new(),
     };
     held.roots = held.given_roots(&args.roots)?;

@@ -54,6 +54,8 @@ pub(in crate::hsm) struct TokenFacts {
     pub firmware: (u8, u8),
     pub hardware: (u8, u8),
     pub pin_length: (u64, u64),
+    /// `utcTime`, whatever the flags say of it.
+    pub utc_time: String,
 }
 
 /// How a signature is asked for.

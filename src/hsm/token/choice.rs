@@ -1,6 +1,7 @@
 //! The choice of a token: which one is meant, whether it is the recorded one, and whether it may be logged in to.
 
 use super::spec::{Production, TokenInfo, TokenSpec, record};
+use crate::clock::Time;
 use crate::config::Attestation;
 use crate::error::shown;
 use crate::hsm::attestation;
@@ -157,6 +158,7 @@ pub(super) fn describe(spec: &TokenSpec, module: &Module, facts: &TokenFacts, lo
         hardware: version(facts.hardware),
         flags: facts.flags,
         pin_length: facts.pin_length,
+        clock: clock(facts),
         software,
         module: about,
         validations: Vec::new(),
@@ -187,4 +189,10 @@ pub(super) fn admitted(spec: &TokenSpec, info: &TokenInfo, logged_in: bool) -> R
         let why = info.warnings.iter().fold(why, |why, warning| format!("{why}; {warning}"));
         Fault::refusal(Refusal::NotAdopted, why)
     })
+}
+
+/// `YYYYMMDDhhmmss` and two reserved characters (PKCS#11 v3.1 §3.3), where a flag says that there is a clock.
+fn clock(facts: &TokenFacts) -> Option<Time> {
+    let digits = facts.utc_time.get(..14).filter(|_| facts.flags & CKF_CLOCK_ON_TOKEN != 0)?;
+    chrono::NaiveDateTime::parse_from_str(digits, "%Y%m%d%H%M%S").ok().map(|time| time.and_utc())
 }

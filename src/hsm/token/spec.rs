@@ -1,5 +1,6 @@
 //! Which token is meant, and what it says of itself.
 
+use crate::clock::Time;
 use crate::config::Token;
 use crate::hsm::module::{ModuleInfo, ModuleSpec};
 use crate::hsm::pin::PinSource;
@@ -64,6 +65,9 @@ pub struct TokenInfo {
     pub flags: u64,
     /// Shortest and longest PIN, in bytes, as the token says.
     pub pin_length: (u64, u64),
+    /// What its own clock said when it was opened, if it has one and that is a time.
+    #[serde(skip)]
+    pub clock: Option<Time>,
     /// The builtin token, or one known to be software. A token not known here may still be one.
     pub software: bool,
     /// The module.

@@ -4,7 +4,7 @@ use super::{READING, place};
 use crate::clock::{Time, parse};
 use crate::error::Result;
 use crate::keys::{Credential, Generation};
-use crate::ledger::{Reader, Sql, rows};
+use crate::ledger::{Before, Sql, rows};
 use crate::model::GenerationId;
 use crate::request::{Doomed, GenerateKey, Operation};
 use rusqlite::{Connection, params};
@@ -23,25 +23,26 @@ pub struct LastFacts {
 ///
 /// # Errors
 /// Those of the module.
-pub fn last_facts(conn: &Connection, generation: &Generation) -> Result<LastFacts> {
-    Ok(LastFacts { issued_until: issued_until(conn, generation)?, planned: planned(conn, generation)? })
+pub fn last_facts(before: Before<'_>, generation: &Generation) -> Result<LastFacts> {
+    Ok(LastFacts { issued_until: issued_until(before, generation)?, planned: planned(before, generation)? })
 }
 
 /// The request's parameters in an intent.
-fn params_of(conn: &Connection, seq: i64) -> Result<Value> {
-    let entry = Reader::new(conn).entry(place(seq))?;
+fn params_of(before: Before<'_>, seq: i64) -> Result<Value> {
+    let entry = before.entries.proven_entry(place(seq))?;
     Ok(entry.body.pointer("/request/params").cloned().unwrap_or_default())
 }
 
 /// Every serial number counts that was ever reserved, whatever became of it: nobody can say that it is on no certificate.
 /// One whose end is not known ends with the CA itself, which nothing that it issued outlives.
-fn issued_until(conn: &Connection, ca: &Generation) -> Result<Option<Time>> {
-    let mut statement = conn.prepare_cached("SELECT seq FROM serials WHERE issuer = ?1 ORDER BY seq").sql(READING)?;
+fn issued_until(before: Before<'_>, ca: &Generation) -> Result<Option<Time>> {
+    let mut statement =
+        before.tables.prepare_cached("SELECT seq FROM serials WHERE issuer = ?1 ORDER BY seq").sql(READING)?;
     let seqs = statement.query_map([ca.id.to_string()], |row| row.get::<_, i64>(0)).sql(READING)?;
     let own_end = ca.credential().map(|credential: &Credential| credential.validity().1);
     let mut latest = None;
     for seq in seqs {
-        let params = params_of(conn, seq.sql(READING)?)?;
+        let params = params_of(before, seq.sql(READING)?)?;
         let text = |name: &str| params.get(name).and_then(Value::as_str);
         // A root's certificate of itself is on no list.
         if text("generation") == Some(ca.id.to_string().as_str()) {
@@ -54,17 +55,17 @@ fn issued_until(conn: &Connection, ca: &Generation) -> Result<Option<Time>> {
 }
 
 /// The pairs of intents to make the generation, none of which was closed as done.
-fn planned(conn: &Connection, generation: &Generation) -> Result<Vec<Doomed>> {
+fn planned(before: Before<'_>, generation: &Generation) -> Result<Vec<Doomed>> {
     if !generation.identities.is_empty() {
         return Ok(Vec::new());
     }
     let sql = "SELECT seq FROM intents WHERE type = ?1 AND generation = ?2 ORDER BY seq";
-    let mut statement = conn.prepare_cached(sql).sql(READING)?;
+    let mut statement = before.tables.prepare_cached(sql).sql(READING)?;
     let wanted = params![GenerateKey::ENTRY, generation.id.to_string()];
     let seqs = statement.query_map(wanted, |row| row.get::<_, i64>(0)).sql(READING)?;
     let mut pairs = Vec::new();
     for seq in seqs {
-        let params: GenerateKey = rows::parse(&params_of(conn, seq.sql(READING)?)?.to_string())?;
+        let params: GenerateKey = rows::parse(&params_of(before, seq.sql(READING)?)?.to_string())?;
         let (hsm, token_serial, cka_id) = (params.hsm, params.token_serial, params.cka_id);
         pairs.push(Doomed { hsm, token_serial, cka_id, spki_sha256: None });
     }
@@ -115,7 +116,7 @@ mod tests {
         }
 
         fn last(&self, id: &str) -> LastFacts {
-            last_facts(self.ledger.connection(), &self.known(id)).unwrap()
+            last_facts(self.ledger.before(), &self.known(id)).unwrap()
         }
     }
 
@@ -130,6 +131,24 @@ mod tests {
             test.done(&request, json!({ "identity": identity }));
         }
         test
+    }
+
+    #[test]
+    fn an_entry_that_a_destruction_rests_on_is_the_one_in_the_tree() {
+        let mut test = ledger();
+        let intent = test.add(acts::intent(&acts::issue("windows/1", "ca/1", "02")));
+        assert!(test.last("ca/1").issued_until.is_some());
+        // A leaf with another end, and its hash, but not the nodes above it.
+        let mut forged = intent.clone();
+        forged.body["request"]["params"]["not_after"] = "2026-01-01T00:00:00Z".into();
+        let leaf = forged.to_bytes().unwrap();
+        let hash = forged.leaf_hash().unwrap();
+        test.sabotage(|raw| {
+            let sql = "UPDATE entries SET leaf = ?1, leaf_hash = ?2 WHERE seq = ?3";
+            raw.execute(sql, params![leaf, hash.0, intent.seq as i64]).unwrap();
+        });
+        let refused = last_facts(test.ledger.before(), &test.known("ca/1")).unwrap_err();
+        assert_eq!(refused.code(), "tables_changed");
     }
 
     #[test]

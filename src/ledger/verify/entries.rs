@@ -1,13 +1,13 @@
 //! The walk over the leaves: one pass, in order, with O(log n) memory for the tree.
 
-use super::{Findings, Trust};
+use super::{Decide, Findings, TimeSet, Trust};
 use crate::clock::{Time, rfc3339};
 use crate::crypto::merkle::{self, Frontier, Node};
 use crate::error::Result;
 use crate::ledger::judge::Judge;
 use crate::ledger::read::{Leaf, Leaves, bytes, out_of_order};
 use crate::ledger::register::Register;
-use crate::ledger::{Entry, Head, Sql, open, projection, sql_int};
+use crate::ledger::{Before, Entry, Head, Reader, Sql, open, projection, sql_int};
 use crate::model::Hash256;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
@@ -21,12 +21,19 @@ pub(super) struct Walk {
     pub roots: BTreeMap<u64, Hash256>,
     /// Intents that no outcome closed.
     pub open_intents: BTreeSet<u64>,
+    /// Where people set the time right.
+    pub times_set: Vec<TimeSet>,
     /// The projections that follow from the entries; `None` if no memory database can be had.
     pub rebuilt: Option<Connection>,
 }
 
 /// Walks over all rows of `entries`.
-pub(super) fn walk(connection: &Connection, trust: &Trust, wanted: BTreeSet<u64>, findings: &mut Findings) -> Walk {
+pub(super) fn walk(
+    connection: &Connection,
+    (trust, decide): (&Trust, Option<Decide<'_>>),
+    wanted: BTreeSet<u64>,
+    findings: &mut Findings,
+) -> Walk {
     let rebuilt = empty_projections().map_err(|error| findings.unreadable("memory", &error)).ok();
     let tables = rebuilt.as_ref();
     let mut walker = Walker {
@@ -35,12 +42,14 @@ pub(super) fn walk(connection: &Connection, trust: &Trust, wanted: BTreeSet<u64>
         wanted,
         findings,
         tables,
-        judge: tables.map(|tables| Judge::new(tables, trust.genesis_leaf_hash)),
+        judge: tables.filter(|_| decide.is_some()).map(|tables| Judge::new(tables, trust.genesis_leaf_hash)),
+        decide,
         register: Said::Nothing,
         frontier: Frontier::default(),
         roots: BTreeMap::new(),
         open_intents: BTreeSet::new(),
         next_seq: 0,
+        times_set: Vec::new(),
         newest: None,
     };
     for leaf in Leaves::new(connection, i64::MIN, i64::MAX) {
@@ -75,7 +84,7 @@ enum Said {
     Wrong,
 }
 
-struct Walker<'a> {
+struct Walker<'a, 'd> {
     connection: &'a Connection,
     trust: &'a Trust,
     wanted: BTreeSet<u64>,
@@ -83,15 +92,17 @@ struct Walker<'a> {
     /// The projections so far.
     tables: Option<&'a Connection>,
     judge: Option<Judge<'a>>,
+    decide: Option<Decide<'d>>,
     register: Said,
     frontier: Frontier,
     roots: BTreeMap<u64, Hash256>,
     open_intents: BTreeSet<u64>,
     next_seq: i64,
+    times_set: Vec<TimeSet>,
     newest: Option<Time>,
 }
 
-impl Walker<'_> {
+impl Walker<'_, '_> {
     fn leaf(&mut self, leaf: &Leaf) {
         let object = format!("entry {}", leaf.seq);
         if leaf.seq != self.next_seq {
@@ -133,6 +144,10 @@ impl Walker<'_> {
             self.findings.add("time_backwards", object, message);
         }
         self.newest = self.newest.max(Some(entry.time));
+        if let Some(from) = self.newest.filter(|newest| entry.leaves_time() < *newest) {
+            self.newest = Some(entry.leaves_time());
+            self.times_set.push(TimeSet { entry: entry.seq, from: rfc3339(from), to: rfc3339(entry.leaves_time()) });
+        }
         let workspace = entry.body.get("workspace_id").and_then(Value::as_str);
         if self.frontier.size() == 0 && workspace != Some(&self.trust.workspace_id) {
             self.findings.add("genesis_mismatch", object, "its body does not name the trusted workspace_id");
@@ -150,8 +165,14 @@ impl Walker<'_> {
             _ => {}
         }
         let judged = self.judge.as_ref().map_or(Ok(()), |judge| judge.judge(entry));
-        if let Err(error) = judged {
-            self.findings.add("entry_unproven", object, error.full());
+        let decided = match (&mut self.decide, self.tables) {
+            (Some(decide), Some(tables)) => decide(Before { tables, entries: Reader::new(self.connection) }, entry),
+            _ => Ok(()),
+        };
+        match (judged, decided) {
+            (Err(error), _) => self.findings.add("entry_unproven", object, error.full()),
+            (Ok(()), Err(error)) => self.findings.add("decision_wrong", object, error.full()),
+            (Ok(()), Ok(())) => {}
         }
         // A refusal here has a finding above, or shows when the tables are compared.
         let applied = self.tables.map_or(Ok(()), |tables| projection::apply(tables, entry));
@@ -214,7 +235,7 @@ impl Walker<'_> {
             self.findings.unreadable("nodes", &error);
         }
         let head = Head { size, root: self.frontier.root() };
-        Walk { head, roots: self.roots, open_intents: self.open_intents, rebuilt: None }
+        Walk { head, roots: self.roots, open_intents: self.open_intents, times_set: self.times_set, rebuilt: None }
     }
 }
 

@@ -19,6 +19,7 @@
 //! | an entry added by hand | `node_missing`, `entry_not_canonical`, `entry_invalid`, `time_backwards`, `outcome_unmatched`; done perfectly at the end, it is only *unanchored* |
 //! | a node, checkpoint or projection forged | `node_wrong`, `checkpoint_untrusted`, `checkpoint_malformed`, `projection_differs` |
 //! | an act that nobody agreed to, or other people than it says | `entry_unproven` |
+//! | an act that the gate would not have let in, by policy, age or threshold | `decision_wrong` |
 //! | tables forged, and the leaf that says what they are | `register_wrong`, `register_missing` |
 //! | triggers, views, tables or indices changed | `schema_changed` |
 //! | pages damaged | `database_corrupt`, `database_unreadable` |
@@ -34,7 +35,7 @@ mod tests;
 
 pub(super) use entries::empty_projections;
 
-use super::{Head, Ledger, Sql};
+use super::{Before, Entry, Head, Ledger, Sql};
 use crate::crypto::note::{SignedNote, VerifierKey};
 use crate::error::{Error, Result};
 use crate::model::Hash256;
@@ -60,6 +61,9 @@ pub struct Trust {
     pub genesis_leaf_hash: Hash256,
 }
 
+/// Who decides on entries again: by the ledger as it was before one, which is given.
+pub type Decide<'a> = &'a mut dyn FnMut(Before<'_>, &Entry) -> Result<()>;
+
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -69,6 +73,17 @@ pub struct Finding {
     pub object: String,
     /// What is wrong.
     pub message: String,
+}
+
+/// The ledger's time, set right by people after an entry under a clock that was ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TimeSet {
+    /// The outcome's entry.
+    pub entry: u64,
+    /// The time before, RFC 3339.
+    pub from: String,
+    /// And after.
+    pub to: String,
 }
 
 /// What verification found.
@@ -85,6 +100,8 @@ pub struct Report {
     /// Intents without an outcome, at most [`MAX_FINDINGS`] of them. No fault of the ledger: an operation may be
     /// running, or was interrupted.
     pub open_intents: Vec<u64>,
+    /// Where people set the ledger's time right.
+    pub times_set: Vec<TimeSet>,
     /// What is wrong, at most [`MAX_FINDINGS`]; nothing if the ledger is sound.
     pub findings: Vec<Finding>,
 }
@@ -101,11 +118,31 @@ impl Report {
 /// # Errors
 /// Only if no snapshot can be had at all: `ledger_corrupt`, `ledger_busy` and the like.
 pub fn verify(ledger: &Ledger, trust: &Trust, anchors: &[SignedNote]) -> Result<Report> {
+    verify_deciding(ledger, trust, anchors, &mut |_, _| Ok(()))
+}
+
+/// As [`verify()`], and judges nothing: the tree, the tables, and signed heads.
+///
+/// # Errors
+/// As [`verify()`].
+pub fn verify_tables(ledger: &Ledger, trust: &Trust, anchors: &[SignedNote]) -> Result<Report> {
+    look(ledger, trust, anchors, None)
+}
+
+/// As [`verify()`], and has somebody who knows the policy decide on each entry again, by the tables as they are before it.
+///
+/// # Errors
+/// As [`verify()`].
+pub fn verify_deciding(ledger: &Ledger, trust: &Trust, anchors: &[SignedNote], decide: Decide<'_>) -> Result<Report> {
+    look(ledger, trust, anchors, Some(decide))
+}
+
+fn look(ledger: &Ledger, trust: &Trust, anchors: &[SignedNote], decide: Option<Decide<'_>>) -> Result<Report> {
     let snapshot = ledger.connection.unchecked_transaction().sql("taking a snapshot for verification")?;
     let mut findings = Findings::default();
     tables::check_structure(&snapshot, &mut findings);
     let wanted = heads::sizes(&snapshot, anchors, &mut findings);
-    let walk = entries::walk(&snapshot, trust, wanted, &mut findings);
+    let walk = entries::walk(&snapshot, (trust, decide), wanted, &mut findings);
     let judge = heads::Judge { trust, roots: &walk.roots, entries: walk.head.size };
     let checkpointed_size = judge.checkpoints(&snapshot, &mut findings);
     let anchored = judge.anchors(anchors, &mut findings);
@@ -117,6 +154,7 @@ pub fn verify(ledger: &Ledger, trust: &Trust, anchors: &[SignedNote]) -> Result<
         head: walk.head,
         checkpointed_size,
         unanchored_tail: walk.head.size.saturating_sub(anchored),
+        times_set: walk.times_set,
         open_intents: walk.open_intents.into_iter().take(MAX_FINDINGS).collect(),
         findings: findings.finish(),
     })

@@ -81,6 +81,7 @@ fn continue_one(world: &mut World, known: &Known, orphan: &OpenIntent, agreed: O
         | Act::RestorePerson
         | Act::SuspendKey
         | Act::ReinstateKey
+        | Act::SetTime
         | Act::DestroyKey
         | Act::IssueCrl
         | Act::ConfirmCrl

@@ -94,6 +94,7 @@ impl<'a> Act<'a> {
             | Kind::ChangeState
             | Kind::ImportCertificate
             | Kind::AdoptSettings
+            | Kind::SetTime
             | Kind::EndGrant
             | Kind::CloseFollowUp
             | Kind::AdoptRoster
@@ -117,6 +118,7 @@ impl<'a> Act<'a> {
             Kind::SuspendKey | Kind::ReinstateKey => self.generation.key.to_string(),
             Kind::SuspendPerson | Kind::RestorePerson => self.text("email"),
             Kind::AdoptSettings => self.text("to_sha256"),
+            Kind::SetTime => crate::request::SetTime::OBJECT.to_owned(),
             Kind::AdoptRoster => {
                 let version = self.step.params.pointer("/to/version").and_then(Value::as_u64);
                 format!("roster/{}", version.ok_or_else(|| bad("a roster has no version"))?)
@@ -154,7 +156,7 @@ impl<'a> Act<'a> {
         let key = self.generation.key.to_string();
         match self.kind {
             Kind::SignArtifact | Kind::GiveGrant => vec![key, SETTINGS.to_owned()],
-            Kind::AdoptSettings => vec![SETTINGS.to_owned()],
+            Kind::AdoptSettings | Kind::SetTime => vec![SETTINGS.to_owned()],
             Kind::AdoptRoster | Kind::SuspendPerson | Kind::RestorePerson => vec![ROSTER.to_owned()],
             // What they say is read from the ledger when they are done; ending a grant only takes power away.
             Kind::IssueCrl
@@ -210,6 +212,7 @@ impl<'a> Act<'a> {
         matches!(
             self.kind,
             Kind::AdoptSettings
+                | Kind::SetTime
                 | Kind::AdoptRoster
                 | Kind::SuspendPerson
                 | Kind::RestorePerson

@@ -111,6 +111,7 @@ fn expected(request: &ApprovalRequest, first: &Act<'_>, acts: &[Act<'_>]) -> Opt
         (Rule::Suspend, Kind::SuspendPerson) => form(&["roster", "suspend", object], NONE),
         (Rule::Roster, Kind::RestorePerson) => form(&["roster", "restore", object], NONE),
         (Rule::Roster, _) => form(&["adopt", "--roster"], NONE),
+        (Rule::Adopt, Kind::SetTime) => form(&["set-time"], NONE),
         (Rule::Adopt, _) => form(&["adopt", "--settings"], NONE),
         (Rule::Destroy, _) => form(&["destroy", object], NONE),
         (_, Kind::EndGrant) => form(&["grant", key, "--end", &first.text("grant_id")], NONE),
