@@ -99,6 +99,8 @@ mod timestamps;
 mod tokens;
 #[path = "it/tsa.rs"]
 mod tsa;
+#[path = "it/used_up.rs"]
+mod used_up;
 #[path = "it/verify.rs"]
 mod verify;
 #[path = "it/ways_in.rs"]
