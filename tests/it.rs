@@ -53,6 +53,8 @@ mod killing;
 mod ledger;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/lost_keys.rs"]
+mod lost_keys;
 #[path = "it/names.rs"]
 mod names;
 #[path = "it/packs.rs"]
