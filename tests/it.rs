@@ -47,6 +47,8 @@ mod import;
 mod interruption;
 #[path = "it/keygen.rs"]
 mod keygen;
+#[path = "it/keyring_package.rs"]
+mod keyring_package;
 #[path = "it/killing.rs"]
 mod killing;
 #[path = "it/ledger.rs"]
