@@ -211,7 +211,9 @@ fn run(command: Command, globals: Globals) -> Result<Worst> {
         Command::Run(args) => {
             let mut world = World::open(globals)?;
             let (words, mandate) = commands::run::prepare(&args, &mut world)?;
+            let document = mandate.document().cloned();
             let result = approved(&words, &mut world, mandate);
+            commands::run::go_on(&world, document.as_ref(), &result);
             crate::published::worktree::after(&world, result)
         }
         Command::Cab(args) => commands::cab::run(&args, &mut World::open(globals)?),

@@ -51,12 +51,16 @@ mod import;
 mod interruption;
 #[path = "it/keygen.rs"]
 mod keygen;
+#[path = "it/keyring_package.rs"]
+mod keyring_package;
 #[path = "it/killing.rs"]
 mod killing;
 #[path = "it/ledger.rs"]
 mod ledger;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/lost_keys.rs"]
+mod lost_keys;
 #[path = "it/lying_requests.rs"]
 mod lying_requests;
 #[path = "it/names.rs"]
@@ -111,6 +115,8 @@ mod tokens;
 mod trust;
 #[path = "it/tsa.rs"]
 mod tsa;
+#[path = "it/used_up.rs"]
+mod used_up;
 #[path = "it/verify.rs"]
 mod verify;
 #[path = "it/ways_in.rs"]

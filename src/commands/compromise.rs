@@ -4,13 +4,12 @@ use crate::clock::Time;
 use crate::commands::grant;
 use crate::commands::preview::{self, Leading};
 use crate::error::{Error, Result, shown};
-use crate::gate::command_line;
 use crate::model::GenerationId;
 use crate::runbooks::checklist::{Checklist, Outcome};
 use crate::runbooks::compromise::{Declared, Runbook};
 use crate::ui::{Row, Worst, error_value};
-use crate::world::World;
 use crate::world::authority::Mandate;
+use crate::world::{World, requests};
 
 /// Do everything that a key compromise asks for, step by step
 ///
@@ -86,7 +85,8 @@ pub fn run(args: &CompromiseArgs, world: &mut World, mandate: Mandate) -> Result
         list.tick(step.name(), runbook.take(world, &consent, *step));
     }
     runbook.leave(world, &mut list)?;
-    Ok(print(world, &list, &command_line(&runbook.command())))
+    let again = requests::again(world, consent.request(), &runbook.command())?;
+    Ok(print(world, &list, &again))
 }
 
 /// The command that an error's hint is, where it is one.

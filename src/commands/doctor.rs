@@ -22,7 +22,8 @@ const FIPS_DAYS: i64 = 90;
 ///
 /// Logs in nowhere, asks for no PIN, changes nothing and signs nothing. The clock is held against the ledger, the clocks of
 /// tokens, the newest timestamp, and what services said that were talked to last. Each token and its PKCS#11 module are held
-/// against what was adopted; a module that is another one is not loaded. Exit 6 if something stands in the way of a
+/// against what was adopted; a module that is another one is not loaded. Keys whose public half is gone or another one are
+/// told. Exit 6 if something stands in the way of a
 /// configured key. With -v also what each token could be used for besides.
 ///
 /// Examples:
@@ -92,6 +93,7 @@ fn token(world: &World, spec: TokenSpec, keys: &[Generation], rows: &mut Rows) {
     token_clock(world, &object, info.clock, rows);
     as_adopted(&object, recorded.as_ref(), &record(info), rows);
     keys_are_here(&object, &name, &info.serial, keys, rows);
+    public_keys(&object, &token, keys, rows);
     let mechanisms = match token.mechanisms() {
         Ok(mechanisms) => mechanisms,
         Err(fault) => return rows.add(&object, "mechanisms", Verdict::Problem, fault.to_string()),
@@ -158,7 +160,7 @@ fn keys_are_here(object: &str, name: &HsmName, serial: &str, keys: &[Generation]
         let copies = generation.identities.iter().flat_map(|identity| &identity.copies);
         for copy in copies.filter(|copy| copy.hsm == *name && copy.token.serial != serial) {
             let detail = format!("{} is on the token with serial {}", generation.id, copy.token.serial);
-            rows.add(object, "keys", Verdict::Problem, detail);
+            rows.add(object, KEYS, Verdict::Problem, detail);
         }
     }
 }
@@ -198,6 +200,35 @@ fn tool(world: &World, rows: &mut Rows) {
     };
     rows.add("keyctl", "tool", verdict, format!("{} (limit {})", gate.input, gate.limit));
 }
+
+/// What can be seen of the keys without a login: their public halves. One that is gone or another one was deleted or replaced
+/// outside; private halves are looked for by `status --check`, which logs in.
+fn public_keys(object: &str, token: &Token, keys: &[Generation], rows: &mut Rows) {
+    let unused = [State::Planned, State::Destroyed];
+    for generation in keys.iter().filter(|generation| !unused.contains(&generation.state)) {
+        for identity in &generation.identities {
+            let here =
+                |copy: &&crate::keys::Copy| copy.hsm == *token.name() && copy.token.serial == token.info().serial;
+            for copy in identity.copies.iter().filter(here) {
+                let found = match token.inspect(&copy.cka_id) {
+                    Ok(found) => found,
+                    Err(fault) => return rows.add(object, KEYS, Verdict::Problem, fault.to_string()),
+                };
+                let what = match found.key {
+                    _ if found.public == 0 => "no public key",
+                    Some(key) if key.spki_hash() == identity.spki_sha256 => continue,
+                    Some(_) => "another public key",
+                    None => "not one public key that can be read",
+                };
+                let detail = format!("{}: there is {what} under CKA_ID {}", generation.id, copy.cka_id);
+                rows.add(object, KEYS, Verdict::Problem, detail);
+            }
+        }
+    }
+}
+
+/// The name of what is looked at of keys.
+const KEYS: &str = "keys";
 
 fn fips_claim(hsm: &Hsm) -> Option<FipsClaim> {
     let fips = hsm.token.fips.as_ref()?;

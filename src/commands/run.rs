@@ -3,11 +3,13 @@
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
 use crate::gate::{self, Presented};
+use crate::people::ApprovalRequest;
 use crate::people::approval::{MAX_TEXT, armours};
 use crate::people::request::MAX_REQUEST;
+use crate::ui::Worst;
 use crate::world::World;
 use crate::world::authority::Mandate;
-use crate::world::requests::{beside, check_name, done, find, missing, requester_signature};
+use crate::world::requests::{beside, check_name, done, find, is_used_up, missing, requester_signature};
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -90,6 +92,15 @@ pub fn prepare(args: &RunArgs, world: &mut World) -> Result<(Vec<String>, Mandat
             said = true;
         }
         std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Says how to go on where what was approved came to a stop: under the same approval, as long as that is not used up.
+pub fn go_on(world: &World, document: Option<&ApprovalRequest>, result: &Result<Worst>) {
+    let (Some(document), Err(error)) = (document, result) else { return };
+    let needs_others = error.kind() == Kind::ApprovalNeeded;
+    if !world.globals.dry_run && !needs_others && is_used_up(world, document).is_ok_and(|used_up| !used_up) {
+        world.ui().say(&format!("the approval is not used up; it goes on with: keyctl run {}", document.request_id));
     }
 }
 

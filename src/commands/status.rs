@@ -5,7 +5,7 @@ mod revocation;
 
 use crate::commands::{follow_up, grant, run, values};
 use crate::crypto::note::Checkpoint;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gate;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
@@ -20,7 +20,7 @@ use crate::world::{World, orphans, requests};
 
 /// Show keys, ages, gates, and what is open
 ///
-/// --check KEY asks whether KEY may sign now, prints each gate, and exits 4 if it may not.
+/// --check KEY asks whether KEY may sign now, looks for it on its token, prints each gate, and exits 4 if it may not.
 ///
 /// Examples:
 ///   keyctl status
@@ -137,11 +137,23 @@ fn check(world: &mut World, key: &KeyName) -> Result<Worst> {
     if generation.purpose == Purpose::Apt {
         found.push(keyring_files::keyring_gate(world, &generation, &adopted)?);
     }
+    found.push(on_token(world, &generation)?);
     print_gates(world.ui(), &found);
     orphans::refuse_orphans(world, [&generation.copy()?.hsm])?;
     match Decision::from_gates(found) {
         Decision::Allow(_) => Ok(Worst::default()),
         _ => Err(Error::blocked("gate_failed", format!("{} may not sign now", generation.id)).hint("keyctl status")),
+    }
+}
+
+/// `KeyOnToken`: its token has the key, as it was recorded. What is not there is not signed with.
+fn on_token(world: &World, generation: &Generation) -> Result<gates::Gate> {
+    const NAME: &str = "KeyOnToken";
+    let limit = format!("both halves of the pair under CKA_ID {}", generation.copy()?.cka_id);
+    match world.store.look(generation.identity()?) {
+        Ok(()) => Ok(gates::holds(NAME, "there", limit, true)),
+        Err(error) if [Kind::Unavailable, Kind::Interrupted].contains(&error.kind()) => Err(error),
+        Err(error) => Ok(gates::holds(NAME, error.full(), limit, false)),
     }
 }
 

@@ -116,7 +116,7 @@ impl Weighed {
         });
         let begun = if consumed.is_some() { query::steps(conn, id)? } else { Default::default() };
         let params = super::to_value(&request.params)?;
-        let free = |step: u32| begun.get(&step).is_none_or(|result| result == "failed");
+        let free = |step: u32| begun.get(&step).is_none_or(|result| O::KIND.may_be_taken_again(result));
         let mut steps = (0u32..).zip(&document.steps);
         let step =
             steps.find(|(number, step)| step.allows(O::NAME, &request.object, &params, O::OPEN) && free(*number));

@@ -113,6 +113,15 @@ impl Store {
         Ok(SigningKey { permit, role, token, key, patience: Arc::clone(&self.patience) })
     }
 
+    /// Looks whether the token has the key, and whether it is the one that was recorded. Nothing is signed.
+    ///
+    /// # Errors
+    /// It has not, it is another one; the token cannot be had.
+    pub fn look(&self, identity: &Identity) -> Result<()> {
+        let copy = identity.copies.first().ok_or_else(|| Error::failed("no_copy", "the key is on no token"))?;
+        self.find(copy, identity).map(drop)
+    }
+
     /// Opens a ledger key. It signs checkpoints and nothing else.
     ///
     /// # Errors

@@ -160,11 +160,13 @@ fn begun(conn: &Connection, entry: &Entry, kind: Kind, request: &Value) -> Resul
         }
         Kind::IssueCertificate => {
             let request: Request<IssueCertificate> = read(request)?;
-            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))
+            let ids = (&request.params.generation, &request.params.issuer);
+            reserve(conn, entry, ids, (&request.params.serial, request.params.not_after))
         }
         Kind::LinkRoots => {
             let request: Request<LinkRoots> = read(request)?;
-            reserve(conn, entry, &request.params.issuer, (&request.params.serial, request.params.not_after))
+            let ids = (&request.params.generation, &request.params.issuer);
+            reserve(conn, entry, ids, (&request.params.serial, request.params.not_after))
         }
         Kind::SignArtifact => cab::used(conn, entry, &read::<Request<SignArtifact>>(request)?.params),
         Kind::RevokeKey => revocation::intended(conn, entry, &read(request)?),

@@ -5,7 +5,8 @@ use crate::config::Settings;
 use crate::error::{Context, Error, Result};
 use crate::files::safe;
 use crate::formats::apt::index::read_bounded;
-use crate::formats::apt::published::{Keyring, Package};
+use crate::formats::apt::package::{Package, md5sums};
+use crate::formats::apt::published::Keyring;
 use crate::gate::{Completes, sealed};
 use crate::keys::Generation;
 use crate::ledger::query;
@@ -116,26 +117,26 @@ pub(crate) fn keyring_gate(world: &World, generation: &Generation, settings: &Se
 /// # Errors
 /// `bad_package`: a field that does not fit; `write_failed`, also when `dir` is there already.
 pub fn write_package(dir: &Path, package: &Package<'_>, keyring: &Keyring) -> Result<()> {
-    let control = package.control()?;
+    let mut files = package.files(&keyring.binary)?;
+    let (control, sums) = (package.control()?, md5sums(&files)?);
+    files.push(("DEBIAN/control".to_owned(), control.into_bytes()));
+    files.push(("DEBIAN/md5sums".to_owned(), sums.into_bytes()));
     let write = || -> std::io::Result<()> {
-        let keyrings = dir.join("usr/share/keyrings");
-        fs::create_dir(dir)?;
-        fs::create_dir_all(&keyrings)?;
-        fs::create_dir(dir.join("DEBIAN"))?;
-        let file = keyrings.join(format!("{}.pgp", package.name));
-        fs::write(&file, &keyring.binary)?;
-        fs::write(dir.join("DEBIAN/control"), control)?;
         // dpkg-deb takes the modes as they are, whatever the umask was.
-        for (path, mode) in [
-            (dir.to_path_buf(), 0o755),
-            (dir.join("DEBIAN"), 0o755),
-            (dir.join("DEBIAN/control"), 0o644),
-            (dir.join("usr"), 0o755),
-            (dir.join("usr/share"), 0o755),
-            (keyrings, 0o755),
-            (file, 0o644),
-        ] {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        fs::create_dir(dir)?;
+        open(dir, 0o755)?;
+        for (name, content) in &files {
+            let path = dir.join(name);
+            let folders = Path::new(name).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+            for folder in folders.map(|folder| dir.join(folder)).collect::<Vec<_>>().iter().rev() {
+                if !folder.exists() {
+                    fs::create_dir(folder)?;
+                    open(folder, 0o755)?;
+                }
+            }
+            fs::write(&path, content)?;
+            open(&path, 0o644)?;
         }
         Ok(())
     };
@@ -156,13 +157,15 @@ pub struct KeyringFiles<'a> {
 }
 
 impl KeyringFiles<'_> {
-    /// Whether `dir` holds this keyring already, in both forms.
+    /// Whether `dir` holds this keyring already, in both forms and in the package.
     pub fn is_in_place(&self, dir: &Path) -> bool {
-        let same = |ending: &str, content: &[u8]| {
-            let file = dir.join(format!("{}.{ending}", self.name));
-            read_bounded(&file, MAX_KEYRING).is_ok_and(|found| found.as_deref() == Some(content))
+        let same = |file: String, content: &[u8]| {
+            read_bounded(&dir.join(file), MAX_KEYRING).is_ok_and(|found| found.as_deref() == Some(content))
         };
-        same("pgp", &self.keyring.binary) && same("asc", self.keyring.armored.as_bytes())
+        let package = self.package.name;
+        same(format!("{}.pgp", self.name), &self.keyring.binary)
+            && same(format!("{}.asc", self.name), self.keyring.armored.as_bytes())
+            && same(format!("{package}/usr/share/keyrings/{package}.pgp"), &self.keyring.binary)
     }
 
     /// Writes `NAME.pgp`, `NAME.asc`, `NAME.sources` and the tree `PACKAGE/` into `dir`, readable for all, and
@@ -237,6 +240,7 @@ mod tests {
             version: "2026.11.1",
             maintainer: "Example <archive@example.org>",
             description: "keys of the example archive",
+            date: crate::clock::parse("2026-11-29T12:00:00Z").unwrap(),
         };
         write_package(&tree, &package, &keyring).unwrap();
         let again = write_package(&tree, &package, &keyring).unwrap_err();

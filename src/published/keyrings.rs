@@ -3,7 +3,8 @@
 use crate::config::{Archive, Issuer, Key};
 use crate::error::{Error, Result};
 use crate::files::safe;
-use crate::formats::apt::published::{self, Package, SignedBy, Source};
+use crate::formats::apt::package::Package;
+use crate::formats::apt::published::{self, SignedBy, Source};
 use crate::gate::Consent;
 use crate::keys::{Credential, Generation};
 use crate::ledger::query;
@@ -75,7 +76,9 @@ pub(crate) fn publish_ended(world: &World, revoked: &Generation, ended: &Ended) 
     let (fingerprint, now) = (fingerprint.to_uppercase(), world.globals.clock.now());
     for key in apt_keys(&all) {
         let generations = in_keyring(&all, &key);
-        let Some(newest) = generations.last() else { continue };
+        if generations.is_empty() {
+            continue;
+        }
         let certificates = merged(world, &all, &generations)?;
         let mut concerned = false;
         for certificate in &certificates {
@@ -84,7 +87,7 @@ pub(crate) fn publish_ended(world: &World, revoked: &Generation, ended: &Ended) 
         if !concerned {
             continue;
         }
-        with_publication(world, &key, newest, &certificates, |publication| {
+        with_publication(world, &key, &certificates, |publication| {
             publication.publish(&world.dir.join("published/apt"))
         })?;
         let mut says = false;
@@ -129,7 +132,7 @@ fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, certificat
     }
     let dir = world.dir.join("published/apt");
     let recorded = query::keyring(world.ledger.connection(), key)?.map(|recorded| recorded.sha256);
-    let (sha256, in_place) = with_publication(world, key, newest, certificates, |publication| {
+    let (sha256, in_place) = with_publication(world, key, certificates, |publication| {
         Ok((Hash256::of(&publication.keyring.binary), publication.is_in_place(&dir)))
     })?;
     if recorded == Some(sha256) && in_place {
@@ -138,7 +141,7 @@ fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, certificat
     let params = PublishKeyring { generation: newest.id.clone(), sha256, fingerprints };
     let request = world.request(key.to_string(), params);
     let permit = act::admit(world, &Consent::of_consequence(), request)?;
-    let written = with_publication(world, key, newest, certificates, |publication| publication.publish(&dir));
+    let written = with_publication(world, key, certificates, |publication| publication.publish(&dir));
     act::close(world, permit, written.map_err(Into::into))?;
     Ok(true)
 }
@@ -147,7 +150,6 @@ fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, certificat
 fn with_publication<T>(
     world: &World,
     key: &KeyName,
-    newest: &Generation,
     certificates: &[Certificate],
     then: impl FnOnce(&KeyringFiles<'_>) -> Result<T>,
 ) -> Result<T> {
@@ -155,15 +157,17 @@ fn with_publication<T>(
         Some(Issuer::Key(primary)) => user_id(primary, &world.config.adopted().key(primary)?.clone())?,
         _ => return Err(Error::usage("unknown_key", format!("there is no [keys.{key}] with an issuer"))),
     };
-    let package = package(key);
+    // Both only grow, so what is published later has the higher version, whatever it is that changed.
+    let (package, date) = (package(key), world.now()?);
     then(&KeyringFiles {
         name: key.as_str(),
         keyring: published::keyring(certificates)?,
         package: Package {
             name: &package,
-            version: &format!("{}.{}", world.globals.clock.now().format("%Y.%m.%d"), newest.id.number),
+            version: &format!("{}.{}", date.format("%Y.%m.%d"), world.ledger.head()?.size),
             maintainer: &maintainer,
             description: &format!("OpenPGP keys of {}", world.config.organization.name),
+            date,
         },
         sources: sources(world, key)?,
     })

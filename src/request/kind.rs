@@ -150,6 +150,51 @@ impl Kind {
         matches!(self, Kind::SetTime)
     }
 
+    /// Whether a step with this result may be taken again under the same leave. Nothing was done if it failed. Where nobody
+    /// knows, it may if a second time does no harm: the same bytes are signed, the same key is looked for and destroyed. Not
+    /// a second key pair, and not a file's signature.
+    pub fn may_be_taken_again(self, result: &str) -> bool {
+        match result {
+            "failed" => true,
+            "unknown" => self.is_harmless_twice(),
+            _ => false,
+        }
+    }
+
+    const fn is_harmless_twice(self) -> bool {
+        match self {
+            Kind::IssueCertificate
+            | Kind::CertifyOpenPgp
+            | Kind::PublishKeyring
+            | Kind::MakeCsr
+            | Kind::UpdatePipeline
+            | Kind::DestroyKey
+            | Kind::RevokeKey
+            | Kind::IssueCrl
+            | Kind::ConfirmCrl
+            | Kind::TestKey
+            | Kind::LinkRoots
+            | Kind::PublishMetadata => true,
+            Kind::GenerateKey
+            | Kind::ChangeState
+            | Kind::ImportCertificate
+            | Kind::SignArtifact
+            | Kind::AdoptSettings
+            | Kind::SetTime
+            | Kind::GiveGrant
+            | Kind::EndGrant
+            | Kind::CloseFollowUp
+            | Kind::AdoptRoster
+            | Kind::SuspendPerson
+            | Kind::RestorePerson
+            | Kind::SuspendKey
+            | Kind::ReinstateKey
+            | Kind::MarkArtifacts
+            | Kind::ActivateKey
+            | Kind::ReviewKey => false,
+        }
+    }
+
     /// What it moves when it went well.
     pub const fn moves(self) -> Moves {
         match self {

@@ -5,7 +5,7 @@ use crate::config::policy::Operation as Rule;
 use crate::config::{Key, RotationMode};
 use crate::error::{Error, Kind, Result};
 use crate::files::shown_path;
-use crate::gate::{Consent, Plan, command_line};
+use crate::gate::{Consent, Plan};
 use crate::keys::rotation::{self, Next, Wait};
 use crate::keys::{Generation, State};
 use crate::ledger::alerts::{self, KeyCompromised};
@@ -21,7 +21,7 @@ use crate::policy::derived;
 use crate::request::{ReinstateKey, SuspendKey};
 use crate::runbooks::checklist::{Checklist, Ticked};
 use crate::runbooks::evidence;
-use crate::world::{World, act};
+use crate::world::{World, act, requests};
 
 /// The steps of the runbook.
 #[derive(Clone, Copy, Debug)]
@@ -278,17 +278,29 @@ impl Runbook {
             // Both only because the revocation, which comes first, did not happen.
             Next::Wait(Wait::Clients(id, ready)) => {
                 let message = format!("{id} waits until {} for clients to have it", rfc3339(ready));
-                Err(Error::blocked("clients_lack_key", message).hint(command_line(&self.command())))
+                Err(Error::blocked("clients_lack_key", message).hint(requests::again(
+                    world,
+                    consent.request(),
+                    &self.command(),
+                )?))
             }
             Next::Wait(Wait::Review(id)) => {
                 let message =
                     format!("{id} is not revoked yet, and while it is in use a review decides on its successor");
-                Err(Error::blocked("not_revoked", message).hint(command_line(&self.command())))
+                Err(Error::blocked("not_revoked", message).hint(requests::again(
+                    world,
+                    consent.request(),
+                    &self.command(),
+                )?))
             }
             // It could not be planned, and perhaps still cannot; the reason is the answer.
             Next::Do(_) if progress.done.is_empty() => self.rotation(world).and_then(|_| {
                 let message = format!("the successor of {} was not planned", self.declared.generation);
-                Err(Error::blocked("not_planned", message).hint(command_line(&self.command())))
+                Err(Error::blocked("not_planned", message).hint(requests::again(
+                    world,
+                    consent.request(),
+                    &self.command(),
+                )?))
             }),
             Next::Do(_) | Next::Idle(_) => {
                 let active = query::active(world.ledger.connection(), key)?;

@@ -41,6 +41,14 @@ impl Mandate {
         }
     }
 
+    /// The request that people signed, if they did.
+    pub fn document(&self) -> Option<&ApprovalRequest> {
+        match self {
+            Mandate::Typed => None,
+            Mandate::Approved(presented) => Some(presented.document()),
+        }
+    }
+
     /// What people signed.
     pub fn presented(self) -> Option<Box<Presented>> {
         match self {
@@ -328,7 +336,10 @@ impl World {
     }
 
     /// The ledger's time: the clock, or the newest entry's time if that is a little later.
-    fn now(&self) -> Result<Time> {
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn now(&self) -> Result<Time> {
         let newest = self.ledger.head()?.size.checked_sub(1).map(|seq| self.ledger.entry(seq)).transpose()?;
         let now = self.globals.clock.now();
         Ok(newest.map_or(now, |entry| now.max(entry.leaves_time())))

@@ -3,7 +3,7 @@
 use crate::clock::rfc3339;
 use crate::error::{Error, Kind, Result};
 use crate::files::{safe, shown_path};
-use crate::gate::Presented;
+use crate::gate::{Presented, command_line};
 use crate::ledger::query;
 use crate::people::ApprovalRequest;
 use crate::people::approval::{MAX_APPROVALS, MAX_TEXT, armours};
@@ -36,13 +36,28 @@ pub(crate) fn missing(presented: &Presented, counted: &Counted, path: &Path) -> 
 pub(crate) fn done(world: &World, presented: &Presented) -> Result<Option<Error>> {
     let (conn, document) = (world.ledger.connection(), presented.document());
     let Some(consumed) = query::consumed(conn, &document.request_id)? else { return Ok(None) };
-    let steps = query::steps(conn, &document.request_id)?;
-    let ok = steps.values().filter(|result| result.as_str() == "ok").count();
-    if ok < document.steps.len() {
+    if !is_used_up(world, document)? {
         return Ok(None);
     }
     let message = format!("the request was consumed by entry {} and is done", consumed.seq);
     Ok(Some(Error::blocked("request_consumed", message).hint("keyctl status")))
+}
+
+/// Whether every step that people agreed to was done.
+pub(crate) fn is_used_up(world: &World, document: &ApprovalRequest) -> Result<bool> {
+    let steps = query::steps(world.ledger.connection(), &document.request_id)?;
+    Ok(steps.values().filter(|result| result.as_str() == "ok").count() >= document.steps.len())
+}
+
+/// The command that goes on with what is left: the approval's own as long as it is not used up, else what was typed.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub(crate) fn again(world: &World, agreed: Option<&ApprovalRequest>, command: &[String]) -> Result<String> {
+    match agreed {
+        Some(document) if !is_used_up(world, document)? => Ok(format!("keyctl run {}", document.request_id)),
+        _ => Ok(command_line(command)),
+    }
 }
 
 /// The request's file by its identifier or the beginning of it.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 /// A temporary folder with a home of its own.
 pub struct Place {
     dir: TempDir,
+    variables: Vec<(String, PathBuf)>,
 }
 
 /// What a run of the binary gave.
@@ -68,7 +69,12 @@ impl Ran {
 
 impl Place {
     pub fn new() -> Self {
-        Place { dir: TempDir::with_prefix("keyctl-test-").expect("a temporary folder") }
+        Place { dir: TempDir::with_prefix("keyctl-test-").expect("a temporary folder"), variables: Vec::new() }
+    }
+
+    /// Sets a variable for the programs to come.
+    pub fn set(&mut self, name: &str, value: impl Into<PathBuf>) {
+        self.variables.push((name.to_owned(), value.into()));
     }
 
     /// A place with a sandbox in `.keyctl-sandbox`.
@@ -103,6 +109,7 @@ impl Place {
         command.env_remove("LD_LIBRARY_PATH");
         command.env("HOME", self.dir.path()).env("XDG_STATE_HOME", self.path("state"));
         command.env("KEYCTL_TRUST_DIR", self.path("trust"));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if self.workspace().join("ledger.db").exists() {
             command.env("KEYCTL_WORKSPACE", self.workspace());
         }

@@ -52,6 +52,17 @@ static void note(const char *name)
     }
 }
 
+/* CKR_DEVICE_ERROR from the call with the number LYING_AT on, counting those that do something; or the call is made
+ * first, with LYING_MADE. */
+static int fails(void)
+{
+    static long at = -1, calls;
+    const char *number = getenv("LYING_AT");
+    if (at < 0)
+        at = number ? atol(number) : 0;
+    return at > 0 && ++calls >= at;
+}
+
 static ulong slot_list(unsigned char present, ulong *list, ulong *count)
 {
     ulong rv = real.f[GET_SLOT_LIST](present, list, count);
@@ -101,6 +112,8 @@ static ulong open_session(ulong id, ulong flags, void *application, void *notify
 static ulong login(ulong session, ulong user, unsigned char *pin, ulong length)
 {
     note("C_Login");
+    if (fails())
+        return 0x30;
     /* For as long as it is told to. */
     while (lie("hang-login"))
         usleep(5000);
@@ -173,6 +186,11 @@ static ulong sign_init(ulong session, void *mechanism, ulong key)
 static ulong sign(ulong session, void *data, ulong length, unsigned char *signature, ulong *size)
 {
     note("C_Sign");
+    if (fails()) {
+        if (getenv("LYING_MADE"))
+            real.f[SIGN](session, data, length, signature, size);
+        return 0x30;
+    }
     if (lie("removed"))
         return 0x32;
     if (lie("hang"))
@@ -211,6 +229,11 @@ static ulong create(ulong session, int private, attribute *asked, ulong n, ulong
 static ulong generate(ulong session, void *mechanism, void *public, ulong n, void *private, ulong m, ulong *p, ulong *q)
 {
     note("C_GenerateKeyPair");
+    if (fails()) {
+        if (getenv("LYING_MADE"))
+            real.f[GENERATE_KEY_PAIR](session, mechanism, public, n, private, m, p, q);
+        return 0x30;
+    }
     if (lie("no-randomness")) {
         ulong made = create(session, 0, public, n, p);
         return made ? made : create(session, 1, private, m, q);
@@ -223,6 +246,11 @@ static ulong generate(ulong session, void *mechanism, void *public, ulong n, voi
 static ulong destroy(ulong session, ulong object)
 {
     note("C_DestroyObject");
+    if (fails()) {
+        if (getenv("LYING_MADE"))
+            real.f[DESTROY_OBJECT](session, object);
+        return 0x30;
+    }
     if (lie("not-destroyed"))
         return 0;
     /* CKR_ACTION_PROHIBITED, then CKR_DEVICE_REMOVED before and after it was done. */

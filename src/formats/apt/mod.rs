@@ -18,6 +18,7 @@ pub mod cleartext;
 pub mod date;
 pub mod folder;
 pub mod index;
+pub mod package;
 pub mod published;
 pub mod release;
 pub mod sign;

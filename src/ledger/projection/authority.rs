@@ -79,7 +79,7 @@ pub(super) fn follow_up(conn: &Connection, entry: &Entry, kind: &str, object: &s
     Ok(())
 }
 
-/// An intent under an approval request takes its step; a step that failed may be taken again.
+/// An intent under an approval request takes its step; a step that came to nothing may be taken again.
 pub(super) fn step_begun(conn: &Connection, entry: &Entry, request: &Value) -> Result<()> {
     let Some(authority) = request.get("authority") else { return Ok(()) };
     let (request_id, step) = match read(authority)? {
@@ -98,7 +98,8 @@ pub(super) fn step_begun(conn: &Connection, entry: &Entry, request: &Value) -> R
     }
     let sql = "SELECT coalesce(result, 'open') FROM request_steps WHERE request_id = ?1 AND step = ?2";
     match first::<String>(conn, sql, params![request_id, step])?.as_deref() {
-        None | Some("failed") => {}
+        None => {}
+        Some(result) if Kind::of_name(operation).is_some_and(|kind| kind.may_be_taken_again(result)) => {}
         Some(result) => return Err(taken(format!("it was taken, with the result {result}"))),
     }
     let sql = "INSERT INTO request_steps (request_id, step, intent) VALUES (?1, ?2, ?3)

@@ -89,14 +89,22 @@ pub(super) fn keyring_published(conn: &Connection, entry: &Entry, request: &Requ
     Ok(())
 }
 
-/// Takes a serial number of this issuer, for good; what has it expires then.
+/// Takes a serial number of this issuer, for good; what has it expires then. Only the same act on the same key may have it
+/// once more, if it came to nothing that anybody knows of: what people agreed to has that number in it.
 pub(super) fn reserve(
     conn: &Connection,
     entry: &Entry,
-    issuer: &GenerationId,
+    (generation, issuer): (&GenerationId, &GenerationId),
     (serial, not_after): (&str, Time),
 ) -> Result<()> {
     let issuer = issuer.to_string();
+    let again = "UPDATE serials SET seq = ?5 WHERE issuer = ?1 AND serial = ?2 AND expires = ?6 AND EXISTS
+                 (SELECT 1 FROM intents AS i WHERE i.seq = serials.seq AND i.type = ?3 AND i.generation = ?4
+                  AND i.result IN ('failed', 'unknown'))";
+    let (kind, id, seq) = (entry.entry_type.as_str(), generation.to_string(), sql_int(entry.seq));
+    if execute(conn, again, params![issuer, serial, kind, id, seq, rfc3339(not_after)])? > 0 {
+        return Ok(());
+    }
     let taken = "SELECT seq FROM serials WHERE issuer = ?1 AND serial = ?2";
     if let Some(seq) = first::<i64>(conn, taken, params![issuer, serial])? {
         let message = format!("the serial number {serial} of {issuer} was reserved by entry {seq}");

@@ -2,7 +2,8 @@
 
 use super::scene::{Archive, Keys, days};
 use crate::formats::apt::Repository;
-use crate::formats::apt::published::{self, Package, SignedBy, Source};
+use crate::formats::apt::package::Package;
+use crate::formats::apt::published::{self, SignedBy, Source};
 use crate::formats::apt::sign::prepare;
 use crate::formats::apt::verify::{Report, verify};
 use crate::model::KeyAlgorithm;
@@ -184,6 +185,7 @@ fn sources_and_packages_take_no_line_breaks() {
         version: "2026.11.1",
         maintainer: "Example <archive@example.org>",
         description: "keys of the example archive",
+        date: crate::clock::parse("2026-11-29T12:00:00Z").unwrap(),
     };
     for bad in [
         Package { name: "../x", ..good.clone() },
