@@ -5,6 +5,8 @@ mod support;
 #[path = "it/team.rs"]
 mod team;
 
+#[path = "it/anchors.rs"]
+mod anchors;
 #[path = "it/approve.rs"]
 mod approve;
 #[path = "it/apt.rs"]
