@@ -277,6 +277,11 @@ impl World {
         found.hold(&self.ledger)
     }
 
+    /// Whether these bytes are a head of this ledger that a trusted key signed.
+    pub fn knows_head(&self, note: &[u8]) -> bool {
+        ledger::heads::is_one(note, &self.ledger, &self.pin.trust())
+    }
+
     /// Where the fragment of a receipt is.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ mod team;
 
 #[path = "it/adopt_shown.rs"]
 mod adopt_shown;
+#[path = "it/anchors.rs"]
+mod anchors;
 #[path = "it/approve.rs"]
 mod approve;
 #[path = "it/apt.rs"]

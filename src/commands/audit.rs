@@ -8,17 +8,19 @@ use crate::gate::Again;
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::heads::{self, Effort};
 use crate::ledger::{self, Before, Entry, Ledger, query, verify};
+use crate::published::compare::Truth;
 use crate::published::worktree;
 use crate::ui::{Row, Worst};
-use crate::world::Globals;
+use crate::world::{Globals, World};
 use std::path::PathBuf;
 
 /// Check the ledger against what is known outside of it
 ///
 /// Every leaf is hashed again, the tree and every checkpoint recomputed, the tables rebuilt and compared, and
-/// the result held against this user's pin, every head in published/, its commits and evidence/, and any other anchor given. Each
-/// entry is judged again: the signatures of approvals are counted by the roster of their time, what waits for people
-/// has to be what they agreed to, and each act is put before the gate once more, by the entries in front of it. Exit 6 if something does not hold.
+/// the result held against this user's pin, every head in published/, its commits and evidence/, and any other anchor
+/// given. Every file in published/ has to be what the ledger says. Each entry is judged again: the signatures of
+/// approvals are counted by the roster of their time, what waits for people has to be what they agreed to, and each act
+/// is put before the gate once more, by the entries in front of it. Exit 6 if something does not hold.
 ///
 /// Examples:
 ///   keyctl audit log
@@ -84,6 +86,8 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
                 .with("message", finding.message.as_str())
         })
         .collect();
+    let mut rows = rows;
+    rows.extend(published(globals, rows.is_empty()));
     let ui = &globals.ui;
     if !rows.is_empty() {
         ui.rows(&["rule", "object", "message"], &rows);
@@ -110,6 +114,23 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
         worst.add(Kind::Findings);
     }
     Ok(worst)
+}
+
+/// What lies in `published/` and is not what the ledger says. A ledger with findings of its own says nothing of that.
+fn published(globals: &Globals, is_whole: bool) -> Vec<Row> {
+    let row = |rule, object: String, message: String| {
+        Row::new().with("rule", rule).with("object", object).with("message", message)
+    };
+    let differences = World::open(globals.clone()).and_then(|world| Truth::of(&world)?.differences(&world));
+    match differences {
+        Ok(differences) if is_whole => {
+            let rule = |is_foreign| if is_foreign { "published_foreign" } else { "published_changed" };
+            let rows = differences.into_iter();
+            rows.map(|it| row(rule(it.is_foreign), format!("published/{}", it.path), it.why)).collect()
+        }
+        Err(error) if is_whole => vec![row("published_not_compared", "published/".to_owned(), error.full())],
+        _ => Vec::new(),
+    }
 }
 
 /// Trust comes from the user's pin, never from the database; the database only says which pin.

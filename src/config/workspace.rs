@@ -14,7 +14,7 @@ pub const CONFIG: &str = "keyctl.toml";
 pub const SYSTEM: &str = "/etc/keyctl";
 
 /// What in a workspace decides about signatures, besides [`CONFIG`]; looked at if it is there.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 13] = [
     "roster.toml",
     "ledger.db",
     "ledger.db-wal",
@@ -22,6 +22,9 @@ const PARTS: [&str; 10] = [
     "evidence",
     "requests",
     "published",
+    "published/certs",
+    "published/crl",
+    "published/apt",
     "tokens",
     "locks",
     "place.json",

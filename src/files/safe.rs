@@ -74,6 +74,14 @@ pub fn trusted_path(path: &Path) -> Result<PathBuf> {
     Ok(here)
 }
 
+/// Judges one entry of a folder, and not what is above it or where it leads.
+///
+/// # Errors
+/// `untrusted_path` naming it and why; `not_found`.
+pub fn trusted_entry(path: &Path) -> Result<()> {
+    trusted(path, &lstat(path)?)
+}
+
 /// The component as something to walk; the root and `.` are no step.
 fn step(component: Component<'_>) -> Option<OsString> {
     match component {

@@ -135,6 +135,12 @@ pub fn publish(dir: &Path, ledger: &Ledger, trust: &Trust, note: &SignedNote) ->
     safe::write_atomic(&path, note.to_string().as_bytes(), 0o644).map(drop)
 }
 
+/// Whether these bytes are a head of this ledger that a trusted key signed.
+pub fn is_one(note: &[u8], ledger: &Ledger, trust: &Trust) -> bool {
+    let head = SignedNote::parse(note).and_then(|note| note.verify_checkpoint(&trust.ledger_keys, &trust.origin));
+    head.is_ok_and(|head| contains(&ledger.reader(), head.size, &head.root).is_ok())
+}
+
 fn verified(path: &Path, trust: &Trust) -> Option<Checkpoint> {
     read_note(path).ok()?.verify_checkpoint(&trust.ledger_keys, &trust.origin).ok()
 }

@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use survey::Survey;
+use survey::{Looking, Survey};
 
 crate::model::words! {
     /// How far a file has got, or has to get.
@@ -140,24 +140,51 @@ pub enum Effort {
     Patient,
 }
 
+/// Why a file with these bytes is not what it has to be, by what is known elsewhere.
+type Objection<'a> = Box<dyn Fn(&str, &[u8]) -> Option<String> + 'a>;
+
+/// What files are held against, beside what their names say.
+#[derive(Default)]
+pub struct Holds<'a>(Option<Objection<'a>>);
+
+impl<'a> Holds<'a> {
+    /// By this.
+    pub fn by(objection: impl Fn(&str, &[u8]) -> Option<String> + 'a) -> Self {
+        Holds(Some(Box::new(objection)))
+    }
+
+    fn objection(&self, path: &str, bytes: &[u8]) -> Option<String> {
+        self.0.as_ref().and_then(|objection| objection(path, bytes))
+    }
+}
+
 /// A folder of published files, as the settings have it.
-#[derive(Debug)]
-pub struct Publisher {
+pub struct Publisher<'a> {
     folder: PathBuf,
     settings: Publication,
     retry: Retry,
     secrets: Secrets,
     stop: Arc<AtomicBool>,
+    holds: Holds<'a>,
 }
 
-impl Publisher {
+impl<'a> Publisher<'a> {
     /// `folder` is `published/`; `secrets` are the PINs that must not get there.
     pub fn new(folder: PathBuf, settings: Publication, retry: Retry, secrets: Secrets, stop: Arc<AtomicBool>) -> Self {
-        Publisher { folder, settings, retry, secrets, stop }
+        Publisher { folder, settings, retry, secrets, stop, holds: Holds::default() }
+    }
+
+    /// The same, with files held against something; what does not hold is not committed, and not pushed.
+    pub fn holding(self, holds: Holds<'a>) -> Self {
+        Publisher { holds, ..self }
     }
 
     fn repository(&self) -> Result<Option<Repository>> {
         Repository::open(&self.folder, &self.settings, self.retry.timeout, self.stop.clone())
+    }
+
+    fn looking<'b>(&'b self, repository: Option<&'b Repository>) -> Looking<'b> {
+        Looking { secrets: &self.secrets, repository, holds: &self.holds }
     }
 
     /// Where everything stands. Files with private material are listed among those that are left.
@@ -166,7 +193,7 @@ impl Publisher {
     /// The folder or its repository cannot be read.
     pub fn state(&self) -> Result<State> {
         let repository = self.repository()?;
-        let survey = Survey::take(&self.folder, &self.secrets, repository.as_ref())?;
+        let survey = Survey::take(&self.folder, self.looking(repository.as_ref()))?;
         let mut state = State {
             wanted: Reach::Folder,
             files: BTreeMap::new(),
@@ -229,7 +256,7 @@ impl Publisher {
     /// # Errors
     /// `private_material` naming the first file that must not be there; `published_link`.
     pub fn examine(&self) -> Result<()> {
-        Survey::take(&self.folder, &self.secrets, None)?.refuse()
+        Survey::take(&self.folder, self.looking(None))?.refuse()
     }
 
     /// Commits what changed and pushes what was not pushed yet.
@@ -240,13 +267,14 @@ impl Publisher {
     /// [`Kind::Unavailable`].
     pub fn settle(&self, act: &Act, effort: Effort, waiter: &dyn Waiter) -> Result<Settled> {
         let Some(repository) = self.repository()? else { return Ok(Settled::default()) };
-        let survey = Survey::take(&self.folder, &self.secrets, Some(&repository))?;
+        let survey = Survey::take(&self.folder, self.looking(Some(&repository)))?;
         survey.refuse()?;
         let mut settled = Settled { left: survey.left(Some(&repository))?, ..Settled::default() };
         let before = match repository.head()? {
             Some(head) => repository.files(&head)?,
             None => BTreeMap::new(),
         };
+        self.hold(&repository, &before, &survey)?;
         let mut changed = BTreeMap::new();
         for (path, found) in &survey.ours {
             if before.get(path) != found.object.as_ref() {
@@ -259,6 +287,22 @@ impl Publisher {
         }
         settled.pushed = self.push(&repository, effort, waiter)?;
         Ok(settled)
+    }
+
+    /// Holds what is in the last commit as well: somebody else may have made it. What lies in the folder as it has to be takes
+    /// the place of what is there.
+    fn hold(&self, repository: &Repository, before: &BTreeMap<String, ObjectId>, survey: &Survey) -> Result<()> {
+        let Some(head) = repository.head()? else { return Ok(()) };
+        let others = before.keys().filter(|path| known::Kind::of(path).is_some() && !survey.ours.contains_key(*path));
+        for path in others {
+            if let Some(why) = self.holds.objection(path, &repository.content(&head, path)?) {
+                let (name, top) = (crate::error::shown(path), crate::files::shown_path(repository.top()).to_string());
+                let message = format!("published/{name} is in the last commit, and {why}, so nothing is published");
+                return Err(Error::blocked("published_foreign", message)
+                    .hint(format!("git -C {top} rm {name}; git -C {top} commit; keyctl recover")));
+            }
+        }
+        Ok(())
     }
 
     /// Stores the bytes that were looked through, and no others.

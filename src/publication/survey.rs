@@ -1,10 +1,11 @@
 //! Every file in the folder, looked through.
 
+use super::Holds;
 use super::known::Kind;
 use super::private::{self, Secrets, private_material};
 use super::repository::{ObjectId, Repository};
 use crate::error::{Error, Result, shown};
-use crate::files::safe::read_bounded;
+use crate::files::safe::{read_bounded, trusted_entry};
 use crate::files::shown_path;
 use crate::model::Hash256;
 use std::collections::BTreeMap;
@@ -36,25 +37,30 @@ pub(super) struct Survey {
     refused: Option<Error>,
 }
 
+/// What is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Looking<'a> {
+    /// PINs that must not be there.
+    pub secrets: &'a Secrets,
+    /// The repository, where there is one.
+    pub repository: Option<&'a Repository>,
+    /// What files are held against.
+    pub holds: &'a Holds<'a>,
+}
+
 impl Survey {
     /// Reads every file once. Where there is a repository, its own folder is passed over.
     ///
     /// # Errors
     /// A file or folder cannot be read; `published_too_much`.
-    pub fn take(folder: &Path, secrets: &Secrets, repository: Option<&Repository>) -> Result<Self> {
+    pub fn take(folder: &Path, looking: Looking<'_>) -> Result<Self> {
         let mut survey = Survey::default();
-        survey.walk(folder, "", 0, secrets, repository)?;
+        survey.walk(folder, "", 0, looking)?;
         Ok(survey)
     }
 
-    fn walk(
-        &mut self,
-        folder: &Path,
-        prefix: &str,
-        depth: usize,
-        secrets: &Secrets,
-        repository: Option<&Repository>,
-    ) -> Result<()> {
+    fn walk(&mut self, folder: &Path, prefix: &str, depth: usize, looking: Looking<'_>) -> Result<()> {
+        self.only_ours(folder);
         let total = self.ours.len().saturating_add(self.others.len());
         if depth > MAX_DEPTH || total > MAX_FILES {
             let message = format!("{}: more files or folders than can be looked through", shown_path(folder));
@@ -71,9 +77,9 @@ impl Survey {
             let path = format!("{prefix}{}", name.to_string_lossy());
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
-                self.walk(&entry.path(), &format!("{path}/"), depth.saturating_add(1), secrets, repository)?;
+                self.walk(&entry.path(), &format!("{path}/"), depth.saturating_add(1), looking)?;
             } else if kind.is_file() {
-                self.file(&entry.path(), path, secrets, repository)?;
+                self.file(&entry.path(), path, looking)?;
             } else {
                 let message =
                     format!("published/{} is a link or a device, and may lead to what is private", shown(&path));
@@ -84,20 +90,30 @@ impl Survey {
         Ok(())
     }
 
-    fn file(&mut self, file: &Path, path: String, secrets: &Secrets, repository: Option<&Repository>) -> Result<()> {
+    /// A folder or file of ours that others could change is as bad as a top that they could.
+    fn only_ours(&mut self, path: &Path) {
+        if let Err(error) = trusted_entry(path).map_err(|error| error.about("published/")) {
+            self.refused.get_or_insert(error);
+        }
+    }
+
+    fn file(&mut self, file: &Path, path: String, looking: Looking<'_>) -> Result<()> {
+        if Kind::of(&path).is_some() && file.symlink_metadata().is_ok() {
+            self.only_ours(file);
+        }
         let bytes = match read(file) {
             // Another command replaced or removed it just now.
             Err(error) if error.code() == "not_found" => return Ok(()),
             read => read?,
         };
-        if let Some(what) = private::found_in(&bytes, secrets) {
+        if let Some(what) = private::found_in(&bytes, looking.secrets) {
             let hint = "take it out of published/; whoever could read it has it";
             self.refused.get_or_insert(private_material(&format!("published/{path}"), what).hint(hint));
         }
-        let object = repository.map(|repository| repository.name_of(&bytes));
+        let object = looking.repository.map(|repository| repository.name_of(&bytes));
         let objection = match Kind::of(&path) {
             None => Some("not a file that keyctl publishes".to_owned()),
-            Some(kind) => kind.objection(&bytes),
+            Some(kind) => kind.objection(&bytes).or_else(|| looking.holds.objection(&path, &bytes)),
         };
         match objection {
             None => drop(self.ours.insert(path, Found { sha256: Hash256::of(&bytes), object })),
@@ -109,7 +125,7 @@ impl Survey {
     /// Stops at what must not be there.
     ///
     /// # Errors
-    /// `private_material`, `published_link`.
+    /// `private_material`, `published_link`, `untrusted_path`.
     pub fn refuse(&self) -> Result<()> {
         match &self.refused {
             None => Ok(()),

@@ -84,7 +84,7 @@ impl Scene {
         self.top.path().join(name)
     }
 
-    fn publisher(&self) -> Publisher {
+    fn publisher(&self) -> Publisher<'_> {
         let retry = Retry { max_attempts: 3, ..Retry::default() };
         Publisher::new(
             self.path("").components().collect(),

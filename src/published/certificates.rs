@@ -38,5 +38,10 @@ pub(crate) fn certificates(world: &World) -> Result<()> {
     }
     let dir = world.dir.join("published");
     files.retain(|name, bytes| !published::is_in_place(&dir, name, bytes));
+    for name in files.keys().filter(|name| dir.join(name).symlink_metadata().is_ok()) {
+        world
+            .ui()
+            .warn(&format!("published/{name}: it is not what the ledger says; it was put back as the ledger has it"));
+    }
     published::put(&dir, &files).map(drop)
 }

@@ -123,6 +123,67 @@ pub(crate) fn published_ending(world: &World, revoked: &Generation) -> Result<Op
     Ok(None)
 }
 
+/// What is published for an APT key, as the register has it.
+pub(crate) struct Expected {
+    pub keyring: published::Keyring,
+    /// The keyring package's name, and its control file.
+    pub package: String,
+    pub control: String,
+    pub sources: Option<String>,
+}
+
+/// What has to be published for an APT key; `None` if nothing is certified.
+///
+/// # Errors
+/// The register cannot be read.
+pub(crate) fn expected(world: &World, key: &KeyName) -> Result<Option<Expected>> {
+    let all = query::generations(world.ledger.connection())?;
+    let generations = in_keyring(&all, key);
+    if generations.is_empty() {
+        return Ok(None);
+    }
+    let certificates = merged(world, &all, &generations)?;
+    let expected = with_publication(world, key, &certificates, |files| {
+        Ok(Expected {
+            keyring: files.keyring.clone(),
+            package: files.package.name.to_owned(),
+            control: files.package.control()?,
+            sources: files.sources.clone(),
+        })
+    });
+    expected.map(Some)
+}
+
+/// Writes the keyring files of the key that a published file belongs to again, as they were recorded. Says whether that
+/// could be done: not while the register and what was recorded differ.
+///
+/// # Errors
+/// `published/apt` cannot be written.
+pub(crate) fn put_back(world: &World, path: &str) -> Result<bool> {
+    let all = query::generations(world.ledger.connection())?;
+    for key in apt_keys(&all) {
+        let generations = in_keyring(&all, &key);
+        let recorded = query::keyring(world.ledger.connection(), &key)?;
+        let Some(recorded) = recorded.map(|it| it.sha256).filter(|_| !generations.is_empty()) else { continue };
+        if unfinished_revocation(world, &generations)?.is_some() {
+            continue;
+        }
+        let certificates = merged(world, &all, &generations)?;
+        let done = with_publication(world, &key, &certificates, |files| {
+            let is_its =
+                path.starts_with(&format!("apt/{key}.")) || path.starts_with(&format!("apt/{}/", files.package.name));
+            if !is_its || Hash256::of(&files.keyring.binary) != recorded {
+                return Ok(false);
+            }
+            files.publish(&world.dir.join("published/apt")).map(|_| true)
+        })?;
+        if done {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn publish_one(world: &mut World, key: &KeyName, newest: &Generation, certificates: &[Certificate]) -> Result<bool> {
     let now = world.globals.clock.now();
     let mut fingerprints = Vec::new();

@@ -3,6 +3,7 @@
 //! elsewhere; here it is written, read back, and compared.
 
 pub mod certificates;
+pub mod compare;
 pub mod keyring_files;
 pub mod keyrings;
 pub mod lists;

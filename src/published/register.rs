@@ -11,15 +11,27 @@ use serde_json::{Value, json};
 
 /// Publishes the register and the ledger keys.
 pub(crate) fn register(world: &World) -> Result<()> {
+    safe::write_atomic(&world.dir.join("published/keys.json"), document(world)?.as_bytes(), 0o644)?;
+    safe::write_atomic(&world.dir.join("published/ledger.pub"), ledger_keys(world).as_bytes(), 0o644).map(drop)
+}
+
+/// What `ledger.pub` says.
+pub(crate) fn ledger_keys(world: &World) -> String {
+    world.genesis.ledger_keys.iter().map(|key| format!("{}\n", key.verifier)).collect()
+}
+
+/// What `keys.json` says.
+///
+/// # Errors
+/// The register cannot be read.
+pub(crate) fn document(world: &World) -> Result<String> {
     let generations = query::generations(world.ledger.connection())?;
     let keys: Vec<_> = generations.iter().map(summary).collect();
     let doc = json!({ "schema": "keyctl.keys/v1", "workspace_id": world.genesis.workspace_id,
         "environment": world.genesis.environment, "keys": keys });
     let text = serde_json::to_string_pretty(&doc)
         .map_err(|error| Error::bug("the register has no JSON form").because(error))?;
-    safe::write_atomic(&world.dir.join("published/keys.json"), format!("{text}\n").as_bytes(), 0o644)?;
-    let lines: String = world.genesis.ledger_keys.iter().map(|key| format!("{}\n", key.verifier)).collect();
-    safe::write_atomic(&world.dir.join("published/ledger.pub"), lines.as_bytes(), 0o644).map(drop)
+    Ok(format!("{text}\n"))
 }
 
 fn summary(generation: &Generation) -> Value {

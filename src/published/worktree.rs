@@ -7,7 +7,8 @@ use crate::files::{safe, shown_path};
 use crate::hsm::PinSource;
 use crate::ledger::{Ledger, query};
 use crate::model::Hash256;
-use crate::publication::{Act, Author, Effort, Publisher, Repository, Secrets, Settled, State, patiently};
+use crate::publication::{Act, Author, Effort, Holds, Publisher, Repository, Secrets, Settled, State, patiently};
+use crate::published::compare::{self, Difference, Truth};
 use crate::retry::Sleeper;
 use crate::ui::Worst;
 use crate::world::{World, remote_clock, token_specs};
@@ -24,10 +25,12 @@ const HEAD: &str = "checkpoint";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The publisher of this workspace, by its adopted settings.
-fn publisher(world: &World) -> Result<Publisher> {
+fn publisher(world: &World) -> Result<Publisher<'_>> {
     let settings = query::settings(world.ledger.connection())?.settings.publication;
     let (folder, retry) = (world.dir.join("published"), world.config.retry);
-    Ok(Publisher::new(folder, settings, retry, secrets(world), crate::world::interrupts()?))
+    let truth = Truth::of(world)?;
+    let holds = Holds::by(move |path, bytes| truth.objection(world, path, bytes));
+    Ok(Publisher::new(folder, settings, retry, secrets(world), crate::world::interrupts()?).holding(holds))
 }
 
 /// Every PIN that lies in a file which we may read: none of them may be published.
@@ -124,6 +127,7 @@ fn settle(world: &World, effort: Effort) -> Result<Settled> {
     }
     world.settings()?;
     let _lock = NamedLock::acquire(&world.dir.join("locks"), LOCK, PATIENCE)?;
+    compare::restore(world)?;
     let act = Act {
         author: author(world),
         correlation_id: world.globals.correlation_id.clone(),
@@ -206,9 +210,11 @@ pub fn after_signing(world: &World, result: Result<Worst>) -> Result<Worst> {
 fn follow(world: &World, result: Result<Worst>, effort: Effort) -> Result<Worst> {
     remote_clock::remember(world);
     // An edit of the settings that was not adopted yet may be about this.
-    let is_moot = world.globals.dry_run || !is_tree(world).unwrap_or(true) || world.settings().is_err();
-    if is_moot {
+    if world.globals.dry_run || world.settings().is_err() {
         return result;
+    }
+    if !is_tree(world).unwrap_or(true) {
+        return if effort == Effort::Once { result } else { in_folder(world, result) };
     }
     if effort == Effort::Once && failed_just_now(world).is_some() {
         world.ui().detail("published/ is not pushed: the last try failed a moment ago; keyctl recover tries again");
@@ -234,6 +240,25 @@ fn follow(world: &World, result: Result<Worst>, effort: Effort) -> Result<Worst>
     Ok(worst)
 }
 
+/// A folder that is no work tree is served as it lies there.
+fn in_folder(world: &World, result: Result<Worst>) -> Result<Worst> {
+    let held = compare::restore(world).and_then(|truth| truth.differences(world));
+    match held {
+        Ok(differences) => {
+            for Difference { path, why, .. } in differences.iter().filter(|difference| difference.is_foreign) {
+                world.ui().warn(&format!("published/{}: {why}", crate::error::shown(path)));
+            }
+            result
+        }
+        Err(error) => {
+            world.ui().error(&error);
+            let mut worst = result?;
+            worst.add(error.kind());
+            Ok(worst)
+        }
+    }
+}
+
 fn report(world: &World, settled: &Settled) {
     if settled.committed.is_none() {
         return;
@@ -248,6 +273,9 @@ fn report(world: &World, settled: &Settled) {
 /// # Errors
 /// As [`publish_now`].
 pub(crate) fn recover(world: &World) -> Result<()> {
+    if !is_tree(world)? {
+        return compare::restore(world).map(drop);
+    }
     let settled = publish_now(world)?;
     report(world, &settled);
     let done = match (&settled.committed, &settled.pushed) {
@@ -295,6 +323,10 @@ fn words(world: &World, state: &State) {
 pub(crate) fn examine(world: &World) -> Result<String> {
     let publisher = publisher(world)?;
     publisher.examine()?;
+    if let Some(Difference { path, why, hint, .. }) = Truth::of(world)?.differences(world)?.into_iter().next() {
+        let message = format!("published/{}: {why}", crate::error::shown(&path));
+        return Err(Error::finding("published_changed", message).hint(hint.unwrap_or("keyctl recover".to_owned())));
+    }
     let state = publisher.state()?;
     let left = state.left.len();
     let left = if left > 0 { format!(", {left} files of others") } else { String::new() };

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What the git program says, with no environment of ours.
-fn git(folder: &Path, args: &[&str]) -> String {
+pub fn git(folder: &Path, args: &[&str]) -> String {
     let mut command = tool("git");
     command.current_dir(folder).args(args);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GIT_")) {
@@ -21,7 +21,7 @@ fn git(folder: &Path, args: &[&str]) -> String {
 }
 
 /// A sandbox whose retries take no time, and the lines that were put into its settings adopted.
-fn sandbox(more: &str) -> Place {
+pub fn sandbox(more: &str) -> Place {
     let place = Place::with_sandbox();
     let path = place.workspace().join("keyctl.toml");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -30,12 +30,12 @@ fn sandbox(more: &str) -> Place {
     place
 }
 
-fn published(place: &Place) -> PathBuf {
+pub fn published(place: &Place) -> PathBuf {
     place.workspace().join("published")
 }
 
 /// Makes `published/` a work tree with a remote beside it.
-fn with_remote(place: &Place) -> PathBuf {
+pub fn with_remote(place: &Place) -> PathBuf {
     git(&place.path(""), &["init", "-q", "--bare", "-b", "main", "remote.git"]);
     git(&published(place), &["init", "-q", "-b", "main"]);
     let remote = place.path("remote.git");
@@ -44,13 +44,13 @@ fn with_remote(place: &Place) -> PathBuf {
 }
 
 /// What the remote has at its tip, by path.
-fn on_remote(remote: &Path) -> Vec<String> {
+pub fn on_remote(remote: &Path) -> Vec<String> {
     git(remote, &["ls-tree", "-r", "--name-only", "main"]).lines().map(str::to_owned).collect()
 }
 
 /// The remote has every file of ours exactly as it lies in the folder.
 #[track_caller]
-fn remote_agrees(place: &Place, remote: &Path) {
+pub fn remote_agrees(place: &Place, remote: &Path) {
     let clone = tempfile::tempdir().unwrap();
     git(clone.path(), &["clone", "-q", remote.to_str().unwrap(), "clone"]);
     for path in on_remote(remote) {
@@ -382,6 +382,29 @@ fn a_first_generation_is_named_when_it_takes_over() {
     place.keyctl(&["keygen", "other"]).ok().says("pipelines.t names other/1");
     assert_eq!(std::fs::read_to_string(folder.join("a.toml")).unwrap(), "t = 'other/1'\nc = 'certs/other-1.pem'\n");
     assert!(place.published("certs/other-1.pem").exists());
+}
+
+#[test]
+fn a_pipelines_file_does_not_lie_inside_the_workspace() {
+    let place = sandbox("");
+    let (inside, link) = (place.workspace().join("requests/ours.json"), place.path("link"));
+    std::fs::write(&inside, "{\"t\": \"\"}\n").unwrap();
+    std::os::unix::fs::symlink(place.workspace().join("requests"), &link).unwrap();
+    let path = place.workspace().join("keyctl.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let named = |file: &str| {
+        let more = "field = \"t\"\nkey = \"windows\"\nvalue = \"generation\"\n";
+        std::fs::write(&path, format!("{text}[pipelines.t]\nfile = \"{file}\"\n{more}")).unwrap();
+    };
+    named("requests/ours.json");
+    place.keyctl(&["adopt"]).fails(2, "bad_config").says("pipelines.t.file");
+    for file in [inside.clone(), link.join("ours.json")] {
+        named(file.to_str().unwrap());
+        place.keyctl(&["adopt"]).ok();
+        let ran = place.keyctl(&["recover"]);
+        assert!(format!("{}{}", ran.stdout, ran.stderr).contains("lies inside the workspace"), "{}", ran.stderr);
+        assert_eq!(std::fs::read_to_string(&inside).unwrap(), "{\"t\": \"\"}\n");
+    }
 }
 
 #[test]

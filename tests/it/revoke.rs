@@ -438,6 +438,7 @@ fn a_ledger_that_went_back_in_time_forgets_nothing_that_is_published() {
     std::fs::remove_dir_all(place.path("state")).expect("nobody remembers");
     std::fs::remove_file(place.published("checkpoint")).expect("nor does the folder");
     std::fs::remove_dir_all(place.workspace().join("evidence")).expect("nor evidence");
+    place.keyctl(&["trust", ".keyctl-sandbox", "--yes"]).ok();
     let row = place.keyctl(&["crl", "windows-ca", "--now"]).exits(4).one();
     assert_eq!(row["result"], "crl_rollback", "{row}");
     assert!(openssl_reads(&list(&place, "windows-ca-1"), &["-text"]).contains("Superseded"), "it is still there");

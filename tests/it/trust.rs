@@ -124,8 +124,8 @@ fn a_downloaded_founding_is_not_continued() {
 fn a_missing_pin_is_as_loud_as_a_corrupt_one() {
     let place = Place::with_sandbox();
     let pins = place.path("state/keyctl/anchors");
-    let pin = std::fs::read_dir(&pins).expect("pins").map(|entry| entry.expect("entry").path());
-    let pin = pin.filter(|path| path.extension().is_some_and(|ending| ending == "json")).next().expect("a pin");
+    let mut pin = std::fs::read_dir(&pins).expect("pins").map(|entry| entry.expect("entry").path());
+    let pin = pin.find(|path| path.extension().is_some_and(|ending| ending == "json")).expect("a pin");
     let good = std::fs::read(&pin).expect("readable");
     std::fs::write(&pin, "{}").expect("written");
     place.keyctl(&["status"]).fails(1, "bad_pin");
