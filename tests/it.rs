@@ -45,6 +45,8 @@ mod faults;
 mod first_signature;
 #[path = "it/forged.rs"]
 mod forged;
+#[path = "it/hardening.rs"]
+mod hardening;
 #[path = "it/hung.rs"]
 mod hung;
 #[path = "it/import.rs"]

@@ -119,7 +119,7 @@ impl every::VisitDecide for Deciding<'_> {
         let (authority, approvals) = (request.authority.take(), std::mem::take(&mut request.approvals));
         let weighed = match &authority {
             None => Weighed::unasked(ground),
-            Some(Authority::Grant { grant_id }) => Weighed::by_grant(grant_id, ground, before.tables, &request)?,
+            Some(Authority::Grant { grant_id }) => Weighed::by_grant(grant_id, ground, before, &request)?,
             Some(Authority::Request { request_id, .. }) => {
                 let known = consumed.get(request_id);
                 let known = known.ok_or_else(|| no(format!("request {request_id} was not consumed")))?;

@@ -51,7 +51,7 @@ impl Weighed {
             Basis::Quorum(presented) => Self::by_request(presented, ground, writer.before(), request),
             Basis::Grant(grant_id) => {
                 consent.covers(request)?;
-                Self::by_grant(grant_id, ground, writer.connection(), request)
+                Self::by_grant(grant_id, ground, writer.before(), request)
             }
             Basis::Recovery(seq) => {
                 consent.covers(request)?;
@@ -68,9 +68,10 @@ impl Weighed {
     pub(super) fn by_grant<O: Operation>(
         grant_id: &str,
         ground: &Ground,
-        conn: &Connection,
+        before: Before<'_>,
         request: &Request<O>,
     ) -> Result<Self> {
+        let conn = before.tables;
         let grant = query::grant(conn, grant_id)?;
         let generation = request.params.generation();
         let roster = query::roster(conn)?;
@@ -85,7 +86,10 @@ impl Weighed {
             generation,
             newest: made.filter_map(|other| other.identities.first()?.created).max(),
         };
-        let shown = grants::gates(grant.as_ref(), &usage);
+        let mut shown = grants::gates(grant.as_ref(), &usage);
+        if let Some(grant) = &grant {
+            shown.push(grants::roles(&givers(before, grant)?, roster.as_ref()));
+        }
         let authority = grant.map(|grant| (Authority::Grant { grant_id: grant.params.grant_id }, Vec::new()));
         Ok(Weighed { people: People::Shown(shown), authority, consume: None })
     }
@@ -127,6 +131,16 @@ impl Weighed {
         let authority = step.map(|(step, _)| (Authority::Request { request_id: id.clone(), step }, participants));
         Ok(Weighed { people: People::Shown(shown), authority, consume })
     }
+}
+
+/// Who gave a grant, as their signatures counted then.
+fn givers(before: Before<'_>, grant: &query::Grant) -> Result<Vec<Participant>> {
+    let broken = || Error::failed("bad_entry", format!("entry {} gives no grant", grant.seq));
+    let given = before.entries.entry(grant.seq)?;
+    let intent = given.body.get("intent").and_then(Value::as_u64).ok_or_else(broken)?;
+    let entry = before.entries.entry(intent)?;
+    let people = entry.body.pointer("/request/approvals").cloned().ok_or_else(broken)?;
+    serde_json::from_value(people).map_err(|error| broken().because(error))
 }
 
 /// What is recovered was begun: the entry is an intent of this kind on this object.

@@ -7,6 +7,7 @@ use crate::clock::{Time, rfc3339};
 use crate::ledger::query::Grant;
 use crate::model::{Email, GenerationId, Hash256};
 use crate::people::Roster;
+use crate::people::approval::Participant;
 use crate::request::{CloseFollowUp, EndGrant, GiveGrant, Kind, Request};
 use chrono::TimeDelta;
 use std::collections::BTreeSet;
@@ -66,6 +67,20 @@ fn people(grant: &Grant, usage: &Use<'_>) -> Gate {
     let gone: Vec<_> = grant.people.iter().filter(|email| !stays(email)).map(ToString::to_string).collect();
     let input = if gone.is_empty() { "all there".to_owned() } else { format!("gone: {}", gone.join(", ")) };
     gates::holds("GrantPeople", input, "those who gave it", gone.is_empty() && !grant.people.is_empty())
+}
+
+/// `GrantRoles`: everybody who gave it has the roles still as which their signature counted.
+pub fn roles(given_by: &[Participant], roster: Option<&Roster>) -> Gate {
+    let lost = |giver: &Participant| {
+        let now = roster.and_then(|roster| roster.person(&giver.email)).map(|(_, person)| &person.roles);
+        let lost: Vec<_> =
+            giver.roles.iter().filter(|role| now.is_none_or(|now| !now.contains(role))).map(|it| it.as_str()).collect();
+        (!lost.is_empty()).then(|| format!("{} is no longer {}", giver.email, lost.join(", ")))
+    };
+    let lost: Vec<_> = given_by.iter().filter_map(lost).collect();
+    let holds = lost.is_empty() && given_by.iter().any(|giver| !giver.roles.is_empty());
+    let input = if lost.is_empty() { "as they were".to_owned() } else { lost.join("; ") };
+    gates::holds("GrantRoles", input, "those that counted when it was given", holds)
 }
 
 /// `GrantScope`: this act on this generation. The predecessor of the first is moved along too: it retires.

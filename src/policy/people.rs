@@ -1,10 +1,12 @@
 //! Which acts wait for people, and which of the policy's rules can allow which act.
 
 use super::facts::{Facts, People};
-use super::gates::{Decision, Gate};
-use crate::config::policy::Operation as Rule;
-use crate::model::Purpose;
+use super::gates::{self, Decision, Gate};
+use crate::config::policy::{Operation as Rule, Role, Rule as Takes};
+use crate::model::{Actor, Assurance, Email, Environment, Purpose};
+use crate::people::Roster;
 use crate::request::Kind;
+use std::collections::BTreeSet;
 
 /// The decision on an act that people have to agree to.
 pub fn with_people(mut gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
@@ -15,6 +17,51 @@ pub fn with_people(mut gates: Vec<Gate>, facts: &Facts<'_>) -> Decision {
         (Decision::Allow(gates), People::Missing) => Decision::NeedsApproval(gates),
         (decision, _) => decision,
     }
+}
+
+/// `Actor`: whoever asks is in the roster with a role of the rule, not suspended, and proven if the rule wants that. `known`
+/// are the people, and who of them is suspended.
+pub(super) fn actor(
+    (actor, operation, rule): (&Actor, Rule, &Takes),
+    environment: Environment,
+    known: Option<(&Roster, &BTreeSet<Email>)>,
+) -> Gate {
+    const NAME: &str = "Actor";
+    let input = format!("{} ({})", actor.email, actor.assurance);
+    if environment == Environment::Sandbox {
+        return gates::holds(NAME, input, "not required in a sandbox", true);
+    }
+    let Some((roster, suspended)) = known else {
+        return gates::holds(NAME, input, "not required: the workspace has no roster", true);
+    };
+    let must_prove = !rule.asserted || rule.threshold > 1;
+    let proof = if must_prove { "proven" } else { "asserted or proven" };
+    let limit = format!("{proof}, {} in the roster; {operation} takes {}", any_of(&rule.roles), people(rule));
+    let Some((email, person)) = roster.person(&actor.email) else {
+        return gates::holds(NAME, format!("{input} is not in the roster"), limit, false);
+    };
+    let roles: Vec<_> = person.roles.iter().map(|role| role.as_str()).collect();
+    let input = format!("{input}, {}", roles.join(", "));
+    if suspended.contains(email) {
+        return gates::holds(NAME, format!("{input}, is suspended"), limit, false);
+    }
+    let holds = person.has_any(&rule.roles)
+        && !person.roles.contains(&Role::Auditor)
+        && (!must_prove || actor.assurance == Assurance::Proven);
+    gates::holds(NAME, input, limit, holds)
+}
+
+pub(super) fn people(rule: &Takes) -> String {
+    let among: Vec<_> = rule.must_include.iter().map(|role| format!("a {role}")).collect();
+    let among = if among.is_empty() { String::new() } else { format!(", among them {}", among.join(" and ")) };
+    match rule.threshold {
+        1 => format!("1 person{among}"),
+        several => format!("{several} people{among}"),
+    }
+}
+
+pub(super) fn any_of(roles: &BTreeSet<Role>) -> String {
+    roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
 /// The rule under which a key of this purpose is made.

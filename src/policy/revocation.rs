@@ -3,9 +3,10 @@
 //! Signing a list is exempt from the age gate: a CA that stopped issuing long ago goes on saying what it revoked. To
 //! continue a revocation that was decided already asks nobody again.
 
-use super::facts::{Decide, Facts, unknown_generation};
+use super::facts::{Decide, Facts, People, unknown_generation};
 use super::gates::{self, Decision, Gate};
-use super::people::with_people;
+use super::people::{actor, with_people};
+use crate::config::policy::Operation;
 use crate::keys::{Generation, State};
 use crate::model::{GenerationId, Purpose};
 use crate::request::{ConfirmCrl, IssueCrl, MarkArtifacts, NewCrl, Request, RevokeKey};
@@ -127,6 +128,8 @@ fn list_gates(ca: &Generation, crl: &NewCrl, facts: &Facts<'_>) -> Vec<Gate> {
 }
 
 impl Decide for IssueCrl {
+    const IS_ABOUT_PEOPLE: bool = true;
+
     fn list(&self) -> Option<(&GenerationId, &NewCrl)> {
         Some((&self.generation, &self.crl))
     }
@@ -136,6 +139,12 @@ impl Decide for IssueCrl {
         let mut found =
             vec![gates::status(ca, LISTING), gates::export_lock(ca), gates::environment(ca, facts.environment)];
         found.extend(list_gates(ca, &request.params.crl, facts));
+        // Nobody else agrees to what only says what the ledger says; a CA's key signs it for somebody who may have it signed.
+        if matches!(facts.people, People::Missing) {
+            let rule = facts.settings.policy.rule(Operation::Crl);
+            let known = facts.roster.as_ref().map(|known| (&known.roster, &known.suspended));
+            found.push(actor((&request.actor, Operation::Crl, &rule), facts.environment, known));
+        }
         Decision::from_gates(found)
     }
 }

@@ -2,11 +2,12 @@
 
 use super::facts::{Facts, People, SigningFacts};
 use super::gates::{self, Gate};
+use super::people::{actor, people};
 use crate::config::policy::{Operation, Role, Rule};
 use crate::ledger::query::Artifact;
-use crate::model::{Assurance, Email, Environment};
+use crate::model::{Email, Environment};
 use crate::people::approval::Participant;
-use crate::people::cab::{self, Holds, Question};
+use crate::people::cab::{self, Here, Holds, Question};
 use crate::people::roster::{Person, assign};
 use crate::request::{Authentication, CabReference, Request, Resigns, SignArtifact};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,33 +74,10 @@ impl<'a> Asking<'a> {
         self.facts.here.roster.and_then(|roster| roster.person(self.email()))
     }
 
-    /// `Actor`: whoever asks is in the roster with a role of the rule, not suspended, and proven if the rule wants that.
     fn gate(&self) -> Gate {
-        const NAME: &str = "Actor";
-        let Asking { facts, rule, operation, .. } = self;
-        let assurance = self.request.actor.assurance;
-        let input = format!("{} ({assurance})", self.email());
-        if facts.here.environment == Environment::Sandbox {
-            return gates::holds(NAME, input, "not required in a sandbox", true);
-        }
-        if facts.here.roster.is_none() {
-            return gates::holds(NAME, input, "not required: the workspace has no roster", true);
-        }
-        let must_prove = !rule.asserted || rule.threshold > 1;
-        let proof = if must_prove { "proven" } else { "asserted or proven" };
-        let limit = format!("{proof}, {} in the roster; {operation} takes {}", any_of(&rule.roles), people(rule));
-        let Some((email, person)) = self.person() else {
-            return gates::holds(NAME, format!("{input} is not in the roster"), limit, false);
-        };
-        let roles: Vec<_> = person.roles.iter().map(|role| role.as_str()).collect();
-        let input = format!("{input}, {}", roles.join(", "));
-        if facts.here.suspended.contains(email) {
-            return gates::holds(NAME, format!("{input}, is suspended"), limit, false);
-        }
-        let holds = person.has_any(&rule.roles)
-            && !person.roles.contains(&Role::Auditor)
-            && (!must_prove || assurance == Assurance::Proven);
-        gates::holds(NAME, input, limit, holds)
+        let Here { environment, roster, suspended, .. } = &self.facts.here;
+        let asks = (&self.request.actor, self.operation, self.rule);
+        actor(asks, *environment, roster.map(|roster| (roster, *suspended)))
     }
 
     /// `CabApproval`, if there is one or there has to be one.
@@ -213,19 +191,6 @@ fn words(reference: &CabReference, holds: &Holds) -> String {
         1 => words + ", 1 condition acknowledged",
         several => words + &format!(", {several} conditions acknowledged"),
     }
-}
-
-fn people(rule: &Rule) -> String {
-    let among: Vec<_> = rule.must_include.iter().map(|role| format!("a {role}")).collect();
-    let among = if among.is_empty() { String::new() } else { format!(", among them {}", among.join(" and ")) };
-    match rule.threshold {
-        1 => format!("1 person{among}"),
-        several => format!("{several} people{among}"),
-    }
-}
-
-fn any_of(roles: &BTreeSet<Role>) -> String {
-    roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
 #[cfg(test)]

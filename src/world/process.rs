@@ -42,14 +42,17 @@ pub fn grouped(hash: &str) -> String {
     groups.join(" ")
 }
 
-/// No core dumps: a PIN must not land in one. Files are private unless said otherwise.
+/// No core dumps, and no other process of this user looks into this one: a PIN must not get out that way. Files are private
+/// unless said otherwise. Children that are other programs can be looked into again.
 ///
 /// # Errors
 /// The operating system refuses.
 pub fn harden() -> Result<()> {
-    use rustix::process::{Resource, Rlimit, setrlimit, umask};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
     umask(rustix::fs::Mode::from_raw_mode(0o077));
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(|error| {
+    let no_cores = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let hidden = no_cores.and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    hidden.map_err(|error| {
         Error::failed("cannot_harden", "core dumps cannot be switched off").because(std::io::Error::from(error))
     })
 }

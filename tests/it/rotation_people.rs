@@ -250,7 +250,7 @@ fn a_timer_does_what_a_grant_covers_and_lists_the_rest() {
     let team = windows();
     let due = issued(&team, "windows") + TimeDelta::days(80);
     // Without a grant everything waits, and nothing happens.
-    let rows = at(&team, due, None, &["due"]).exits(5).json();
+    let rows = at(&team, due, None, &["--actor", BOB, "due"]).exits(5).json();
     let of = |rows: &[Value], key: &str| rows.iter().find(|row| row["key"] == key).cloned().unwrap_or_default();
     for key in ["root", "windows-ca", "windows"] {
         let row = of(&rows, key);
@@ -265,7 +265,7 @@ fn a_timer_does_what_a_grant_covers_and_lists_the_rest() {
     let request = PathBuf::from(row["request"].as_str().expect("a path"));
     team.sign(ALICE, APPROVAL, &request);
     at(&team, due, None, &["run", id(&request)]).ok();
-    let rows = at(&team, due, None, &["due"]).exits(5).json();
+    let rows = at(&team, due, None, &["--actor", BOB, "due"]).exits(5).json();
     let row = of(&rows, "windows");
     assert_eq!((&row["what"], &row["result"]), (&json!("rotation"), &json!("done")), "{row}");
     assert_eq!(steps(&row), ["generate", "certify", "publish", "test", "stage", "activate"]);
@@ -273,16 +273,56 @@ fn a_timer_does_what_a_grant_covers_and_lists_the_rest() {
     assert_eq!(of(&rows, "root")["result"], "waits for people");
     are(&team.place, "root", &["active"]);
     // Once more, it makes nothing for this key.
-    at(&team, due, None, &["due"]).exits(5);
+    at(&team, due, None, &["--actor", BOB, "due"]).exits(5);
     are(&team.place, "windows", &["retiring", "active"]);
 
     // The grant goes on to the end of the old one.
     let over = due + TimeDelta::days(31);
-    let rows = at(&team, over, None, &["due"]).exits(5).json();
+    let rows = at(&team, over, None, &["--actor", BOB, "due"]).exits(5).json();
     let row = of(&rows, "windows");
     assert_eq!((&row["what"], &row["result"]), (&json!("retirement"), &json!("done")), "{row}");
     assert_eq!(steps(&row), ["retire", "revoke"]);
     are(&team.place, "windows", &["revoked", "active"]);
+}
+
+/// Threat "rogue engineer": what counted when it was given has to count when it is used, and a CA signs for nobody unknown.
+#[test]
+fn a_grant_ends_with_the_role_that_counted_and_a_timer_of_nobody_gets_no_list() {
+    let team = windows();
+    let due = issued(&team, "windows") + TimeDelta::days(80);
+    let lists = || team.place.sql("SELECT count(*) FROM crls WHERE sha256 IS NOT NULL");
+    let before = lists();
+    let nobody = ["--actor", "nobody@example.com", "due"];
+    let ran =
+        at(&team, due, None, &nobody).exits(4).says("Actor fail: nobody@example.com (asserted) is not in the roster");
+    let row = ran.json().into_iter().find(|row| row["what"] == "revocation list").expect("a row");
+    assert_eq!((&row["result"], &row["error"]["code"]), (&json!("failed"), &json!("gate_failed")), "{row}");
+    assert_eq!(lists(), before);
+    at(&team, due, None, &["--actor", CAROL, "due"]).exits(4).says("carol@example.com (asserted), ");
+    assert_eq!(lists(), before, "a packaging engineer has no role for it");
+
+    let ran = at(&team, due, Some(CAROL), &["grant", "windows"]).fails(5, "approval_needed");
+    let asked = |ran: Ran| {
+        let row = ran.json().into_iter().find(|row| row["request"].is_string()).expect("a request");
+        PathBuf::from(row["request"].as_str().expect("a path"))
+    };
+    let request = asked(ran);
+    team.sign(ALICE, APPROVAL, &request);
+    at(&team, due, None, &["run", id(&request)]).ok();
+    // Alice stays, and reviews no more.
+    let file = team.place.workspace().join("roster.toml");
+    let text = std::fs::read_to_string(&file).expect("roster.toml");
+    let (alice, rest) = text.split_once("[people.\"bob").expect("bob");
+    let alice = alice.replace("version = 1", "version = 2").replace("security-reviewer", "packaging-engineer");
+    std::fs::write(&file, format!("{alice}[people.\"bob{rest}")).expect("written");
+    let request = asked(at(&team, due, Some(BOB), &["adopt", "--roster"]).fails(5, "approval_needed"));
+    team.sign("erin@example.com", APPROVAL, &request);
+    at(&team, due, None, &["run", id(&request)]).ok();
+
+    let ran = at(&team, due, None, &["--actor", BOB, "due"]).exits(4);
+    ran.says("GrantRoles fail: alice@example.com is no longer security-reviewer");
+    are(&team.place, "windows", &["active"]);
+    assert_ne!(lists(), before, "and for a platform admin the lists are signed");
 }
 
 #[test]
@@ -298,7 +338,7 @@ fn the_end_of_a_retired_key_is_agreed_to_as_a_revocation() {
     let next = "keyctl revoke windows/1 --reason superseded";
     at(&team, over, None, &["run", id(&request)]).ok().says(next);
     are(&team.place, "windows", &["retired", "active"]);
-    let rows = at(&team, over, None, &["due"]).exits(5).json();
+    let rows = at(&team, over, None, &["--actor", BOB, "due"]).exits(5).json();
     let row = rows.iter().find(|row| row["key"] == "windows").expect("a row");
     assert_eq!((&row["result"], &row["command"]), (&json!("waits for people"), &json!(next)), "{row}");
     // Neither does `rotate` do it by itself.

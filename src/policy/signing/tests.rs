@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::{Time, parse};
 use crate::config::Settings;
+use crate::model::Assurance;
 use crate::model::Hash256;
 use crate::people::Namespace;
 use crate::people::cab::testing::approval;
