@@ -136,9 +136,9 @@ impl Weighed {
 /// Who gave a grant, as their signatures counted then.
 fn givers(before: Before<'_>, grant: &query::Grant) -> Result<Vec<Participant>> {
     let broken = || Error::failed("bad_entry", format!("entry {} gives no grant", grant.seq));
-    let given = before.entries.entry(grant.seq)?;
+    let given = before.entries.proven_entry(grant.seq)?;
     let intent = given.body.get("intent").and_then(Value::as_u64).ok_or_else(broken)?;
-    let entry = before.entries.entry(intent)?;
+    let entry = before.entries.proven_entry(intent)?;
     let people = entry.body.pointer("/request/approvals").cloned().ok_or_else(broken)?;
     serde_json::from_value(people).map_err(|error| broken().because(error))
 }
