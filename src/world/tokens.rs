@@ -11,7 +11,7 @@ use std::path::Path;
 pub fn store(config: &Config, dir: &Path, sessions: usize, ui: &Ui) -> Store {
     let ui = ui.clone();
     let pauses = || Ok(Box::new(Sleeper::new(super::interrupts()?)) as Box<dyn Waiter>);
-    let patience = Patience::new(config.retry.clone(), pauses, move |words| ui.say(words));
+    let patience = Patience::new(config.retry, pauses, move |words| ui.say(words));
     Store::new(token_specs(config, dir, sessions)).patient(patience)
 }
 
