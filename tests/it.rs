@@ -43,6 +43,8 @@ mod evidence;
 mod faults;
 #[path = "it/first_signature.rs"]
 mod first_signature;
+#[path = "it/first_try.rs"]
+mod first_try;
 #[path = "it/forged.rs"]
 mod forged;
 #[path = "it/hardening.rs"]

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// every key the roster has for them, and init, repeated, founds the workspace. If root does, the hash is kept for
 /// every user of the host in /etc/keyctl/trust.
 ///
-/// The folder is --workspace, or .keyctl-sandbox here. Repeating an interrupted init continues it.
+/// The folder is --workspace; without --from it may be left out, and is .keyctl-sandbox here then. Repeating an interrupted init continues it.
 ///
 /// Examples:
 ///   keyctl init --sandbox
@@ -79,6 +79,12 @@ pub fn run(args: &InitArgs, globals: &Globals) -> Result<Worst> {
         Some(dir) => dir.clone(),
         None => PathBuf::from(SANDBOX),
     };
+    if args.from.is_some() && globals.workspace.is_none() {
+        let message =
+            "a workspace from a file of one's own belongs into a folder that is named, not into the sandbox's";
+        return Err(Error::usage("workspace_needed", message)
+            .hint("keyctl --workspace DIR init --from keyctl.toml --roster roster.toml"));
+    }
     if globals.dry_run {
         return dry_run(&dir, args.from.as_deref(), globals);
     }

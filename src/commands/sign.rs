@@ -254,11 +254,13 @@ fn open_world(args: &SignArgs, globals: Globals) -> Result<World> {
     let dir = globals.workspace.clone().unwrap_or_else(|| PathBuf::from(found::SANDBOX));
     let globals = Globals { workspace: Some(dir.clone()), ..globals };
     if dir.join(crate::ledger::FILE).exists() && !dir.join("genesis.intent").exists() && !begun::is_begun(&dir)? {
-        let world = World::open(globals)?;
+        let world = World::open(globals.clone())?;
         if world.genesis.environment != crate::model::Environment::Sandbox {
             return Err(Error::usage("not_a_sandbox", format!("{} is not a sandbox", shown_path(&dir))));
         }
-        return Ok(world);
+        if found::is_finished(&world)? {
+            return Ok(world);
+        }
     }
     globals.ui.say(&format!("making a sandbox in {}", shown_path(&dir)));
     Ok(found::found(&dir, &Default::default(), &globals)?)

@@ -1,17 +1,19 @@
 //! Founding a workspace, and continuing a founding that was interrupted: each part is made only if it is not there.
 
 use crate::config::workspace::Workspace;
-use crate::config::{Config, Issuer, MAX_CONFIG, MAX_TRUST};
+use crate::config::{Config, Issuer, Key, MAX_CONFIG, MAX_TRUST};
 use crate::error::{Error, Result};
 use crate::files::{safe, shown_path};
 use crate::founding::people::Sources;
 use crate::founding::request::Unfounded;
 use crate::founding::{begun, genesis, people, tokens};
 use crate::gate::{self, Consent};
+use crate::keys::State;
 use crate::ledger::anchor::{Pin, state_dir};
 use crate::ledger::begun::Begun;
+use crate::ledger::query;
 use crate::lifecycle::{advance, generate};
-use crate::model::{Environment, Hash256, Purpose};
+use crate::model::{Environment, Hash256, KeyName, Purpose};
 use crate::published::{keyrings, register};
 use crate::world::{Globals, World, pin_of, settle_environment};
 use std::path::Path;
@@ -26,6 +28,8 @@ pub const SANDBOX: &str = ".keyctl-sandbox";
 
 /// Founds the workspace, or continues an interrupted founding; in a sandbox also makes its keys.
 pub(crate) fn found(dir: &Path, sources: &Sources<'_>, globals: &Globals) -> Result<World, Unfounded> {
+    // Where there is no place for a pin, nothing is begun.
+    state_dir()?;
     safe::create_private_dir(dir)?;
     let dir = dir.canonicalize().map_err(Error::from)?;
     begun::begin(&dir, sources.from.is_some())?;
@@ -71,8 +75,7 @@ fn make_keys(world: &mut World) -> Result<()> {
     let settings = world.settings()?;
     for name in settings.by_issuer() {
         let key = settings.key(&name)?.clone();
-        let made = crate::ledger::query::next_number(world.ledger.connection(), &name)? > 1;
-        if key.purpose == Purpose::Ledger || key.issuer == Issuer::External || (made && world.active(&name).is_ok()) {
+        if !is_unmade(world, &name, &key)? {
             continue;
         }
         let command = vec!["keygen".to_owned(), name.to_string()];
@@ -81,6 +84,30 @@ fn make_keys(world: &mut World) -> Result<()> {
         advance::advance(world, &consent, &name, &key)?;
     }
     Ok(())
+}
+
+/// Whether every key of a sandbox has come into use at some time. If not, its founding was interrupted, and goes on.
+///
+/// # Errors
+/// The register cannot be read.
+pub(crate) fn is_finished(world: &World) -> Result<bool> {
+    let settings = query::settings(world.ledger.connection())?.settings;
+    for (name, key) in &settings.keys {
+        if is_unmade(world, name, key)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A key that is ours to make, and was never in use.
+fn is_unmade(world: &World, name: &KeyName, key: &Key) -> Result<bool> {
+    if key.purpose == Purpose::Ledger || key.issuer == Issuer::External {
+        return Ok(false);
+    }
+    let before_use = [State::Planned, State::Generated, State::Certified, State::Staged];
+    let all = query::generations(world.ledger.connection())?;
+    Ok(all.iter().filter(|one| one.id.key == *name).all(|one| before_use.contains(&one.state)))
 }
 
 /// `published/` is for others to read.

@@ -45,7 +45,8 @@ pub(crate) fn settle_roster(dir: &Path, config: &Config, sources: &Sources<'_>) 
         None if config.environment == Environment::Sandbox => Some(sandbox_roster(dir)?.to_toml()),
         None => {
             let message = format!("{} has no {FILE}, so nobody could approve anything", shown_path(dir));
-            return Err(Error::usage("no_roster", message).hint("keyctl init --from keyctl.toml --roster roster.toml"));
+            return Err(Error::usage("no_roster", message)
+                .hint(format!("keyctl --workspace {} init --from keyctl.toml --roster roster.toml", shown_path(dir))));
         }
     };
     let begun = || dir.join(crate::ledger::FILE).exists() || dir.join(gate::GENESIS_INTENT).exists();

@@ -22,7 +22,7 @@ use crate::gate::{Failure, Permit};
 use crate::hsm::store::Store;
 use crate::keys::{Credential, Generation, State};
 use crate::ledger::query;
-use crate::model::{GenerationId, Hash256, HashAlgorithm, KeyName, Purpose};
+use crate::model::{Environment, GenerationId, Hash256, HashAlgorithm, KeyName, Purpose};
 use crate::pki::openpgp::certificate::{Certificate, SigningKeyInfo};
 use crate::policy::Decision;
 use crate::policy::rules::{self, KEYRING_OPTION};
@@ -168,7 +168,7 @@ fn sign_one(
         return Ok((adopted, How::Adopted));
     }
     // A trial takes the place of nobody's signatures.
-    if plan.terms.is_sandboxed {
+    if plan.terms.is_sandboxed || world.genesis.environment == Environment::Sandbox {
         spare_strangers(world, &dir)?;
     }
     if let Some(replayed) = replayed(world, plan, &dir)? {
@@ -226,11 +226,14 @@ fn report_recovered(world: &World, dir: &Path) -> Result<()> {
 
 /// A trial must not take the place of real signatures.
 fn spare_strangers(world: &World, dir: &Path) -> Result<()> {
-    let Some(hash) = hash_of(&dir.join("InRelease"))? else { return Ok(()) };
-    if query::signed_into(world.ledger.connection(), &hash)?.is_some() {
-        return Ok(());
-    }
-    let message = "there is an InRelease that this sandbox did not make";
+    let alone = dir.join("Release.gpg").symlink_metadata().is_ok();
+    let name = match hash_of(&dir.join("InRelease"))? {
+        Some(hash) if query::signed_into(world.ledger.connection(), &hash)?.is_some() => return Ok(()),
+        Some(_) => "InRelease",
+        None if alone => "Release.gpg",
+        None => return Ok(()),
+    };
+    let message = format!("there is a signature, {name}, that this sandbox did not make");
     Err(Error::blocked("foreign_in_release", message).hint("try it on a copy of the repository"))
 }
 

@@ -438,7 +438,11 @@ fn a_key_with_escrow_is_refused_while_there_is_none() {
     let toml = fs::read_to_string(template.workspace().join("keyctl.toml")).unwrap();
     let toml = in_key(&toml, "apt", "\"bound\"", "\"sealed-export\"");
     fs::write(place.path("keyctl.toml"), toml).unwrap();
-    place.keyctl(&["init", "--from", "keyctl.toml"]).exits(2).says("custody_unavailable").says("sealed-export");
+    place
+        .keyctl(&["--workspace", ".keyctl-sandbox", "init", "--from", "keyctl.toml"])
+        .exits(2)
+        .says("custody_unavailable")
+        .says("sealed-export");
     assert!(!place.workspace().join("ledger.db").exists(), "nothing was founded");
 }
 
@@ -551,6 +555,10 @@ fn a_sandbox_spares_the_signatures_of_others() {
     owner.keyctl(&["sign", text(&archive)]).ok();
     let guest = Place::with_sandbox();
     guest.keyctl(&["sign", "--sandbox", text(&archive)]).exits(4).says("foreign_in_release");
+    guest.keyctl(&["sign", text(&archive)]).exits(4).says("foreign_in_release");
+    std::fs::rename(suite(&archive).join("InRelease"), owner.path("aside")).expect("moved");
+    guest.keyctl(&["sign", text(&archive)]).exits(4).says("Release.gpg, that this sandbox did not make");
+    std::fs::rename(owner.path("aside"), suite(&archive).join("InRelease")).expect("back");
     owner.keyctl(&["sign", "--sandbox", text(&archive)]).ok();
     owner.keyctl(&["verify", text(&archive)]).ok();
 }

@@ -124,7 +124,7 @@ pub fn workspace(place: &Place) {
         "[keys.ledger]\npurpose = \"ledger\"\nalgorithm = \"ed25519\"\nhsm = [\"primary\"]\n".to_owned(),
     ];
     std::fs::write(place.path("shapes.toml"), toml.concat()).expect("writable");
-    let mut init = place.command(&["init", "--from", "shapes.toml"]);
+    let mut init = place.command(&["--workspace", ".keyctl-sandbox", "init", "--from", "shapes.toml"]);
     init.env("KEYCTL_WORKSPACE", place.workspace());
     crate::support::ran(init.output().expect("the binary runs")).ok();
 }

@@ -37,7 +37,7 @@ fn genesis(tokens: &Tokens) -> Value {
 fn a_workspace_may_mix_modules_and_sources_of_pins() {
     let (tokens, toml) = mixed();
     std::fs::write(tokens.path("keyctl.toml"), toml).unwrap();
-    let init = ["init", "--from", "keyctl.toml"];
+    let init = ["--workspace", ".keyctl-sandbox", "init", "--from", "keyctl.toml"];
     let ran = with_input(tokens.command(&init), PIN).ok();
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(PIN));
 
@@ -66,7 +66,10 @@ fn a_workspace_may_mix_modules_and_sources_of_pins() {
     // The same file again continues a workspace that is finished: nothing is left to do.
     with_input(tokens.command(&init), PIN).ok();
     std::fs::write(tokens.path("other.toml"), "environment = \"sandbox\"\n").unwrap();
-    tokens.keyctl(&["init", "--from", "other.toml"]).exits(2).says("workspace_exists");
+    tokens
+        .keyctl(&["--workspace", ".keyctl-sandbox", "init", "--from", "other.toml"])
+        .exits(2)
+        .says("workspace_exists");
 }
 
 #[test]

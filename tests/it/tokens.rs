@@ -110,7 +110,7 @@ impl Tokens {
     /// Founds a workspace with this `keyctl.toml`.
     pub fn init(&self, toml: &str) -> Ran {
         std::fs::write(self.path("keyctl.toml"), toml).expect("keyctl.toml");
-        self.keyctl(&["init", "--from", "keyctl.toml"])
+        self.keyctl(&["--workspace", ".keyctl-sandbox", "init", "--from", "keyctl.toml"])
     }
 
     /// Changes the workspace's `keyctl.toml`.
