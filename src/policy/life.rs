@@ -67,7 +67,7 @@ impl Decide for DestroyKey {
 fn ended(generation: &Generation, from: State) -> Gate {
     let states: Vec<_> = ENDED.iter().map(|state| state.as_str()).collect();
     let limit = format!("{from}, one of {}", states.join(", "));
-    let holds = generation.state == from && ENDED.contains(&from) && from.may_become(State::Destroyed);
+    let holds = generation.state == from && ENDED.contains(&from);
     gates::holds("Status", generation.state.as_str(), limit, holds)
 }
 

@@ -2,6 +2,8 @@
 //! a token, the ledger or the clock; the gate gathers the facts and asks. What an
 //! operation is called and what its parameters are is said in `request`.
 
+#[cfg(test)]
+mod conditions;
 pub mod derived;
 pub mod every;
 pub mod facts;

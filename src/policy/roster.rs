@@ -26,15 +26,16 @@ pub(super) fn satisfies(people: &RosterFacts, settings: &Value, facts: &Facts<'_
     }
 }
 
-fn has_roster(facts: &Facts<'_>) -> Gate {
-    gates::holds("Roster", if facts.roster.is_some() { "there" } else { "none" }, "there", facts.roster.is_some())
+/// `Roster`: without people there is nobody to speak of.
+fn no_roster() -> Gate {
+    gates::holds("Roster", "none", "there", false)
 }
 
 impl Decide for AdoptRoster {
     const IS_ABOUT_PEOPLE: bool = true;
 
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
-        let Some(people) = &facts.roster else { return Decision::Block(vec![has_roster(facts)]) };
+        let Some(people) = &facts.roster else { return Decision::Block(vec![no_roster()]) };
         let AdoptRoster { from, to, .. } = &request.params;
         let next = from.version.checked_add(1);
         let form = to.objections(facts.environment);
@@ -63,7 +64,7 @@ impl Decide for SuspendPerson {
     const IS_ABOUT_PEOPLE: bool = true;
 
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
-        let Some(people) = &facts.roster else { return Decision::Block(vec![has_roster(facts)]) };
+        let Some(people) = &facts.roster else { return Decision::Block(vec![no_roster()]) };
         let email = &request.params.email;
         let is_there = people.roster.people.contains_key(email) && !people.suspended.contains(email);
         let input = match (is_there, people.suspended.contains(email)) {
@@ -99,7 +100,7 @@ impl Decide for RestorePerson {
     const IS_ABOUT_PEOPLE: bool = true;
 
     fn decide(request: &Request<Self>, facts: &Facts<'_>) -> Decision {
-        let Some(people) = &facts.roster else { return Decision::Block(vec![has_roster(facts)]) };
+        let Some(people) = &facts.roster else { return Decision::Block(vec![no_roster()]) };
         let email = &request.params.email;
         let is_suspended = people.suspended.contains(email);
         let input = if is_suspended { "suspended" } else { "not suspended" };
