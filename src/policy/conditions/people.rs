@@ -32,7 +32,7 @@ fn rules(kind: Kind) -> (Vec<Rule>, Vec<Rule>) {
         }
         Kind::LinkRoots => same(&[RotateCa, Compromise]),
         Kind::ReviewKey => same(&[RotateCa]),
-        Kind::AdoptSettings => same(&[Rule::Adopt]),
+        Kind::AdoptSettings | Kind::SetTime => same(&[Rule::Adopt]),
         Kind::SignArtifact => same(&[Rule::Sign]),
         Kind::GiveGrant => same(&[Rule::Grant]),
         Kind::EndGrant => same(&[Rule::Grant, Suspend]),
