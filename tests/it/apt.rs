@@ -556,9 +556,6 @@ fn a_sandbox_spares_the_signatures_of_others() {
     let guest = Place::with_sandbox();
     guest.keyctl(&["sign", "--sandbox", text(&archive)]).exits(4).says("foreign_in_release");
     guest.keyctl(&["sign", text(&archive)]).exits(4).says("foreign_in_release");
-    std::fs::rename(suite(&archive).join("InRelease"), owner.path("aside")).expect("moved");
-    guest.keyctl(&["sign", text(&archive)]).exits(4).says("Release.gpg, that this sandbox did not make");
-    std::fs::rename(owner.path("aside"), suite(&archive).join("InRelease")).expect("back");
     owner.keyctl(&["sign", "--sandbox", text(&archive)]).ok();
     owner.keyctl(&["verify", text(&archive)]).ok();
 }
