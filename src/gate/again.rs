@@ -136,7 +136,7 @@ impl every::VisitDecide for Deciding<'_> {
         // Which program it was, it says itself; whether that was a release is asked again.
         ground.tool = gates.iter().find_map(hardware::told);
         let facts = ground.facts(before, &request, weighed.people.clone())?;
-        let decision = O::decide(&request, &facts);
+        let decision = hardware::weigh(&request, &facts);
         agrees(entry, &decision, &gates)?;
         let mut people = weighed.authority.as_ref().map(|(_, people)| people.clone()).unwrap_or_default();
         let asks = people.iter().find(|person| person.part == Part::Requester).map(Participant::actor);

@@ -177,6 +177,10 @@ fn a_work_tree_is_committed_with_these_bytes_by_this_person() {
     scene.write(".gitattributes", "* filter=evil eol=crlf ident\n");
     scene.write(".gitignore", "*\n");
     scene.write(SOURCES, "Types: deb\nX: $Id$\n");
+    for name in ["filter.evil.clean", "filter.evil.required"] {
+        assert_eq!(scene.settle().unwrap_err().code(), "git_config", "before {name} is taken out");
+        scene.git(&["config", "--unset", name]);
+    }
     let settled = scene.settle().unwrap();
     let commit = settled.committed.unwrap();
     assert_eq!((settled.pushed, scene.git(&["rev-parse", "HEAD"]).as_str()), (None, commit.as_str()));

@@ -67,8 +67,9 @@ fn each_key_of_a_repository_passes_its_own_gates() {
         facts.keyring.as_mut().unwrap().since.insert(fingerprint.repeat(20), since);
     };
     for fingerprint in ["ab", "cd"] {
-        allows(&release(|facts, _| published(facts, fingerprint, 10)));
-        stops(&release(|facts, _| published(facts, fingerprint, 11)), "KeyringPublished");
+        // How long clients had was judged when it took over.
+        allows(&release(|facts, _| published(facts, fingerprint, 40)));
+        stops(&release(|facts, _| published(facts, fingerprint, 41)), "KeyringPublished");
     }
     assert_eq!(open(&release(|_, params| params.options.clear())), ["KeyringPublished"; 2]);
     assert_eq!(open(&release(|facts, _| facts.keyring = None)), ["KeyringPublished"; 2]);

@@ -16,7 +16,7 @@ const ENVIRONMENT: Environment = Environment::Production;
 /// Settings in which the pipeline `build` follows the key `windows` with this value.
 fn settings(value: PipelineValue) -> Settings {
     let pipeline = format!(
-        "\n[pipelines.build]\nfile = \"p/build.toml\"\nfield = \"a.b\"\nkey = \"windows\"\nvalue = \"{value}\"\n"
+        "\n[pipelines.build]\nfile = \"/p/build.toml\"\nfield = \"a.b\"\nkey = \"windows\"\nvalue = \"{value}\"\n"
     );
     let text = Config::render_default("Example Corp", "example.invalid/keyctl") + &pipeline;
     Config::parse(&text, Path::new("/x/keyctl.toml"), &|_| unreachable!("no trust files")).unwrap().adopted()
@@ -27,7 +27,7 @@ fn update(adopted: PipelineValue, value: PipelineValue, to: &str, generation: Ge
     let params = UpdatePipeline {
         generation: generation.id.clone(),
         pipeline: "build".parse().unwrap(),
-        file: "p/build.toml".into(),
+        file: "/p/build.toml".into(),
         field: "a.b".parse().unwrap(),
         value,
         from: "before".into(),

@@ -217,8 +217,16 @@ fn a_takeover_wants_the_certificates_published_and_of_an_apt_key_the_keyring() {
     stops(&with(None, Some(keyring.clone())), "KeyringPublished");
     stops(&with(Some(Hash256::of(b"other")), Some(keyring.clone())), "KeyringPublished");
     stops(&with(Some(keyring.sha256), None), "KeyringPublished");
+    // Clients had no time to fetch it: that matters only where another generation may sign meanwhile.
     let young = PublishedKeyring { since: [("ab".repeat(20), issued() + TimeDelta::days(2))].into(), ..keyring };
-    stops(&with(Some(young.sha256), Some(young.clone())), "KeyringPublished");
+    allows(&with(Some(young.sha256), Some(young.clone())));
+    let beside = activate(subkey(), |params, facts| {
+        let older = open_pgp("apt/1", Purpose::Apt, State::Active);
+        params.predecessor = Some(older.id.clone());
+        facts.rotation.active = Some(older);
+        (params.keyring_sha256, facts.keyring) = (Some(young.sha256), Some(young.clone()));
+    });
+    stops(&beside, "KeyringPublished");
     // A primary key is in no keyring by its own.
     allows(&activate(open_pgp("apt-root/1", Purpose::OpenpgpPrimary, State::Staged), |_, _| {}));
 }
