@@ -74,7 +74,7 @@ impl Scene {
             sha256(Path::new(env!("CARGO_BIN_EXE_keyctl"))),
             self.path("tsa.pem").display(),
         );
-        let today = chrono::Utc::now().format("%Y-%m-%d");
+        let today = keyctl::clock::Clock::system().now().format("%Y-%m-%d");
         for label in TOKENS {
             text += &format!(
                 "[hsm.{label}]\nmodule = {{ path = \"{}\", sha256 = \"{}\" }}\ntoken = \"{label}\"\n\
@@ -182,7 +182,7 @@ fn a_plain_software_token_founds_no_production() {
         scene.path("module.so").display(),
         sha256(&scene.path("module.so"))
     );
-    let day = format!(", checked = \"{}\"", chrono::Utc::now().format("%Y-%m-%d"));
+    let day = format!(", checked = \"{}\"", keyctl::clock::Clock::system().now().format("%Y-%m-%d"));
     let unpinned = format!("\"{}\"", scene.path("module.so").display());
     for (without, why) in [
         (good.replace(&scene.hardware(""), ""), "hardware is not in the adopted settings"),
