@@ -172,7 +172,8 @@ fn each_condition_of_a_board_approval_stops_it_by_itself() {
     let holds = Case::new().ask(judge).unwrap();
     assert_eq!(holds.approver.unwrap().roles, [Role::CabApprover].into());
     assert_eq!(holds.used, Some((1, 3)));
-    let refused: [(fn(&mut Case), &str); 19] = [
+    type Change = fn(&mut Case);
+    let refused: [(Change, &str); 19] = [
         (|case| case.here.0 = "another".into(), "it is for the production workspace"),
         (|case| case.here.1 = "example.corp/other".into(), "it is for the production workspace"),
         (|case| case.here.2 = Environment::Staging, "it is for the production workspace"),
@@ -202,7 +203,7 @@ fn each_condition_of_a_board_approval_stops_it_by_itself() {
         let why = case.ask(judge).expect_err(words);
         assert!(why.contains(words), "{words}: {why}");
     }
-    let taken: [fn(&mut Case); 3] = [
+    let taken: [Change; 3] = [
         |case| case.uses = 2,
         |case| case.now = TimeDelta::days(2) - TimeDelta::seconds(1),
         |case| case.suspended = [email("alice@example.com")].into(),
