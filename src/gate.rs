@@ -338,7 +338,7 @@ fn list(
     acted_on: &crate::model::GenerationId,
 ) -> Result<ListFacts> {
     let (last_number, entries) = query::crl_facts(conn, ca, crl.this_update)?;
-    let new = if ca == acted_on { 0 } else { query::new_entries(conn, ca, acted_on, crl.this_update)?.len() };
+    let new = query::new_entries(conn, ca, acted_on, crl.this_update)?.len();
     Ok(ListFacts { last_number, entries: entries.saturating_add(new as u64) })
 }
 
@@ -439,3 +439,6 @@ fn blocked(object: &str, gates: &[Gate]) -> Error {
         .collect();
     Error::blocked("gate_failed", format!("{object}: {}", failed.join("; "))).hint("keyctl status")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Approval requests at the gate and behind it: what is consumed, when, and what gets nowhere.
 
+mod conditions;
+
 use super::*;
 use crate::clock::Clock;
 use crate::config::policy::{self, Role as PersonRole};
@@ -29,7 +31,7 @@ struct Scene {
     clock: Clock,
     keys: BTreeMap<&'static str, Signer>,
     roster: Roster,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 fn person(signer: &Signer, role: PersonRole) -> Person {
@@ -39,6 +41,10 @@ fn person(signer: &Signer, role: PersonRole) -> Person {
 
 /// A workspace with people in its genesis, and `windows/1` active.
 fn scene() -> Scene {
+    scene_in(crate::model::Environment::Sandbox)
+}
+
+fn scene_in(environment: crate::model::Environment) -> Scene {
     let roles = [
         (ENGINEER, PersonRole::PackagingEngineer),
         (REVIEWER, PersonRole::SecurityReviewer),
@@ -53,6 +59,7 @@ fn scene() -> Scene {
     }
     let roster = Roster { schema: roster::SCHEMA.into(), version: 1, people };
     let mut genesis = acts::genesis(&LedgerSigner::fixed());
+    genesis.environment = environment;
     genesis.roster_sha256 = Some(roster.sha256().unwrap());
     genesis.roster = Some(roster.clone());
     genesis.intent.founding = Some(founded(&genesis, &roster, &keys));
@@ -70,7 +77,7 @@ fn scene() -> Scene {
         writer.append(acts::done(&intent, json!({}))).unwrap();
     }
     writer.commit().unwrap();
-    Scene { ledger, clock, keys, roster, _folder: folder }
+    Scene { ledger, clock, keys, roster, folder }
 }
 
 /// The founding request of this genesis, signed by everyone.

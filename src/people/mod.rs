@@ -9,6 +9,8 @@
 pub mod approval;
 pub mod bundle;
 pub mod cab;
+#[cfg(test)]
+mod conditions;
 pub mod founding;
 pub mod quorum;
 pub mod request;
