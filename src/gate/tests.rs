@@ -102,7 +102,7 @@ fn hierarchy() -> testing::Test {
 fn facts<O: Decide, T>(test: &mut testing::Test, request: &Request<O>, look: impl FnOnce(&Facts<'_>) -> T) -> T {
     let writer = test.ledger.writer().unwrap();
     let ground = Ground::read(&writer).unwrap();
-    look(&ground.facts(&writer, request, People::Waived).unwrap())
+    look(&ground.facts(writer.before(), request, People::Waived).unwrap())
 }
 
 #[test]
