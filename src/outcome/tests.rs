@@ -31,7 +31,8 @@ struct Scene {
     clock: Clock,
     keys: BTreeMap<&'static str, Signer>,
     roster: Roster,
-    folder: TempDir,
+    /// Is there as long as the ledger in it.
+    _folder: TempDir,
 }
 
 fn person(signer: &Signer, role: PersonRole) -> Person {
@@ -77,7 +78,7 @@ fn scene_in(environment: crate::model::Environment) -> Scene {
         writer.append(acts::done(&intent, json!({}))).unwrap();
     }
     writer.commit().unwrap();
-    Scene { ledger, clock, keys, roster, folder }
+    Scene { ledger, clock, keys, roster, _folder: folder }
 }
 
 /// The founding request of this genesis, signed by everyone.
