@@ -37,6 +37,8 @@ pub struct Again {
 /// An approval request that was consumed.
 struct Consumed {
     bytes: Vec<u8>,
+    /// By a version that did not hold it against its steps.
+    is_of_earlier: bool,
     /// What the people of a new roster signed.
     succession: Vec<String>,
 }
@@ -77,10 +79,9 @@ impl Again {
     /// Nothing that the request is about had moved since it was made.
     fn consume(&mut self, before: Before<'_>, entry: &Entry) -> Result<()> {
         let bytes = entry.body.get("request").and_then(Value::as_str).unwrap_or_default().as_bytes().to_vec();
-        let presented = Presented::new(bytes.clone(), None, Vec::new()).map_err(|error| no(error.full()))?;
-        let succession = succession(entry);
-        let id = presented.document().request_id.clone();
-        self.consumed.insert(id, Consumed { bytes, succession });
+        let consumed = Consumed { bytes, is_of_earlier: entry.register.is_none(), succession: succession(entry) };
+        let presented = consumed.read(None, Vec::new()).map_err(|error| no(error.full()))?;
+        self.consumed.insert(presented.document().request_id.clone(), consumed);
         match unmoved(&presented, before)? {
             Gate { verdict: Verdict::Pass, .. } => Ok(()),
             moved => Err(no(words(&moved))),
@@ -156,7 +157,14 @@ impl Consumed {
         let (asks, others): (Vec<_>, Vec<_>) = people.iter().partition(|person| person.part == Part::Requester);
         let requester = asks.first().map(|person| person.signature.clone());
         let others = others.into_iter().map(|person| person.signature.clone());
-        Presented::new(self.bytes.clone(), requester, others.chain(self.succession.iter().cloned()).collect())
+        self.read(requester, others.chain(self.succession.iter().cloned()).collect())
+    }
+
+    fn read(&self, requester: Option<String>, others: Vec<String>) -> Result<Presented> {
+        match self.is_of_earlier {
+            true => Presented::by_form(self.bytes.clone(), requester, others),
+            false => Presented::new(self.bytes.clone(), requester, others),
+        }
     }
 }
 

@@ -31,6 +31,16 @@ impl Presented {
         Ok(Presented { bytes, document, requester, approvals })
     }
 
+    /// The same, without holding what the request says of itself against its steps: earlier versions did not, and what they
+    /// consumed is not to be read by another rule now.
+    ///
+    /// # Errors
+    /// `bad_request` if it is not in its one form.
+    pub(crate) fn by_form(bytes: Vec<u8>, requester: Option<String>, approvals: Vec<String>) -> Result<Self> {
+        let document = ApprovalRequest::parse(&bytes)?;
+        Ok(Presented { bytes, document, requester, approvals })
+    }
+
     /// What was asked.
     pub fn document(&self) -> &ApprovalRequest {
         &self.document

@@ -190,7 +190,8 @@ impl Scene {
         let requester = self.sign(document.requester.email.as_str(), Namespace::Request, &bytes, &document.origin);
         let approvals: Vec<_> =
             approvers.iter().map(|who| self.sign(who, Namespace::Approval, &bytes, &document.origin)).collect();
-        Consent::of_people(Box::new(Presented::new(bytes, Some(requester), approvals).unwrap()))
+        // What the gate asks itself is asked here; whether the request fits its steps is the policy's to ask.
+        Consent::of_people(Box::new(Presented::by_form(bytes, Some(requester), approvals).unwrap()))
     }
 
     fn admit(&mut self, consent: &Consent, request: Request<ChangeState>) -> Result<Permit<ChangeState>, Refusal> {
