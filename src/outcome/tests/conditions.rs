@@ -45,11 +45,15 @@ fn a_token_that_is_another_than_planned_undoes_the_approval() {
     let approved = |change: fn(&mut crate::keys::token::TokenSummary)| {
         let mut scene = staging();
         let tokens = query::tokens(scene.ledger.connection()).unwrap();
-        let (hsm, known) = tokens.iter().next().unwrap();
+        let hsm = "primary".parse::<crate::model::HsmName>().unwrap();
         let mut document = scene.document();
-        let mut planned = TokenRecord::summary(known);
+        // A step that uses the key, and so the token that it is on.
+        let generation = acts::id("windows/1");
+        let params = crate::request::TestKey { generation, certificate: "ab".into(), nonce: "cd".into() };
+        document.steps.push(crate::gate::step("windows/1", &params).unwrap());
+        let mut planned = TokenRecord::summary(&tokens[&hsm]);
         change(&mut planned);
-        document.tokens = BTreeMap::from([(hsm.clone(), planned)]);
+        document.tokens = BTreeMap::from([(hsm, planned)]);
         let consent = scene.consent(&document, &[REVIEWER]);
         gate_of(&mut scene, &consent, retire(), "ApprovedRequest")
     };
