@@ -1,6 +1,7 @@
 //! Approval requests at the gate and behind it: what is consumed, when, and what gets nowhere.
 
 mod conditions;
+mod judge;
 
 use super::*;
 use crate::clock::Clock;
