@@ -33,14 +33,6 @@ fn tables() -> BTreeMap<String, Table> {
     tables
 }
 
-/// A copy of a sandbox, on its own.
-fn copy_of(template: &Place) -> Place {
-    let place = Place::new();
-    let status = tool("cp").arg("-a").arg(template.path(".")).arg(place.path("")).status().expect("cp");
-    assert!(status.success());
-    place
-}
-
 /// Has the register say that a generation is in this state, with what belongs to it.
 fn put(place: &Place, key: &str, state: &str) {
     let generation = format!("{key}/1");
@@ -214,13 +206,13 @@ fn holds(table: &str, key: &str) {
     template.copy(&real_pe_files()[3], "app.exe");
     let mut wrong = Vec::new();
     for name in &states {
-        let prepared = copy_of(&template);
+        let prepared = template.twin();
         put(&prepared, key, name);
         let said = rows.get(name).unwrap_or_else(|| panic!("the table of {table} says nothing of {name}"));
         let found: Vec<_> = columns
             .iter()
             .map(|column| {
-                let place = copy_of(&prepared);
+                let place = prepared.twin();
                 let before = state(&place, key, 1);
                 let words = command(column, key);
                 let ran = place.keyctl(&words.iter().map(String::as_str).collect::<Vec<_>>());

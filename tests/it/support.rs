@@ -84,6 +84,22 @@ impl Place {
         place
     }
 
+    /// Another place that is the same in all but its folder, which its workspace takes for its own.
+    pub fn twin(&self) -> Self {
+        let place = Place::new();
+        let copied = tool("cp").arg("-a").arg(self.path(".")).arg(place.path("")).status().expect("cp runs");
+        assert!(copied.success());
+        // As `trust --moved` would say it, but quicker: this is done some hundred times.
+        let pins = std::fs::read_dir(place.path("state/keyctl/anchors")).expect("pins");
+        let pins = pins.map(|entry| entry.expect("a pin").path());
+        for file in pins.chain([place.workspace().join("place.json")]).filter(|file| file.is_file()) {
+            let text = std::fs::read_to_string(&file).expect("text");
+            let (old, new) = (self.dir.path().display().to_string(), place.dir.path().display().to_string());
+            std::fs::write(&file, text.replace(&old, &new)).expect("written");
+        }
+        place
+    }
+
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
     }

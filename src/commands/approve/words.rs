@@ -58,7 +58,11 @@ pub(super) fn of_request(request: &ApprovalRequest, whole: bool) -> Words {
     let brief = if whole { None } else { brief::of(request) };
     let is_brief = brief.is_some();
     match brief {
-        Some(lines) => lines.iter().for_each(|(label, text)| words.line(label, text)),
+        Some(lines) => {
+            // Whose word there is for the hardware stands first.
+            let equipment = request.steps.iter().flat_map(equipment::lines);
+            equipment.chain(lines).for_each(|(label, text)| words.line(label, &text));
+        }
         None => {
             for (i, step) in request.steps.iter().enumerate() {
                 of_step(&mut words, i + 1, step);
