@@ -23,7 +23,7 @@ use crate::request::{
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use weighing::Weighed;
@@ -199,17 +199,19 @@ recorded!(AdoptRoster, SuspendPerson, RestorePerson, SuspendKey, ReinstateKey);
 /// Takes an orphaned intent up again, so that `recover` can finish or close it.
 ///
 /// # Errors
-/// There is no such open intent, it is of another operation, or its process still lives.
+/// There is no such open intent, it is of another operation, or its process still lives; `tables_changed` if it is open
+/// in the tables only.
 pub(crate) fn resume<O: Operation>(ledger: &Ledger, locks: &Path, seq: u64) -> Result<Permit<O>> {
     let open = query::open_intents(ledger.connection())?.into_iter().find(|intent| intent.seq == seq);
     let open = open.ok_or_else(|| Error::usage("no_open_intent", format!("entry {seq} is no open intent")))?;
-    if open.kind != O::KIND {
+    let intent = ledger.reader().proven_entry(seq)?;
+    ledger.reader().refuse_closed(&BTreeSet::from([seq]))?;
+    if open.kind != O::KIND || intent.entry_type.as_str() != O::ENTRY {
         return Err(Error::bug(format!("entry {seq} is no {}", O::ENTRY)));
     }
     if !ProcessLock::is_free(locks, open.process.parse()?)? {
         return Err(Error::unavailable("intent_in_progress", format!("the process of entry {seq} still lives")));
     }
-    let intent = ledger.entry(seq)?;
     let read = |name: &str| intent.body.get(name).cloned().unwrap_or_default();
     let broken = |error| Error::failed("bad_entry", format!("the intent in entry {seq} cannot be read")).because(error);
     let request: Request<O> = serde_json::from_value(read("request")).map_err(broken)?;

@@ -69,6 +69,8 @@ pub fn close<O: Operation, D: Completes<O>>(
 ) -> Result<Vec<Result<Receipt, Error>>> {
     let mut writer = ledger.writer()?;
     writer.is_for(O::KIND);
+    let begun = results.iter().filter_map(|(permit, _)| permit.intent().map(|intent| intent.seq)).collect();
+    writer.reader().refuse_closed(&begun)?;
     let genesis = query::genesis(writer.connection())?;
     let mut answers = Vec::with_capacity(results.len());
     // A signature moves no key, so of a batch each is read once.

@@ -145,7 +145,7 @@ fn givers(before: Before<'_>, grant: &query::Grant) -> Result<Vec<Participant>> 
 
 /// What is recovered was begun: the entry is an intent of this kind on this object.
 fn continues<O: Operation>(seq: u64, writer: &Writer<'_>, request: &Request<O>) -> Result<()> {
-    let entry = writer.reader().entry(seq)?;
+    let entry = writer.reader().proven_entry(seq)?;
     let object = entry.body.pointer("/request/object").and_then(Value::as_str);
     match entry.entry_type.as_str() == O::ENTRY && object == Some(&request.object) {
         true => Ok(()),

@@ -24,6 +24,8 @@ use crate::error::{Error, Result};
 use crate::model::Hash256;
 use rusqlite::Connection;
 use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What this process knows of a ledger.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +154,33 @@ fn rebuild(
     match built.is_some_and(|built| built.digest() == register.digest()) {
         true => Ok(()),
         false => Err(tables_changed("they do not follow from the entries")),
+    }
+}
+
+impl Reader<'_> {
+    /// Refuses if an entry has closed one of these acts already. The table of intents says so too, but of signatures it
+    /// stands outside of the digest, and whoever opens one there again could have it closed a second time. So every
+    /// entry from the oldest of them to the newest is read, each held against the tree.
+    ///
+    /// # Errors
+    /// `tables_changed` (blocked), also if an entry is not the one that the tree has there; database errors.
+    pub fn refuse_closed(&self, intents: &BTreeSet<u64>) -> Result<()> {
+        let (Some(first), size) = (intents.first(), self.size()?) else { return Ok(()) };
+        if let Some(none) = intents.last().filter(|last| **last >= size) {
+            return Err(tables_changed(&format!("an act is said to have begun in entry {none}, which is not there")));
+        }
+        for (seq, entry) in (*first..).zip(self.entries(*first..size)) {
+            let entry = entry?;
+            check_nodes(self, seq).map_err(|error| tables_changed(error.message()))?;
+            if intents.contains(&seq) && entry.phase() != Some("intent") {
+                return Err(tables_changed(&format!("entry {seq} begins nothing")));
+            }
+            let closes = (entry.phase() == Some("outcome")).then(|| entry.body.get("intent").and_then(Value::as_u64));
+            if let Some(closed) = closes.flatten().filter(|closed| intents.contains(closed)) {
+                return Err(tables_changed(&format!("what entry {closed} began has its outcome in entry {seq}")));
+            }
+        }
+        Ok(())
     }
 }
 

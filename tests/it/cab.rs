@@ -221,6 +221,14 @@ fn files_are_signed_on_the_strength_of_the_boards_approval() {
     assert!(left["error"]["message"].as_str().expect("words").contains("used up"), "{left}");
     assert_eq!(scene.team.place.sql("SELECT count(*) FROM cab_uses"), "3");
     assert_eq!(scene.team.place.sql("SELECT count(*) FROM cab_papers"), "1");
+    // Opened again in the table, none of them gives its use back.
+    crate::forged::reopen_signatures(&scene.team.place);
+    scene.named(CAROL, &["recover"]).fails(4, "tables_changed");
+    assert_eq!(scene.team.place.sql("SELECT count(*) FROM cab_uses"), "3");
+    scene.team.place.sql(
+        "UPDATE intents SET request = NULL, result = 'ok', outcome = (SELECT seq FROM entries
+         WHERE json_extract(CAST(leaf AS TEXT), '$.body.intent') = intents.seq) WHERE outcome IS NULL",
+    );
     // What was signed is not signed again for the asking.
     let mut id = scene.team.place.command(&["--workspace", ".keyctl-sandbox", "audit", "log"]);
     assert!(id.output().expect("the binary runs").status.success());

@@ -129,6 +129,38 @@ fn db_editor_a_suspended_or_revoked_key_is_not_made_whole_by_a_table() {
     place.keyctl(&["audit", "log"]).ok();
 }
 
+/// Opens intents to sign in the table again, as if nobody had closed them.
+pub fn reopen_signatures(place: &Place) {
+    place.sql(
+        "UPDATE intents SET outcome = NULL, result = NULL, request =
+         (SELECT json_extract(CAST(leaf AS TEXT), '$.body.request') FROM entries WHERE entries.seq = intents.seq)
+         WHERE type = 'PACKAGE_SIGNED'",
+    );
+}
+
+#[test]
+fn db_editor_a_signature_opened_again_in_the_table_is_not_closed_twice() {
+    let place = sandbox();
+    let unsigned = std::fs::read(place.path("a.exe")).expect("readable");
+    place.keyctl(&["sign", "a.exe"]).ok();
+    let signed = std::fs::read(place.path("a.exe")).expect("readable");
+    let closed = place.sql("SELECT seq, outcome FROM intents WHERE type = 'PACKAGE_SIGNED'");
+    let (intent, outcome) = closed.split_once('|').expect("a row");
+    let before = place.entries();
+    let twice = format!("entry {intent} began has its outcome in entry {outcome}");
+    reopen_signatures(&place);
+    // Whether its file carries the signature, or nothing is left of it.
+    for bytes in [&signed, &unsigned] {
+        std::fs::write(place.path("a.exe"), bytes).expect("written");
+        place.keyctl(&["recover"]).fails(4, "tables_changed").says(&twice);
+        assert_eq!(place.entries(), before, "nothing was written");
+    }
+    place.keyctl(&["audit", "log"]).exits(6);
+    place.sql(&format!("UPDATE intents SET outcome = {outcome}, result = 'ok', request = NULL WHERE seq = {intent}"));
+    place.keyctl(&["recover"]).ok();
+    place.keyctl(&["audit", "log"]).ok();
+}
+
 #[test]
 fn replayed_approval_a_consumed_request_is_not_forgotten() {
     let team = Team::founded();
