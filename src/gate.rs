@@ -56,12 +56,18 @@ pub struct Permit<O> {
     gates: Vec<Gate>,
     intent: Option<Entry>,
     left: Vec<AtomicU32>,
+    is_resumed: bool,
 }
 
 impl<O: Operation> Permit<O> {
     fn new(request: Request<O>, gates: Vec<Gate>, intent: Option<Entry>) -> Self {
         let left = request.signatures.iter().map(|covered| AtomicU32::new(covered.count)).collect();
-        Permit { request, gates, intent, left }
+        Permit { request, gates, intent, left, is_resumed: false }
+    }
+
+    /// Another process began it.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.is_resumed
     }
 
     /// What was asked and allowed.
@@ -216,7 +222,7 @@ pub(crate) fn resume<O: Operation>(ledger: &Ledger, locks: &Path, seq: u64) -> R
     let broken = |error| Error::failed("bad_entry", format!("the intent in entry {seq} cannot be read")).because(error);
     let request: Request<O> = serde_json::from_value(read("request")).map_err(broken)?;
     let gates: Vec<Gate> = serde_json::from_value(read("gates")).map_err(broken)?;
-    Ok(Permit::new(request, gates, Some(intent)))
+    Ok(Permit { is_resumed: true, ..Permit::new(request, gates, Some(intent)) })
 }
 
 /// What a signing key asks before every signature.

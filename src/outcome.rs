@@ -69,7 +69,9 @@ pub fn close<O: Operation, D: Completes<O>>(
 ) -> Result<Vec<Result<Receipt, Error>>> {
     let mut writer = ledger.writer()?;
     writer.is_for(O::KIND);
-    let begun = results.iter().filter_map(|(permit, _)| permit.intent().map(|intent| intent.seq)).collect();
+    // What this process began nobody else takes up while it lives; what it took up others may have, too.
+    let resumed = results.iter().filter(|(permit, _)| permit.is_resumed());
+    let begun = resumed.filter_map(|(permit, _)| permit.intent().map(|intent| intent.seq)).collect();
     writer.reader().refuse_closed(&begun)?;
     let genesis = query::genesis(writer.connection())?;
     let mut answers = Vec::with_capacity(results.len());

@@ -76,7 +76,7 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
     let mut again = Again::new(pin.genesis_leaf_hash);
     let mut decide = |before: Before<'_>, entry: &Entry| again.decide(before, entry);
     let report = verify::verify_deciding(&ledger, &pin.trust(), &notes, &mut decide)?;
-    let rows: Vec<_> = report
+    let mut rows: Vec<_> = report
         .findings
         .iter()
         .map(|finding| {
@@ -86,7 +86,6 @@ fn log(anchors: &[PathBuf], globals: &Globals) -> Result<Worst> {
                 .with("message", finding.message.as_str())
         })
         .collect();
-    let mut rows = rows;
     rows.extend(published(globals, rows.is_empty()));
     let ui = &globals.ui;
     if !rows.is_empty() {

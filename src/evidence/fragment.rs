@@ -126,7 +126,7 @@ fn render(entries: [(&Entry, &str); 2], checkpoint: &str, proof: &[Hash256]) -> 
     let [(intent, intent_leaf), (outcome, leaf)] = entries;
     let body = &outcome.body;
     let request = get(&intent.body, "request")?;
-    let done = get(body, "done")?;
+    let (params, done) = (get(request, "params")?, get(body, "done")?);
     let mut fragment = json!({
         "schema": SCHEMA_NAME,
         "fragment_id": get(body, "fragment_id")?,
@@ -156,12 +156,11 @@ fn render(entries: [(&Entry, &str); 2], checkpoint: &str, proof: &[Hash256]) -> 
         }
     }
     if done.get("hash_after").is_some() {
-        fragment["artifact"] = artifact_part(get(request, "params")?, done)?;
+        fragment["artifact"] = artifact_part(params, done)?;
     }
-    if let Some(revision) = pack_revision(body, get(request, "params")?) {
+    if let Some(revision) = pack_revision(body, params) {
         fragment["pack_revision"] = revision.into();
     }
-    let params = get(request, "params")?;
     if let Some((name, event)) = super::event::part(outcome, params, done)? {
         fragment[name] = event;
     }
