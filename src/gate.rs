@@ -6,7 +6,6 @@
 
 use crate::crypto::merkle::Nodes;
 use crate::error::{Error, Kind, Result};
-use crate::files::lock::ProcessLock;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::{Before, Entry, Ledger, NewEntry, Writer, query};
 use crate::model::{Hash256, HsmName, KeyName, Purpose, Tbs, Tool};
@@ -23,8 +22,7 @@ use crate::request::{
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use weighing::Weighed;
 
@@ -35,6 +33,7 @@ mod foresight;
 mod founding;
 mod plan;
 mod presented;
+mod resume;
 mod rotation;
 mod signing;
 mod weighing;
@@ -45,6 +44,7 @@ pub use foresight::{foresee, preview, preview_on, refusal};
 pub use founding::{Founding, GENESIS_INTENT, found, is_founded};
 pub use plan::{Plan, command_line, step, unplanned};
 pub use presented::Presented;
+pub(crate) use resume::resume;
 pub use rotation::rotation_failure;
 pub use signing::HandedIn;
 
@@ -201,29 +201,6 @@ impl Completes<SetTime> for TimeSet {
 
 recorded!(GiveGrant, EndGrant, CloseFollowUp, MarkArtifacts, ReviewKey);
 recorded!(AdoptRoster, SuspendPerson, RestorePerson, SuspendKey, ReinstateKey);
-
-/// Takes an orphaned intent up again, so that `recover` can finish or close it.
-///
-/// # Errors
-/// There is no such open intent, it is of another operation, or its process still lives; `tables_changed` if it is open
-/// in the tables only.
-pub(crate) fn resume<O: Operation>(ledger: &Ledger, locks: &Path, seq: u64) -> Result<Permit<O>> {
-    let open = query::open_intents(ledger.connection())?.into_iter().find(|intent| intent.seq == seq);
-    let open = open.ok_or_else(|| Error::usage("no_open_intent", format!("entry {seq} is no open intent")))?;
-    let intent = ledger.reader().proven_entry(seq)?;
-    ledger.reader().refuse_closed(&BTreeSet::from([seq]))?;
-    if open.kind != O::KIND || intent.entry_type.as_str() != O::ENTRY {
-        return Err(Error::bug(format!("entry {seq} is no {}", O::ENTRY)));
-    }
-    if !ProcessLock::is_free(locks, open.process.parse()?)? {
-        return Err(Error::unavailable("intent_in_progress", format!("the process of entry {seq} still lives")));
-    }
-    let read = |name: &str| intent.body.get(name).cloned().unwrap_or_default();
-    let broken = |error| Error::failed("bad_entry", format!("the intent in entry {seq} cannot be read")).because(error);
-    let request: Request<O> = serde_json::from_value(read("request")).map_err(broken)?;
-    let gates: Vec<Gate> = serde_json::from_value(read("gates")).map_err(broken)?;
-    Ok(Permit { is_resumed: true, ..Permit::new(request, gates, Some(intent)) })
-}
 
 /// What a signing key asks before every signature.
 pub(crate) trait Spends: Sync {
