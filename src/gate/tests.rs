@@ -5,11 +5,13 @@ mod rotation;
 use super::*;
 use crate::config::policy::Operation as Rule;
 use crate::crypto::jcs;
+use crate::files::lock::ProcessLock;
 use crate::keys::{RevocationReason, State};
 use crate::ledger::testing::{self, Signer, acts};
 use crate::model::{CorrelationId, HashAlgorithm, KeyAlgorithm, Mechanism};
 use crate::people::request::{BreakGlass, Step};
 use crate::request::{GenerateKey, IssueCrl, PublishMetadata, RevokeKey, SignArtifact};
+use std::path::Path;
 use tempfile::TempDir;
 
 const SHA256: Mechanism = Mechanism::Ecdsa(HashAlgorithm::Sha256);
