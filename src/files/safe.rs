@@ -17,7 +17,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 /// As many symlinks as the kernel itself follows (path_resolution(7)).
@@ -187,6 +187,21 @@ pub fn remove(path: &Path) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(folder, flags, Mode::empty()).map_err(|e| write_error(path, e))?;
     sync_dir(&folder).map_err(|e| write_error(path, e))
+}
+
+/// Writes a small file under a name that is free, readable by its owner only, without waiting for the disk. A process
+/// that is killed may leave a part of it: for what is checked when it is read.
+///
+/// # Errors
+/// As [`write_new`].
+pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file =
+        File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|e| write_error(path, e))?);
+    file.write_all(bytes).map_err(|error| {
+        let _ = rustix::fs::unlink(path);
+        write_error(path, error)
+    })
 }
 
 /// Writes a small file, whole or not at all, under a name that is free, without waiting for the disk: for what can

@@ -81,7 +81,7 @@ impl Kept {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, folder: &Folder<'_>) -> Result<()> {
-        safe::write_new_unsynced(&folder.file("edits"), &self.to_bytes()?, 0o600)
+        safe::write_plain(&folder.file("edits"), &self.to_bytes()?)
     }
 
     /// What was kept; `None` where there is nothing, or nothing that can be read.
