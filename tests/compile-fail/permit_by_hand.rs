@@ -2,5 +2,5 @@
 use keyctl::gate::Permit;
 use keyctl::request::{Request, SignArtifact};
 pub fn forge(request: Request<SignArtifact>) -> Permit<SignArtifact> {
-    Permit { request, gates: Vec::new(), intent: None, left: Vec::new() }
+    Permit { request, gates: Vec::new(), intent: None, left: Vec::new(), is_resumed: false }
 }
