@@ -4,28 +4,17 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-/// What this program, and programs that it starts, need from the environment.
-const KEPT: &[&str] = &[
+/// What it takes to find keys and servers: all that some programs get.
+pub const NEEDED: [&str; 21] = [
     "HOME",
     "PATH",
     "USER",
     "LOGNAME",
-    "LANG",
-    "LANGUAGE",
-    "TERM",
-    "NO_COLOR",
-    "COLUMNS",
-    "TZ",
     "TMPDIR",
     "XDG_CONFIG_HOME",
     "XDG_CACHE_HOME",
-    "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
-    "DISPLAY",
-    "WAYLAND_DISPLAY",
     "SSH_AUTH_SOCK",
-    "SSH_ASKPASS",
-    "SSH_ASKPASS_REQUIRE",
     "KRB5CCNAME",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
@@ -40,9 +29,24 @@ const KEPT: &[&str] = &[
     "NO_PROXY",
 ];
 
+/// What it takes besides to talk to people.
+const FOR_PEOPLE: [&str; 11] = [
+    "LANG",
+    "LANGUAGE",
+    "TERM",
+    "NO_COLOR",
+    "COLUMNS",
+    "TZ",
+    "XDG_STATE_HOME",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "SSH_ASKPASS",
+    "SSH_ASKPASS_REQUIRE",
+];
+
 /// A variable that children get and that no module's settings may name.
 pub fn is_kept(name: &str) -> bool {
-    KEPT.contains(&name) || name.starts_with("LC_")
+    NEEDED.contains(&name) || FOR_PEOPLE.contains(&name) || name.starts_with("LC_")
 }
 
 /// A program to be started, with an environment that holds only what it needs to find keys, servers and the terminal.

@@ -60,12 +60,12 @@ pub struct Wanted {
     pub sha256: Option<Hash256>,
 }
 
-/// Gives the modules that will be loaded the variables that their settings name, and no others where that is `strict`.
+/// Gives the modules that will be loaded the variables that their settings name, and no others.
 /// `also` are names that this program itself reads later. To be called before any module is loaded.
 ///
 /// # Errors
 /// `untrusted_path`, or `environment_changed`: a file that a variable names is not the one that was adopted.
-pub fn settle(wanted: &BTreeMap<String, Wanted>, also: &BTreeSet<String>, strict: bool) -> Result<()> {
+pub fn settle(wanted: &BTreeMap<String, Wanted>, also: &BTreeSet<String>) -> Result<()> {
     for (name, variable) in wanted {
         let Some(adopted) = variable.sha256 else { continue };
         let path = super::safe::trusted_path(Path::new(&variable.value))?;
@@ -82,7 +82,7 @@ pub fn settle(wanted: &BTreeMap<String, Wanted>, also: &BTreeSet<String>, strict
             || also.contains(name)
             || PIPELINES.iter().any(|prefix| name.starts_with(prefix))
     };
-    let strange = |name: &OsStr| strict && name.to_str().is_none_or(|name| !ours(name) && !wanted.contains_key(name));
+    let strange = |name: &OsStr| name.to_str().is_none_or(|name| !ours(name) && !wanted.contains_key(name));
     for name in std::env::vars_os().map(|(name, _)| name).filter(|name| strange(name)) {
         // SAFETY: as below.
         unsafe { std::env::remove_var(name) };

@@ -1,6 +1,6 @@
 //! The `git` program, run so that nothing but our own arguments decides what it does.
 //!
-//! - It gets a new environment: of ours only what finding keys and servers needs ([`KEPT`]), no `GIT_*`.
+//! - It gets a new environment: of ours only what finding keys and servers needs ([`NEEDED`]), no `GIT_*`.
 //! - No hook runs, no filter, no file system monitor, no maintenance in the background, no signature by somebody's own key.
 //!   Files go in as bytes on standard input, so neither `.gitattributes` nor a changed file comes between what was looked
 //!   through and what is committed.
@@ -12,6 +12,7 @@
 //! The user's own configuration holds all the same: that is where credentials and proxies are. Of the repository's own only
 //! what names remotes and describes the repository is taken; see `repository/own.rs`.
 
+use crate::child::NEEDED;
 use crate::clock::Time;
 use crate::error::{Context, Error, Kind, Result, shown};
 use crate::model::Email;
@@ -25,31 +26,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// The variables that git keeps.
-const KEPT: [&str; 21] = [
-    "HOME",
-    "PATH",
-    "USER",
-    "LOGNAME",
-    "TMPDIR",
-    "XDG_CONFIG_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_RUNTIME_DIR",
-    "SSH_AUTH_SOCK",
-    "KRB5CCNAME",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "CURL_CA_BUNDLE",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-];
 
 /// What holds for every call, against any configuration.
 const SETTINGS: [&str; 19] = [
@@ -192,7 +168,7 @@ impl Git {
         let mut command = Command::new(&self.program);
         // A remote may be named by a path from the work tree.
         command.env_clear().process_group(0).current_dir(&self.work_tree);
-        for name in KEPT {
+        for name in NEEDED {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -346,7 +322,7 @@ mod tests {
         assert_eq!(Path::new(&top), folder.path().canonicalize().unwrap());
         let names: Vec<_> = git.command().get_envs().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
         let allowed = |name: &String| name.starts_with("GIT_") || name.starts_with("SSH_ASKPASS") || name == "LC_ALL";
-        assert!(names.iter().all(|name| allowed(name) || KEPT.contains(&name.as_str())), "{names:?}");
+        assert!(names.iter().all(|name| allowed(name) || NEEDED.contains(&name.as_str())), "{names:?}");
         // A folder below is not taken for a part of the repository above it.
         std::fs::remove_dir_all(folder.path().join(".git")).unwrap();
         let nothing = Git { git_dir: other.path().join("none"), ..git };

@@ -64,7 +64,7 @@ pub fn settle_environment(config: &Config) -> Result<()> {
         config::PinSource::Env(name) => Some(name.clone()),
         _ => None,
     });
-    environment::settle(&wanted.collect(), &pins.collect(), true)
+    environment::settle(&wanted.collect(), &pins.collect())
 }
 
 fn pin_source(pins: &[config::PinSource], dir: &Path) -> PinSource {
